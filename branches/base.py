@@ -1,0 +1,152 @@
+"""What crosses the border between branches and the rest: protocols, views and scores, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egomon.stream.frame import Segment, UInt8Image
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class Label(IntEnum):
+    """Class of a segment; also the column of its logit."""
+
+    CORRECT = 0
+    MISTAKE = 1
+
+
+BranchName = Literal["small", "large", "fused"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepGuess:
+    """Which step of the workflow a branch believes it sees."""
+
+    id: str
+    text: str
+    confidence: float
+    """In [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepSeen:
+    """A step that was recognised earlier in the workflow."""
+
+    step: StepGuess
+    t_start: float
+    t_end: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipView:
+    """Frame vectors of one segment, gathered from the cache: the fine clip V^f."""
+
+    vectors: Float32
+    """(T, D), as the encoder gave them (not normalised)."""
+    times: Float64
+    """(T,) media seconds, ascending."""
+    t_start: float
+    t_end: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextView:
+    """Immutable snapshot of the workflow so far: the coarse clip V^c, uniformly gathered."""
+
+    vectors: Float32
+    """(N, D), N at most the card's number of context frames; (0, D) right after a reset."""
+    times: Float64
+    """(N,) media seconds, ascending."""
+    t_start: float
+    """Where the context begins: last reset, gap or longest length."""
+    t_end: float
+    steps: tuple[StepSeen, ...] = ()
+    """Steps recognised since `t_start`, oldest first (bounded)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BranchScore:
+    """What one branch says about one segment."""
+
+    branch: BranchName
+    logits: Float32
+    """(2,): correct, mistake; not yet calibrated."""
+    feature: Float32
+    """(D,): h_s or h_l, the gate's input."""
+    latency_ms: float
+    step: StepGuess | None = None
+    reason: str | None = None
+    """Why this looks wrong, in the user's words, where the branch can say."""
+
+    def __post_init__(self) -> None:
+        if self.logits.shape != (2,):
+            raise ValueError(f"logits must have shape (2,), got {self.logits.shape}")
+
+    @property
+    def log_odds(self) -> float:
+        """z[mistake] - z[correct]."""
+        return float(self.logits[Label.MISTAKE] - self.logits[Label.CORRECT])
+
+
+class FrameEncoder(Protocol):
+    """One image to one vector; frames are independent of each other, so vectors can be cached."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def image_px(self) -> int:
+        """Side S of the square input in pixels."""
+
+    def prepare(self, rgb: UInt8Image) -> UInt8Image:
+        """Full-size RGB (H, W, 3) to (S, S, 3), exactly as in training; thread-safe."""
+
+    def encode(self, images: NDArray[np.uint8]) -> Float32:
+        """(B, S, S, 3) RGB uint8 to (B, dim) float32, not normalised, deterministic."""
+
+
+class SmallBranch(Protocol):
+    """Judges a segment against the workflow so far."""
+
+    def score(self, clip: ClipView, context: ContextView) -> BranchScore:
+        """Pure: the same views give the same score."""
+
+
+class LargeBranch(Protocol):
+    """Judges a segment by its pixels alone."""
+
+    def score(self, segment: Segment) -> BranchScore:
+        """May be slow; raises on failure."""
+
+
+class Gate(Protocol):
+    """Weighs the two branches: z = a_s z_s + a_l z_l (paper, gate equations)."""
+
+    def fuse(self, small: BranchScore, large: BranchScore) -> tuple[Float32, Float32]:
+        """Give the fused logits (2,) and the weights (2,): small, large; the weights sum to 1."""
+
+
+class DomainGuard(Protocol):
+    """Says whether frames look like the ones the bundle was trained on."""
+
+    @property
+    def limit(self) -> float:
+        """Distances above this are out of domain."""
+
+    def distance(self, vectors: Float32) -> float:
+        """Distance of the clip (T, D) to the training distribution."""
+
+
+class ActivityModel(Protocol):
+    """Says for each frame whether hands are at work, for activity boundaries."""
+
+    def probability(self, vectors: Float32) -> Float32:
+        """(T, D) consecutive frame vectors to (T,) probabilities."""

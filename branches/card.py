@@ -1,0 +1,192 @@
+"""The card of a model bundle (`bundle.json`): all that must match between training and live use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+BUNDLE_SCHEMA = 1
+"""Version of the card; a loader refuses any other."""
+
+CropMode = Literal["center", "squash", "letterbox"]
+
+
+class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which image tower turns a frame into a vector."""
+
+    library: Literal["open_clip", "timm", "dcr", "lite0", "bundled", "none"]
+    """`bundled`: an architecture of `egomon.branches.encoders` whose weights lie in the bundle.
+    `none`: vectors come precomputed, no live use."""
+    architecture: str
+    """Model name of the library (`ViT-B-32-quickgelu`), or of the bundled registry."""
+    weights: str | None = None
+    """Pretrained tag, local file or folder, hub id; `random:SEED` in tests; `bundle` where the
+    weights lie in `model.safetensors` under `encoder.`."""
+    weights_sha256: str | None = None
+    """Hash of the weights that the heads were trained on; loading refuses another."""
+    image_px: int
+    """Side of the square input, pixels."""
+    crop: CropMode = "center"
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    dim: int
+    """Length D of a frame vector."""
+    options: dict[str, int | float | str | bool] = {}
+    """Constructor arguments of a bundled architecture."""
+
+
+class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which video embedding model judges flagged segments."""
+
+    library: Literal["qwen3_vl"] = "qwen3_vl"
+    weights: str
+    """Hub id, local folder, or `bundle` for the folder `large/` beside the card."""
+    weights_sha256: str | None = None
+    instruction: str = "Classify the action in this video."
+    frames: int = 32
+    """Frames T resampled from the segment (even)."""
+    frame_px: int = 224
+    """Side of the square frames that are handed over; the detail size the buffer keeps."""
+    max_tokens: int = 1024
+    """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
+    dim: int
+    """MRL dimension: the vector is cut to it, then normalised."""
+
+
+class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The context branch h_s = psi_s([h_c; h_f; h_c * h_f])."""
+
+    kind: Literal["uemcm", "taught"] = "uemcm"
+    header: Literal["meanP", "seqTransf"] = "meanP"
+    """CLIP4Clip's temporal header over frame vectors."""
+    header_layers: int = 0
+    header_heads: int = 0
+    header_width: int = 0
+    """Width of the temporal header; 0 = the encoder's dim."""
+    width: int = 512
+    """Width of h_s."""
+    context: bool = True
+    """False: fine clip only (an ablation)."""
+    steps: tuple[str, ...] = ()
+    """Step names of the auxiliary head, in the order of its outputs; empty = no such head."""
+    options: dict[str, int | float | str | bool] = {}
+
+
+class GateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The adaptive gate."""
+
+    kind: Literal["learned", "mean"] = "learned"
+    width: int = 512
+    """Width of the projections P_s h_s and P_l h_l."""
+
+
+class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How video becomes segments and context."""
+
+    fps: float = 4.0
+    """Sampling grid, frames a second of media time."""
+    fine_frames: int = 32
+    """T: most frames of the fine clip, uniformly gathered."""
+    context_frames: int = 32
+    """N: most frames of the context, uniformly gathered."""
+    context_max_seconds: float = 3600.0
+    context_until: Literal["segment_end", "segment_start"] = "segment_end"
+    policy: Literal["fixed", "activity", "given"] = "fixed"
+    length_seconds: float = 2.0
+    """Fixed windows: length."""
+    stride_seconds: float = 1.0
+    """Fixed windows: distance of starts."""
+    shortest_seconds: float = 1.0
+    """Activity boundaries: shorter ones are dropped."""
+    longest_seconds: float = 12.0
+    """Activity boundaries: longer ones are cut here."""
+    activity_on: float = 0.5
+    """Activity probability that opens a segment."""
+    activity_off: float = 0.5
+    """Activity probability below which it closes."""
+    activity_hold_seconds: float = 0.4
+    """How long the probability must stay below `activity_off` before the segment closes."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From log odds to a probability under the deployment prior: sigmoid(x / T + b)."""
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+
+class DecisionCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds, all on calibrated probabilities, and how alerts open and close."""
+
+    threshold_fused: float = 0.5
+    threshold_small: float = 0.5
+    """Used where no large branch answered."""
+    threshold_high: float = 1.1
+    """A single segment at or above opens an alert at once; above 1 = never."""
+    consecutive: int = 1
+    """`need`: an alert opens when this many ..."""
+    window: int = 1
+    """... of the last `window` segments are at or above the threshold."""
+    off_ratio: float = 0.8
+    """An open alert closes once p stays below off_ratio * threshold for `keep_seconds`."""
+    keep_seconds: float = 0.0
+    cooldown_seconds: float = 3.0
+    """Least time between the end of one alert and the start of the next."""
+    flag_low: float = 0.05
+    """Segments whose small p lies in [flag_low, flag_high] go to the large branch."""
+    flag_high: float = 1.0
+    calibration_small: Calibration = Calibration()
+    calibration_fused: Calibration = Calibration()
+    false_alarms_per_hour: float | None = None
+    """The budget on correct video that the thresholds were chosen for."""
+
+
+class GuardCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Out-of-domain guard; its arrays lie in the weights under `guard.`."""
+
+    kind: Literal["mahalanobis"] = "mahalanobis"
+    limit: float
+    enter_segments: int = 2
+    """Segments in a row above the limit before the monitor goes out of domain."""
+    leave_segments: int = 2
+
+
+class DataCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the bundle was trained on."""
+
+    name: str
+    licence: str
+    attribution: str = ""
+    recordings: int = 0
+    segments: int = 0
+    prior: float | None = None
+    """Share of mistakes among the training segments."""
+
+
+class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`bundle.json`."""
+
+    schema: int = BUNDLE_SCHEMA
+    name: str
+    description: str
+    """One sentence for `egomon models` and for each alert's reader; says if it is a demonstration."""
+    created: str
+    """Date, ISO 8601."""
+    egomon_version: str
+    licence: str
+    frame_encoder: FrameEncoderCard
+    small: SmallCard
+    large: LargeEncoderCard | None = None
+    large_width: int = 256
+    """Hidden width of g_l."""
+    gate: GateCard | None = None
+    stream: StreamCard = StreamCard()
+    decision: DecisionCard = DecisionCard()
+    guard: GuardCard | None = None
+    activity_width: int = 0
+    """Hidden width of the activity model (arrays under `activity.`); 0 = none in the bundle."""
+    data: tuple[DataCard, ...] = ()
+    metrics: dict[str, float] = {}
+    """Measured on held-out data; keys name set and metric, e.g. `simulated/roc_auc`."""
+    notes: str = ""

@@ -1,0 +1,1 @@
+"""Scores to alerts: gate, decision, refiner, alert lifecycle, bus, store, evidence."""

@@ -1,0 +1,111 @@
+"""All errors that egomon raises, in one tree; `egomon.cli` turns each into one sentence and an exit code.
+
+```
+EgomonError                 exit 1
+├── UsageError              exit 2   wrong option, configuration or data
+│   ├── ConfigError
+│   ├── DataError
+│   └── MissingExtraError
+├── SourceError             exit 3   the camera, stream or file
+│   ├── SourceOpenError
+│   └── SourceLostError
+├── BundleError             exit 4   model missing, corrupt or not matching
+├── AddressInUseError       exit 5
+├── ReplayMismatchError     exit 6
+├── DegradedError           exit 7   ended degraded under --strict
+├── WireError               exit 1   a message that does not follow the schema
+├── StoreError              exit 1
+└── WorkerCrashedError      exit 1   a worker thread raised; the cause is chained
+```
+
+A message says what happened, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class EgomonError(Exception):
+    """Root of every error that egomon raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EgomonError):
+    """Something the caller asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration file, variable or option has an unknown key or a bad value."""
+
+
+class DataError(UsageError):
+    """A data set breaks its format; the message names file and row."""
+
+
+class MissingExtraError(UsageError):
+    """An optional package is needed; the message names the extra to install."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs an optional package; install it with: pip install 'egomon[{extra}]'"
+        )
+
+
+class SourceError(EgomonError):
+    """A source cannot deliver frames.
+
+    `code` is stable and goes on the wire: STREAM_TIMEOUT, STREAM_NOT_FOUND, STREAM_AUTH_FAILED,
+    STREAM_NO_VIDEO, STREAM_CODEC_UNSUPPORTED, STREAM_DAMAGED, DEVICE_NOT_FOUND, DEVICE_BUSY.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, code: str = "STREAM_DAMAGED") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SourceOpenError(SourceError):
+    """The source could not be opened at all."""
+
+
+class SourceLostError(SourceError):
+    """An open source stopped delivering; live sources are reopened, files end."""
+
+
+class BundleError(EgomonError):
+    """A model bundle is missing, corrupt or does not match what it is used with."""
+
+    exit_code = 4
+
+
+class AddressInUseError(EgomonError):
+    """A socket address is taken by another process."""
+
+    exit_code = 5
+
+
+class ReplayMismatchError(EgomonError):
+    """A replay gave other alerts than the ones expected."""
+
+    exit_code = 6
+
+
+class DegradedError(EgomonError):
+    """The run ended degraded and --strict was given."""
+
+    exit_code = 7
+
+
+class WireError(EgomonError):
+    """A message does not follow the wire schema."""
+
+
+class StoreError(EgomonError):
+    """The event store cannot be read or written."""
+
+
+class WorkerCrashedError(EgomonError):
+    """A worker thread raised; the original exception is the cause."""

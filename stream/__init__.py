@@ -1,0 +1,1 @@
+"""Pixels to segments: sources, rolling clip buffer, segmenter, workers. Never imports torch."""

@@ -1,0 +1,113 @@
+"""The types that carry pixels: what a source grabs, what the buffer holds, what a branch scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Image = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+PrepareImage = Callable[[UInt8Image], UInt8Image]
+"""Full-size RGB (H, W, 3) to what the frame encoder eats, RGB (S, S, 3); supplied by the encoder."""
+
+SourceKind = Literal["file", "live"]
+"""Files wait for the consumer and give every frame; live sources drop the oldest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known about a source once it is open."""
+
+    name: str
+    """Topic name on the bus: `[a-z0-9_-]{1,32}`."""
+    uri: str
+    """Where it reads from, with credentials removed."""
+    kind: SourceKind
+    width: int
+    height: int
+    fps: float | None
+    """Nominal frame rate; None where the container does not say."""
+    duration_seconds: float | None
+    """Length of a file; None for live sources or where unknown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grab:
+    """One frame that a source has decoded but not yet converted.
+
+    Only grabs that fall on the sampling grid are converted; `to_rgb` may be called at most once,
+    in the reading thread, before the next `read`.
+    """
+
+    t_seconds: float
+    """Media time from the source's first frame, strictly increasing within an epoch."""
+    mono_ns: int
+    """Monotonic clock at arrival."""
+    wall_ns: int
+    """Wall clock at arrival, nanoseconds since 1970."""
+    index: int
+    """Counts grabs from 0; a step of more than one means dropped frames."""
+    epoch: int
+    """Grows by one at each discontinuity (reconnect, jump in time); no clip spans two epochs."""
+    to_rgb: Callable[[], UInt8Image]
+    """Converts to RGB uint8 (H, W, 3), rotated upright."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One sampled frame, resized once. Its arrays are read-only."""
+
+    image: UInt8Image
+    """(S, S, 3) RGB uint8, ready for the frame encoder."""
+    detail: UInt8Image | None
+    """(H, W, 3) RGB uint8, bigger, for the large branch and evidence; None where not kept."""
+    t_seconds: float
+    mono_ns: int
+    wall_ns: int
+    index: int
+    epoch: int
+
+    def __post_init__(self) -> None:
+        self.image.setflags(write=False)
+        if self.detail is not None:
+            self.detail.setflags(write=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels held."""
+        return self.image.nbytes + (0 if self.detail is None else self.detail.nbytes)
+
+    def __repr__(self) -> str:
+        detail = None if self.detail is None else self.detail.shape
+        return f"Frame(t={self.t_seconds:.3f}s, {self.image.shape}, detail={detail}, #{self.index}, e{self.epoch})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """The fine clip V^f: what happened in the half-open span [t_start, t_end)."""
+
+    index: int
+    """Counts segments of one source from 0."""
+    source: str
+    t_start: float
+    t_end: float
+    epoch: int
+    times: NDArray[np.float64]
+    """(T,) media seconds of the resampled frames, ascending."""
+    frames: tuple[Frame, ...] = field(default=(), repr=False)
+    """The T frames behind `times` while the buffer still holds them, else empty: the large
+    branch and evidence need pixels, the small branch only vectors."""
+    dropped: int = 0
+    """Frames of this span that were dropped before scoring."""
+    text: str | None = None
+    """Step name, for segments given from a file."""
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the span in seconds."""
+        return self.t_end - self.t_start

@@ -1,0 +1,1 @@
+"""One file a kind of source; `egomon.stream.open_source` chooses."""

@@ -1,0 +1,1 @@
+"""The same parts offline: data sets, features, losses, metrics, fitting, evaluation, simulator."""
