@@ -70,6 +70,8 @@ class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """False: fine clip only (an ablation)."""
     steps: tuple[str, ...] = ()
     """Step names of the auxiliary head, in the order of its outputs; empty = no such head."""
+    workflows: tuple[str, ...] = ()
+    """Workflow names of the auxiliary head; empty = no such head."""
     options: dict[str, int | float | str | bool] = {}
 
 

@@ -1,0 +1,134 @@
+"""The trained parts: context branch, large head and adaptive gate (UE-MCM, arXiv 2606.02120).
+
+Everything works on cached vectors; masks are True where a frame is real.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from egomon.branches.card import GateCard, SmallCard
+from egomon.branches.clip4clip import TemporalHeader
+
+
+class SmallOutput(NamedTuple):
+    """What the context branch says about a batch."""
+
+    logits: Tensor
+    """(B, 2): correct, mistake."""
+    feature: Tensor
+    """(B, width): h_s."""
+    step: Tensor | None
+    """(B, K) logits of the step in the fine clip; None without step names."""
+    done: Tensor | None
+    """(B, K) logits of the steps already done in the context (multi-label)."""
+    workflow: Tensor | None
+    """(B, W) logits of the workflow; None without workflow names."""
+
+
+def mlp(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Linear, GELU, dropout, linear."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
+    )
+
+
+class ContextBranch(nn.Module):
+    """h_s = psi_s([h_c; h_f; h_c * h_f]), z_s = g_s(h_s) (paper, small-branch equations).
+
+    One temporal header is shared by the coarse and the fine clip. Each of the three blocks has
+    a LayerNorm of its own: one over the concatenation would leave the product block, whose
+    entries are sqrt(D) smaller, without influence.
+
+    The optional auxiliary heads share one matrix: W h_f names the step in the clip and W h_c
+    the steps done before it, so that the product block can line up the two.
+    """
+
+    def __init__(self, dim: int, card: SmallCard, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.card = card
+        self.header = TemporalHeader(dim, card)
+        inner = self.header.dim
+        self.norm_context = nn.LayerNorm(inner)
+        self.norm_fine = nn.LayerNorm(inner)
+        self.norm_product = nn.LayerNorm(inner)
+        blocks = 3 if card.context else 1
+        self.psi = nn.Sequential(
+            mlp(blocks * inner, card.width, card.width, dropout), nn.LayerNorm(card.width)
+        )
+        self.g = mlp(card.width, max(2, card.width // 2), 2, dropout)
+        self.step = nn.Linear(inner, len(card.steps)) if card.steps else None
+        self.workflow = nn.Linear(inner, len(card.workflows)) if card.workflows else None
+
+    def forward(
+        self, coarse: Tensor, coarse_mask: Tensor, fine: Tensor, fine_mask: Tensor
+    ) -> SmallOutput:
+        """Score a batch.
+
+        Args:
+            coarse: (B, N, D) context vectors, zero where masked; N may be 0.
+            coarse_mask: (B, N) bool.
+            fine: (B, T, D) segment vectors.
+            fine_mask: (B, T) bool.
+        """
+        h_f = self.header(fine, fine_mask)
+        fine_normed = self.norm_fine(h_f)
+        if self.card.context:
+            h_c = self.header(coarse, coarse_mask)
+            blocks = torch.cat(
+                [self.norm_context(h_c), fine_normed, self.norm_product(h_c * h_f)], dim=-1
+            )
+        else:
+            h_c, blocks = None, fine_normed
+        feature = self.psi(blocks)
+        return SmallOutput(
+            logits=self.g(feature),
+            feature=feature,
+            step=None if self.step is None else self.step(h_f),
+            done=None if self.step is None or h_c is None else self.step(h_c),
+            workflow=None if self.workflow is None or h_c is None else self.workflow(h_c),
+        )
+
+
+class LargeHead(nn.Module):
+    """z_l = g_l(h_l) on the frozen embedding h_l (paper, large-branch equations)."""
+
+    def __init__(self, dim: int, width: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.g = mlp(dim, width, 2, dropout)
+
+    def forward(self, h_l: Tensor) -> Tensor:
+        """(B, dim) to logits (B, 2)."""
+        logits: Tensor = self.g(self.norm(h_l))
+        return logits
+
+
+class AdaptiveGate(nn.Module):
+    """[a_s, a_l] = softmax(W_g[P_s h_s; P_l h_l; P_s h_s * P_l h_l] + b_g), z = a_s z_s + a_l z_l.
+
+    Zero-initialised: training starts from the plain mean of the two branches. With
+    `kind = "mean"` it stays there.
+    """
+
+    def __init__(self, small_width: int, large_dim: int, card: GateCard) -> None:
+        super().__init__()
+        self.card = card
+        self.p_s = nn.Linear(small_width, card.width)
+        self.p_l = nn.Linear(large_dim, card.width)
+        self.norm = nn.LayerNorm(card.width)
+        self.gate = nn.Linear(3 * card.width, 2)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def forward(self, h_s: Tensor, h_l: Tensor, z_s: Tensor, z_l: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse a batch: features (B, ·) and logits (B, 2) to fused logits (B, 2), weights (B, 2)."""
+        if self.card.kind == "mean":
+            alpha = z_s.new_full((len(z_s), 2), 0.5)
+        else:
+            a, b = self.p_s(h_s), self.p_l(h_l)
+            alpha = self.gate(torch.cat([a, b, self.norm(a * b)], dim=-1)).softmax(dim=-1)
+        return alpha[:, :1] * z_s + alpha[:, 1:] * z_l, alpha
