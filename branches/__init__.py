@@ -1,1 +1,1 @@
-"""Segments to scores: frame encoders, workflow context, small and large branch, bundles. No threads."""
+"""Segments to scores: frame encoders, workflow context, both branches, bundles. No threads."""

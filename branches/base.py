@@ -1,4 +1,4 @@
-"""What crosses the border between branches and the rest: protocols, views and scores, without torch."""
+"""What crosses the border of this folder: protocols, views and scores, without torch."""
 
 from __future__ import annotations
 

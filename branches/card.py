@@ -134,7 +134,8 @@ class DecisionCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """An open alert closes once p stays below off_ratio * threshold for `keep_seconds`."""
     keep_seconds: float = 0.0
     cooldown_seconds: float = 3.0
-    """Least time between the end of one alert and the start of the next."""
+    """Least time between the end of one alert and the start of the next, for overlapping
+    windows; segments that do not overlap are judged one by one."""
     flag_low: float = 0.05
     """Segments whose small p lies in [flag_low, flag_high] go to the large branch."""
     flag_high: float = 1.0
@@ -172,7 +173,9 @@ class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     schema: int = BUNDLE_SCHEMA
     name: str
     description: str
-    """One sentence for `egomon models` and for each alert's reader; says if it is a demonstration."""
+    """One sentence for `egomon models`; says if it is a demonstration."""
+    demonstration: bool = False
+    """True: not meant for real work; every alert says so."""
     created: str
     """Date, ISO 8601."""
     egomon_version: str

@@ -1,4 +1,4 @@
-"""CLIP4Clip's temporal headers over cached frame vectors (arXiv 2104.08860): meanP and seqTransf."""
+"""CLIP4Clip's temporal headers over cached vectors (arXiv 2104.08860): meanP and seqTransf."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class AdaptiveGate(nn.Module):
         nn.init.zeros_(self.gate.bias)
 
     def forward(self, h_s: Tensor, h_l: Tensor, z_s: Tensor, z_l: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse a batch: features (B, ·) and logits (B, 2) to fused logits (B, 2), weights (B, 2)."""
+        """Features (B, ·) and logits (B, 2) of both to fused logits (B, 2) and weights (B, 2)."""
         if self.card.kind == "mean":
             alpha = z_s.new_full((len(z_s), 2), 0.5)
         else:

@@ -137,6 +137,8 @@ class AlertData(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     explanation: str
     """One sentence for a person: what looks wrong, and why."""
+    source: str = ""
+    """Name of the source, also in the topic."""
     label: Literal["mistake"] = "mistake"
     severity: Literal["notice", "alert"] = "alert"
     p: float

@@ -13,7 +13,7 @@ UInt8Image = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
 PrepareImage = Callable[[UInt8Image], UInt8Image]
-"""Full-size RGB (H, W, 3) to what the frame encoder eats, RGB (S, S, 3); supplied by the encoder."""
+"""Full-size RGB (H, W, 3) to what the frame encoder eats, (S, S, 3); the encoder supplies it."""
 
 SourceKind = Literal["file", "live"]
 """Files wait for the consumer and give every frame; live sources drop the oldest."""
@@ -84,7 +84,8 @@ class Frame:
 
     def __repr__(self) -> str:
         detail = None if self.detail is None else self.detail.shape
-        return f"Frame(t={self.t_seconds:.3f}s, {self.image.shape}, detail={detail}, #{self.index}, e{self.epoch})"
+        place = f"t={self.t_seconds:.3f}s, #{self.index}, epoch {self.epoch}"
+        return f"Frame({place}, {self.image.shape}, detail={detail})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +99,12 @@ class Segment:
     t_end: float
     epoch: int
     times: NDArray[np.float64]
-    """(T,) media seconds of the resampled frames, ascending."""
+    """(T,) media seconds of the scored frames, ascending."""
     frames: tuple[Frame, ...] = field(default=(), repr=False)
-    """The T frames behind `times` while the buffer still holds them, else empty: the large
-    branch and evidence need pixels, the small branch only vectors."""
+    """Pixels for the large branch and evidence: frames of the span that the buffer still holds,
+    evenly thinned to what the large branch takes; their times are their own."""
     dropped: int = 0
-    """Frames of this span that were dropped before scoring."""
+    """Grid points of this span without a frame."""
     text: str | None = None
     """Step name, for segments given from a file."""
 

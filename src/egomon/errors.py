@@ -1,4 +1,4 @@
-"""All errors that egomon raises, in one tree; `egomon.cli` turns each into one sentence and an exit code.
+"""All errors that egomon raises, in one tree; `egomon.cli` gives a sentence and an exit code.
 
 ```
 EgomonError                 exit 1
