@@ -1,0 +1,84 @@
+"""Writes a bundle folder: complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import safetensors.torch
+from torch import Tensor
+
+from egomon.branches.card import BundleCard
+from egomon.branches.card_check import check_card
+from egomon.branches.find import CARD_FILE, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.weights import check_finite
+from egomon.errors import BundleError
+
+PREFIXES = ("encoder.", "small.", "large_head.", "gate.", "guard.", "activity.")
+"""Parts of `model.safetensors`."""
+
+
+def save_bundle(
+    folder: str | Path,
+    card: BundleCard,
+    tensors: Mapping[str, Tensor],
+    large_folder: Path | None = None,
+) -> Path:
+    """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
+
+    All is written beside the target and then renamed, so a reader never sees half a bundle.
+
+    Args:
+        folder: where to; its parent is created.
+        card: the card.
+        tensors: all weights, named with the prefixes in `PREFIXES`.
+        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
+
+    Raises:
+        BundleError: if the card or a tensor could not be loaded again, or `folder` holds
+            something that is no bundle.
+    """
+    folder = Path(folder)
+    check_card(card)
+    check_finite(tensors, "the weights to save")
+    for name in tensors:
+        if not name.startswith(PREFIXES):
+            raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
+    if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
+        raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch, "new")
+        new.mkdir()
+        _write(new, card, tensors, large_folder)
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        new.rename(folder)
+    return folder
+
+
+def card_json(card: BundleCard) -> bytes:
+    """Indented JSON with the fields in their order; the same card gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+
+
+def _write(
+    folder: Path, card: BundleCard, tensors: Mapping[str, Tensor], large_folder: Path | None
+) -> None:
+    if large_folder is not None:
+        shutil.copytree(large_folder, folder / LARGE_FOLDER)
+    # Clones: the format refuses tensors that share memory, such as tied weights.
+    stored = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
+    (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(stored))
+    (folder / CARD_FILE).write_bytes(card_json(card))
+    for name in (WEIGHTS_FILE, CARD_FILE):
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

@@ -1,0 +1,149 @@
+"""From a card to a frame encoder: one loader a library, found by name, imported on use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from egomon.branches.base import FrameEncoder
+from egomon.branches.card import FrameEncoderCard
+from egomon.branches.encoders.tower import LoadedTower, PrecomputedEncoder, TowerEncoder
+from egomon.branches.weights import check_shapes
+from egomon.errors import BundleError, EgomonError
+
+LOADERS: dict[str, str] = {
+    "open_clip": "egomon.branches.encoders.clip_tower:load",
+    "dcr": "egomon.branches.encoders.dcr_weights:load",
+    "timm": "egomon.branches.encoders.timm_tower:load",
+    "lite0": "egomon.branches.encoders.lite0:load",
+}
+"""library -> function (card, folder) -> LoadedTower with its own weights, or, where the card's
+weights are `bundle`, freshly initialised."""
+
+BUNDLED: dict[str, str] = {
+    "workbench": "egomon.branches.encoders.workbench:build",
+}
+"""architecture -> function (options, image_px) -> nn.Module, (B, 3, S, S) to (B, D)."""
+
+
+def build_frame_encoder(
+    card: FrameEncoderCard,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    folder: Path | None = None,
+) -> FrameEncoder:
+    """Make the encoder that a card names.
+
+    Args:
+        card: which tower.
+        weights: its state dict, where the card's weights are `bundle` or the library `bundled`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `auto` (float32), `float32` or `bfloat16`.
+        folder: where relative paths in the card start; None = the working folder.
+
+    Raises:
+        BundleError: if the tower cannot be had or is another one than the card says.
+        MissingExtraError: if an optional package is missing.
+    """
+    if card.library == "none":
+        return PrecomputedEncoder(card)
+    tower = _tower(card, weights, folder)
+    if tower.image_px not in (None, card.image_px):
+        raise BundleError(
+            f"field `frame_encoder.image_px` is {card.image_px}, but {card.architecture} "
+            f"takes {tower.image_px} px; correct the card"
+        )
+    encoder = TowerEncoder(card, tower, device=device, dtype=dtype)
+    if card.weights_sha256 not in (None, encoder.weights_sha256):
+        raise BundleError(
+            f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
+            f"{card.weights!r} of {card.architecture} have {encoder.weights_sha256}: the heads were "
+            "trained on other weights; get those, or train again on these"
+        )
+    return encoder
+
+
+def _tower(
+    card: FrameEncoderCard, weights: Mapping[str, Tensor] | None, folder: Path | None
+) -> LoadedTower:
+    if card.library == "bundled":
+        tower = LoadedTower(_bundled(card, weights))
+    else:
+        tower = _call(LOADERS[card.library], card, folder or Path())
+        if card.weights != "bundle":
+            return tower
+    if card.weights not in (None, "bundle"):
+        return tower  # `random:SEED` of a bundled architecture
+    if not weights:
+        raise BundleError(
+            "field `frame_encoder.weights` is 'bundle', but model.safetensors has nothing under "
+            "`encoder.`"
+        )
+    check_shapes(tower.module.state_dict(), weights, "frame encoder")
+    tower.module.load_state_dict(dict(weights))
+    return tower
+
+
+def _bundled(card: FrameEncoderCard, weights: Mapping[str, Tensor] | None) -> nn.Module:
+    home = BUNDLED.get(card.architecture)
+    if home is None:
+        raise BundleError(
+            f"field `frame_encoder.architecture` is {card.architecture!r}, but this egomon has "
+            f"only {', '.join(sorted(BUNDLED))}; use the egomon version that wrote the bundle"
+        )
+    seed = seed_of(card.weights)
+    if seed is None and weights:
+        # Sizes from a damaged card must not cost memory: look at the shapes first.
+        try:
+            with torch.device("meta"):
+                expected = _resolve(home)(dict(card.options), card.image_px).state_dict()
+        except Exception as error:
+            raise _cannot_build(card, error) from error
+        check_shapes(expected, weights, "frame encoder")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed or 0)
+        module: nn.Module = _call(home, dict(card.options), card.image_px, card=card)
+    return module
+
+
+def _call(home: str, *arguments: Any, card: FrameEncoderCard | None = None) -> Any:
+    function = _resolve(home)
+    try:
+        return function(*arguments)
+    except EgomonError:
+        raise
+    except Exception as error:
+        raise _cannot_build(card or arguments[0], error) from error
+
+
+def _resolve(home: str) -> Callable[..., Any]:
+    module, _, function = home.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def _cannot_build(card: FrameEncoderCard, error: Exception) -> BundleError:
+    return BundleError(
+        f"{card.library} cannot build {card.architecture!r} with weights {card.weights!r}: {error}"
+    )
+
+
+def seed_of(weights: str | None) -> int | None:
+    """Seed of `random:SEED`, else None.
+
+    Raises:
+        BundleError: if what follows `random:` is no number.
+    """
+    if weights is None or not weights.startswith("random:"):
+        return None
+    seed = weights.removeprefix("random:")
+    if not seed.isdecimal() or len(seed) > 9:
+        raise BundleError(f"field `frame_encoder.weights` is {weights!r}; write random:SEED")
+    return int(seed)

@@ -1,0 +1,161 @@
+"""A torch image tower as a frame encoder: uint8 frames in, float32 vectors out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from egomon.branches.base import Float32
+from egomon.branches.card import FrameEncoderCard
+from egomon.branches.preprocess import ImagePreparer
+from egomon.branches.torch_setup import pick_device, pick_dtype
+from egomon.branches.weights import weights_sha256
+from egomon.errors import BundleError, UsageError
+from egomon.stream.frame import UInt8Image
+
+CPU_BATCH, CUDA_BATCH = 8, 64
+"""Frames a call of the tower; larger batches gained nothing on CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTower:
+    """What a loader gives: the tower and what is known about it."""
+
+    module: nn.Module
+    """(B, 3, S, S) normalised float to (B, D)."""
+    image_px: int | None = None
+    """Input side that the architecture fixes; None if any will do."""
+    first_conv: str | None = None
+    """Name of the convolution that reads the image directly, for folding in mean and std."""
+
+
+class TowerEncoder:
+    """`FrameEncoder` over a torch module; the weights are frozen."""
+
+    def __init__(
+        self, card: FrameEncoderCard, tower: LoadedTower, *, device: str, dtype: str
+    ) -> None:
+        self.card = card
+        self.weights_sha256 = weights_sha256(tower.module.state_dict())
+        """Hash of the tower's weights, what a card's `weights_sha256` is compared with."""
+        self._prepare = ImagePreparer(card.image_px, card.crop)
+        self._device, self._dtype = pick_device(device), pick_dtype(dtype)
+        self._batch = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
+        module = tower.module.eval().requires_grad_(False)
+        # In bfloat16 the folded bias would cancel against large products; normalise instead.
+        self._folded = self._dtype == torch.float32 and _fold(module, tower.first_conv, card)
+        self._module = module.to(self._device, self._dtype)
+        self._mean = torch.tensor(card.mean, device=self._device).mul(255).view(1, 3, 1, 1)
+        self._scale = torch.tensor(card.std, device=self._device).mul(255).view(1, 3, 1, 1)
+
+    @property
+    def dim(self) -> int:
+        """Length D of a vector."""
+        return self.card.dim
+
+    @property
+    def image_px(self) -> int:
+        """Side S of the square input in pixels."""
+        return self.card.image_px
+
+    def prepare(self, rgb: UInt8Image) -> UInt8Image:
+        """Full-size RGB (H, W, 3) to (S, S, 3), as the tower was trained; thread-safe."""
+        return self._prepare(rgb)
+
+    @torch.inference_mode()
+    def encode(self, images: NDArray[np.uint8]) -> Float32:
+        """(B, S, S, 3) RGB uint8 to (B, D) float32, not normalised.
+
+        Raises:
+            ValueError: on another shape or type.
+            BundleError: if the tower gives vectors of another length or NaN.
+        """
+        px = self.card.image_px
+        if images.ndim != 4 or images.shape[1:] != (px, px, 3) or images.dtype != np.uint8:
+            raise ValueError(
+                f"expected (B, {px}, {px}, 3) uint8 RGB, got {images.shape} {images.dtype}"
+            )
+        vectors = np.empty((len(images), self.dim), np.float32)
+        for start in range(0, len(images), self._batch):
+            stop = start + self._batch
+            out = self._forward(torch.from_numpy(np.array(images[start:stop])))
+            if out.ndim != 2 or out.shape[1] != self.dim:
+                raise BundleError(
+                    f"field `frame_encoder.dim` is {self.dim}, but {self.card.architecture} "
+                    f"gives vectors of shape {tuple(out.shape[1:])}; correct the card"
+                )
+            vectors[start:stop] = out.float().cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise BundleError(
+                f"{self.card.architecture} gave a vector that is not finite; "
+                "its weights are damaged, or use --dtype float32"
+            )
+        return vectors
+
+    def _forward(self, frames: Tensor) -> Tensor:
+        # Planes in a row: the patch convolution of a ViT is faster on them than channels-last.
+        x = frames.to(self._device).permute(0, 3, 1, 2).float()
+        if not self._folded:
+            x = (x - self._mean) / self._scale
+        out: Tensor = self._module(x.to(self._dtype))
+        return out
+
+
+class PrecomputedEncoder:
+    """Stands for vectors that came precomputed with a data set: dimensions only, no live use."""
+
+    def __init__(self, card: FrameEncoderCard) -> None:
+        self.card = card
+
+    @property
+    def dim(self) -> int:
+        """Length D of a vector."""
+        return self.card.dim
+
+    @property
+    def image_px(self) -> int:
+        """Nominal side in pixels."""
+        return self.card.image_px
+
+    def prepare(self, rgb: UInt8Image) -> UInt8Image:
+        """Refused: there is no tower."""
+        raise self._refusal()
+
+    def encode(self, images: NDArray[np.uint8]) -> Float32:
+        """Refused: there is no tower."""
+        raise self._refusal()
+
+    def _refusal(self) -> UsageError:
+        return UsageError(
+            f"this model was trained on precomputed {self.card.architecture} vectors and has no "
+            "image encoder, so it cannot watch video; use it with `egomon evaluate`, or train one "
+            "with an image encoder"
+        )
+
+
+def _fold(module: nn.Module, name: str | None, card: FrameEncoderCard) -> bool:
+    """Put (x / 255 - mean) / std into the first convolution, where that is exact.
+
+    With padding it is not: the zeros around the image stand for the mean colour.
+    """
+    if name is None:
+        return False
+    conv = module.get_submodule(name)
+    if (
+        not isinstance(conv, nn.Conv2d)
+        or conv.padding not in (0, (0, 0), "valid")
+        or conv.groups != 1
+    ):
+        return False
+    weight = conv.weight.double()
+    std = torch.tensor(card.std, dtype=torch.float64).view(1, 3, 1, 1)
+    mean = torch.tensor(card.mean, dtype=torch.float64).view(1, 3, 1, 1)
+    shift = (weight * (mean / std)).sum(dim=(1, 2, 3))
+    bias = -shift if conv.bias is None else conv.bias.double() - shift
+    conv.weight = nn.Parameter((weight / (std * 255)).float(), requires_grad=False)
+    conv.bias = nn.Parameter(bias.float(), requires_grad=False)
+    return True
