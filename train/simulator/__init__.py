@@ -1,0 +1,29 @@
+"""Rendered bench work with known mistakes: what the demonstration model learns from.
+
+An artificial egocentric bench: an order card names the workflow, then one hand takes parts from
+bins and presses them into a port. The port swallows each part, so only the context tells which
+steps are done. Nothing here is a recording of a person.
+"""
+
+from egomon.train.simulator.plan import (
+    EXECUTION,
+    MISTAKES,
+    SEEN,
+    UNSEEN,
+    WORKFLOW_MISTAKES,
+    Workflow,
+)
+from egomon.train.simulator.record import Recording, record
+from egomon.train.simulator.write import simulate
+
+__all__ = [
+    "EXECUTION",
+    "MISTAKES",
+    "SEEN",
+    "UNSEEN",
+    "WORKFLOW_MISTAKES",
+    "Recording",
+    "Workflow",
+    "record",
+    "simulate",
+]

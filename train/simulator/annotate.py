@@ -1,0 +1,110 @@
+"""What the simulator knows of a frame: where things are, their state, and a caption."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egomon.train.simulator.motion import PHASES, Moment
+from egomon.train.simulator.record import Recording
+from egomon.train.simulator.shapes import CARDS, PARTS
+
+HAND, CARD, PORT = len(PARTS), len(PARTS) + 2, len(PARTS) + 2 + len(CARDS)
+THINGS = PORT + 1
+"""Classes of the heat maps: parts, working and other hand, cards, port."""
+
+
+class State(NamedTuple):
+    """The state of the visible part; -1 or 0 where nothing is seen."""
+
+    phase: int
+    part: int
+    """Index of the visible part, -1 = none."""
+    card: int
+    turned: float
+    """Cosine of the angle between its marked side and the notch."""
+    depth: float
+    distance: float
+    """Between part and port, world units."""
+    lifted: float
+
+
+def things(recording: Recording, moment: Moment, t_seconds: float) -> NDArray[np.float32]:
+    """Where each class is: (THINGS, 2) in [0, 1] of the picture, -1 where it is not shown."""
+    world: dict[int, NDArray[np.float64]] = {PORT: recording.look.port}
+    if moment.card is not None:
+        sign, x, y, _ = moment.card
+        world[CARD + sign] = np.array([x, y])
+        world[HAND + 1] = moment.hand
+    else:
+        world[HAND] = moment.hand
+        world[HAND + 1] = recording.other_hand(moment, t_seconds)
+    if moment.part_at is not None:
+        world[moment.part] = moment.part_at
+    places = recording.camera(t_seconds, 1)(np.stack(list(world.values())))
+    if recording.look.mirrored:
+        places[:, 0] = 1 - places[:, 0]
+    found = np.full((THINGS, 2), -1.0, np.float32)
+    for thing, (x, y) in zip(world, places.tolist(), strict=True):
+        if 0 <= x < 1 and 0 <= y < 1:
+            found[thing] = x, y
+    return found
+
+
+def state(recording: Recording, moment: Moment) -> State:
+    """The frame's state, for dense supervision."""
+    phase = PHASES.index(moment.phase)
+    card = -1 if moment.card is None else moment.card[0]
+    if moment.part_at is None:
+        return State(phase, -1, card, 0.0, 0.0, 0.0, 0.0)
+    look = recording.look
+    turned = float(np.cos(moment.angle - look.port_angle))
+    distance = float(np.hypot(*(moment.part_at - look.port)))
+    return State(phase, moment.part, card, turned, moment.depth, distance, float(moment.lifted))
+
+
+def caption(recording: Recording, moment: Moment, rng: np.random.Generator) -> str:
+    """A sentence about the frame; `rng` varies how much it tells."""
+    look = recording.look
+    words = [_action(recording, moment, rng)]
+    if rng.random() < 0.5:
+        words.append(f"{look.bench_name} bench")
+    if rng.random() < 0.3:
+        words.append(f"{look.light_name} light")
+    return " ".join(words)
+
+
+def _action(recording: Recording, moment: Moment, rng: np.random.Generator) -> str:
+    if moment.card is not None:
+        return f"a hand shows the {CARDS[moment.card[0]]} card"
+    if moment.phase == "idle":
+        return "hands rest no part in hand"
+    look, side = recording.look, f"{recording.look.side} hand"
+    colour = f"{look.colour_names[moment.part]} " if rng.random() < 0.45 else ""
+    part = f"the {colour}{PARTS[moment.part]}"
+    wrong = moment.mistake
+    turned = " turned wrong" if wrong == "orient" else ""
+    match moment.phase:
+        case "reach":
+            return f"{side} reaches for {part} in the bin"
+        case "grasp" | "grasp2":
+            return f"{side} grasps {part}"
+        case "carry" | "carry2":
+            late = turned if moment.progress > 0.55 else ""
+            return f"{side} carries {part}{late or ' to the port'}"
+        case "fall" | "reach2":
+            return f"{part} has fallen on the bench"
+        case "align":
+            where = "shaking at" if wrong == "fumble" else "at"
+            where = "beside" if wrong == "misplace" else where
+            return f"{side} holds {part} {where} the port{turned}"
+        case "insert":
+            where = "beside" if wrong == "misplace" else "into"
+            return f"{side} presses {part} {where} the port{turned}"
+    if wrong == "misplace":
+        return f"{side} leaves {part} beside the port"
+    if wrong == "incomplete":
+        return f"{side} leaves {part} sticking out of the port"
+    return f"{side} leaves the port part inserted"

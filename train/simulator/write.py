@@ -1,0 +1,123 @@
+"""Writes simulated recordings as video files with their segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import msgspec
+import numpy as np
+
+from egomon.errors import UsageError
+from egomon.train.simulator.look import Image
+from egomon.train.simulator.plan import EXECUTION, SEEN, UNSEEN, Workflow
+from egomon.train.simulator.record import Recording, record
+from egomon.train.simulator.shapes import PARTS
+
+SPLITS = ("train", "train", "train", "val", "test")
+"""Split of a recording by its number: whole recordings, never segments."""
+CRF = 23
+"""x264's usual quality."""
+
+
+def write_video(path: Path, frames: Iterable[Image], fps: float, crf: int = CRF) -> int:
+    """Encode RGB frames as H.264 in mp4 (yuv420p, plays in browsers); give the frame count."""
+    count = 0
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        rate = Fraction(fps).limit_denominator(1000)
+        # One thread: the same frames give the same bytes.
+        options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.pix_fmt = "yuv420p"
+        for image in frames:
+            if not count:
+                stream.height, stream.width = image.shape[:2]
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                container.mux(packet)
+            count += 1
+        for packet in stream.encode():
+            container.mux(packet)
+    return count
+
+
+def step_text(part: int) -> str:
+    """Name of the step that puts a part in."""
+    return f"insert the {PARTS[part]}"
+
+
+def segment_rows(
+    name: str, recording: Recording, workflow: Workflow, split: str
+) -> list[dict[str, object]]:
+    """The recording's segments as rows of `segments.jsonl`."""
+    rows: list[dict[str, object]] = []
+    for span in recording.steps:
+        mistake = span.step.mistake
+        family = "execution" if mistake in EXECUTION else "workflow"
+        rows.append(
+            {
+                "recording": name,
+                "start": round(span.t_start, 3),
+                "end": round(span.t_end, 3),
+                "label": int(mistake is not None),
+                "context_start": 0.0,
+                "split": split,
+                "tags": [workflow.name] + ([] if mistake is None else [family, mistake]),
+                "text": step_text(span.step.part),
+            }
+        )
+    return rows
+
+
+def simulate(
+    out: Path,
+    seed: int,
+    minutes: float,
+    workflows: Literal["seen", "unseen"] = "seen",
+    correct_only: bool = False,
+    mistake_rate: float = 0.06,
+    size_px: int = 224,
+    fps: float = 16.0,
+) -> int:
+    """Render recordings until `minutes` of video exist; any seed gives other recordings.
+
+    Writes `<out>/<workflow>-<seed>-<number>.mp4` (each a recording) and `<out>/segments.jsonl`.
+
+    Args:
+        out: Folder, made where absent.
+        seed: Each recording's generator is made of seed and number, so a longer run begins with
+            the same recordings.
+        minutes: Least total length of video.
+        workflows: Recipes the demonstration model was trained on, or others.
+        correct_only: No mistakes at all.
+        mistake_rate: Probability that a step is a mistake.
+        size_px: Side of the square frames; even, as the codec demands.
+        fps: Frames a second.
+
+    Returns:
+        How many recordings were written.
+
+    Raises:
+        UsageError: a size, length, rate or probability that makes no video.
+    """
+    if size_px < 32 or size_px % 2 or minutes <= 0 or fps <= 0 or not 0 <= mistake_rate <= 1:
+        raise UsageError(
+            "cannot simulate: the size must be even and at least 32 px, minutes and frame rate "
+            "above 0, the mistake rate between 0 and 1; change the option that breaks this"
+        )
+    recipes = {"seen": SEEN, "unseen": UNSEEN}[workflows]
+    out.mkdir(parents=True, exist_ok=True)
+    seconds, number = 0.0, 0
+    with (out / "segments.jsonl").open("wb") as lines:
+        while seconds < 60 * minutes:
+            rng = np.random.default_rng([seed, number])
+            workflow = recipes[int(rng.integers(len(recipes)))]
+            recording = record(workflow, rng, 0.0 if correct_only else mistake_rate, fps)
+            name = f"{workflow.name}-{seed}-{number:03d}.mp4"
+            write_video(out / name, recording.frames(size_px), fps)
+            for row in segment_rows(name, recording, workflow, SPLITS[number % len(SPLITS)]):
+                lines.write(msgspec.json.encode(row) + b"\n")
+            seconds, number = seconds + recording.seconds, number + 1
+    return number
