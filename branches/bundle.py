@@ -70,6 +70,7 @@ class Bundle:
         """
         if self.card.large is None:
             return None
+        # transformers takes seconds to import, and many runs have no large branch.
         from egomon.branches.large import Qwen3VLBranch
 
         return Qwen3VLBranch.load(

@@ -1,4 +1,4 @@
-"""Checks a card's values, so that a bad one is named before any weight is touched; without torch."""
+"""Checks a card's values, so a bad one is named before any weight is touched; without torch."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def _large(card: LargeEncoderCard) -> Iterator[str]:
     yield from _range("large.dim", card.dim, 1, MAX_WIDTH)
     yield from _weights("large.weights", card.weights)
     if card.frames % 2:
-        yield f"field `large.frames` is {card.frames}, but frames are embedded in pairs: take an even number"
+        yield f"field `large.frames` is {card.frames}, but frames go in pairs: take an even number"
     if card.frame_px % 32:
-        yield f"field `large.frame_px` is {card.frame_px}, not a multiple of 32 (one visual token is 32 x 32 px)"
+        yield f"field `large.frame_px` is {card.frame_px}, not a multiple of 32 px (a visual token)"
     tokens = visual_tokens(card)
     if tokens > card.max_tokens:
         yield (

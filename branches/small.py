@@ -93,7 +93,7 @@ class UemcmSmallBranch:
 def _batch_of_one(what: str, vectors: Float32, most: int, dim: int) -> Tensor:
     if vectors.ndim != 2 or vectors.shape[1] != dim or len(vectors) > most:
         raise ValueError(
-            f"the {what} has vectors of shape {vectors.shape}; expected at most {most} of length {dim}"
+            f"the {what} has vectors of shape {vectors.shape}; expected at most {most} of {dim}"
         )
     return torch.from_numpy(np.array(vectors, np.float32)).unsqueeze(0)
 

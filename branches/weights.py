@@ -112,8 +112,8 @@ def check_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], wh
     for name, tensor in expected.items():
         if tensor.shape != given[name].shape:
             raise BundleError(
-                f"{where}: {name} has shape {tuple(given[name].shape)} in the weights, but the card "
-                f"asks for {tuple(tensor.shape)}; card and weights are from different bundles"
+                f"{where}: {name} has shape {tuple(given[name].shape)} in the weights, but the "
+                f"card asks for {tuple(tensor.shape)}; card and weights are from different bundles"
             )
 
 

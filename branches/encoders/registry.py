@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from egomon.branches.base import FrameEncoder
 from egomon.branches.card import FrameEncoderCard
-from egomon.branches.encoders.tower import LoadedTower, PrecomputedEncoder, TowerEncoder
+from egomon.branches.encoders.tower import (
+    LoadedTower,
+    PrecomputedEncoder,
+    TowerEncoder,
+    seed_of,
+)
 from egomon.branches.weights import check_shapes
 from egomon.errors import BundleError, EgomonError
 
@@ -64,8 +69,8 @@ def build_frame_encoder(
     if card.weights_sha256 not in (None, encoder.weights_sha256):
         raise BundleError(
             f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
-            f"{card.weights!r} of {card.architecture} have {encoder.weights_sha256}: the heads were "
-            "trained on other weights; get those, or train again on these"
+            f"{card.weights!r} of {card.architecture} have {encoder.weights_sha256}: the heads "
+            "were trained on other weights; get those, or train again on these"
         )
     return encoder
 
@@ -76,11 +81,9 @@ def _tower(
     if card.library == "bundled":
         tower = LoadedTower(_bundled(card, weights))
     else:
-        tower = _call(LOADERS[card.library], card, folder or Path())
-        if card.weights != "bundle":
-            return tower
-    if card.weights not in (None, "bundle"):
-        return tower  # `random:SEED` of a bundled architecture
+        tower = cast(LoadedTower, _call(LOADERS[card.library], card, folder or Path()))
+    if card.weights != "bundle":
+        return tower
     if not weights:
         raise BundleError(
             "field `frame_encoder.weights` is 'bundle', but model.safetensors has nothing under "
@@ -99,7 +102,12 @@ def _bundled(card: FrameEncoderCard, weights: Mapping[str, Tensor] | None) -> nn
             f"only {', '.join(sorted(BUNDLED))}; use the egomon version that wrote the bundle"
         )
     seed = seed_of(card.weights)
-    if seed is None and weights:
+    if seed is None and card.weights != "bundle":
+        raise BundleError(
+            f"field `frame_encoder.weights` is {card.weights!r}, but {card.architecture} comes "
+            "from the bundle; write 'bundle'"
+        )
+    if weights:
         # Sizes from a damaged card must not cost memory: look at the shapes first.
         try:
             with torch.device("meta"):
@@ -133,17 +141,3 @@ def _cannot_build(card: FrameEncoderCard, error: Exception) -> BundleError:
     return BundleError(
         f"{card.library} cannot build {card.architecture!r} with weights {card.weights!r}: {error}"
     )
-
-
-def seed_of(weights: str | None) -> int | None:
-    """Seed of `random:SEED`, else None.
-
-    Raises:
-        BundleError: if what follows `random:` is no number.
-    """
-    if weights is None or not weights.startswith("random:"):
-        return None
-    seed = weights.removeprefix("random:")
-    if not seed.isdecimal() or len(seed) > 9:
-        raise BundleError(f"field `frame_encoder.weights` is {weights!r}; write random:SEED")
-    return int(seed)

@@ -159,3 +159,17 @@ def _fold(module: nn.Module, name: str | None, card: FrameEncoderCard) -> bool:
     conv.weight = nn.Parameter((weight / (std * 255)).float(), requires_grad=False)
     conv.bias = nn.Parameter(bias.float(), requires_grad=False)
     return True
+
+
+def seed_of(weights: str | None) -> int | None:
+    """Seed of `random:SEED`, else None.
+
+    Raises:
+        BundleError: if what follows `random:` is no number.
+    """
+    if weights is None or not weights.startswith("random:"):
+        return None
+    seed = weights.removeprefix("random:")
+    if not seed.isdecimal() or len(seed) > 9:
+        raise BundleError(f"field `frame_encoder.weights` is {weights!r}; write random:SEED")
+    return int(seed)

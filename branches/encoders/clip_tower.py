@@ -1,0 +1,180 @@
+"""Image towers of open_clip, by name and weights; only the visual part is kept.
+
+Weights: a pretrained tag, a file, a folder with `open_clip_config.json` (`local-dir:` may be
+left out), a hub id, `random:SEED`, or `bundle`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from egomon.branches.card import FrameEncoderCard
+from egomon.branches.encoders.tower import LoadedTower, seed_of
+from egomon.branches.hub import hub_access, offline_hint
+from egomon.errors import BundleError
+
+log = logging.getLogger(__name__)
+
+_QUICK_GELU_FAMILIES = re.compile(r"openai|metaclip", re.IGNORECASE)
+"""Weights of these families were trained with QuickGELU throughout."""
+
+_HUB_ID = re.compile(r"(hf-hub:)?[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
+    """The image tower that the card names.
+
+    Args:
+        card: architecture and weights.
+        folder: where relative paths start.
+
+    Raises:
+        BundleError: if weights are missing or do not fit; the message names the field.
+    """
+    weights = card.weights
+    if weights is None:
+        raise BundleError(
+            "field `frame_encoder.weights` is missing; name a pretrained tag of "
+            f"{card.architecture} (such as openai), a file, a folder or a hub id"
+        )
+    seed = 0 if weights == "bundle" else seed_of(weights)
+    if seed is not None:
+        return as_tower(create(card.architecture, seed=seed))
+    return as_tower(_pretrained(card.architecture, weights, folder))
+
+
+def as_tower(visual: nn.Module) -> LoadedTower:
+    """Describe a visual tower of open_clip."""
+    size: Any = getattr(visual, "image_size", None)
+    side = size[0] if isinstance(size, tuple) else size
+    names = {name for name, module in visual.named_modules() if isinstance(module, nn.Conv2d)}
+    # The patch convolutions of ViT towers, open_clip's own and timm's.
+    first = next((n for n in ("conv1", "trunk.patch_embed.proj") if n in names), None)
+    return LoadedTower(visual, side, first)
+
+
+def create(architecture: str, *, seed: int) -> nn.Module:
+    """The visual tower with reproducible random weights.
+
+    Raises:
+        BundleError: if open_clip does not know the architecture.
+    """
+    import open_clip
+
+    model_config(architecture)
+    with torch.random.fork_rng(devices=[]), _without_log():
+        torch.manual_seed(seed)
+        model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
+    visual: nn.Module = model.visual
+    return visual
+
+
+def model_config(architecture: str) -> dict[str, Any]:
+    """open_clip's configuration of a built-in architecture.
+
+    Raises:
+        BundleError: if there is none of that name.
+    """
+    import open_clip
+
+    config: dict[str, Any] | None = None
+    if re.fullmatch(r"[\w.-]+", architecture):
+        config = open_clip.get_model_config(architecture)
+    if config is None:
+        raise BundleError(
+            f"field `frame_encoder.architecture` is {architecture!r}, which open_clip does not "
+            "know; see open_clip.list_models(), for example ViT-B-32-quickgelu"
+        )
+    return config
+
+
+def refuse_exact_gelu(architecture: str, weights: str) -> None:
+    """Refuse an architecture without QuickGELU for weights that were trained with it.
+
+    Raises:
+        BundleError: naming the architecture to use instead.
+    """
+    if not model_config(architecture).get("quick_gelu", False):
+        raise BundleError(
+            f"field `frame_encoder.architecture` is {architecture!r}, but {weights} was trained "
+            f"with QuickGELU and would silently give other vectors; "
+            f"use {architecture}-quickgelu"
+        )
+
+
+def _pretrained(architecture: str, weights: str, folder: Path) -> nn.Module:
+    import open_clip
+
+    name, pretrained = _address(architecture, weights, folder)
+    if pretrained is not None:
+        config = model_config(architecture)
+        tag = open_clip.get_pretrained_cfg(architecture, pretrained) or {}
+        if tag.get("quick_gelu") or _QUICK_GELU_FAMILIES.search(weights):
+            refuse_exact_gelu(architecture, weights)
+        elif tag and config.get("quick_gelu"):
+            raise BundleError(
+                f"field `frame_encoder.architecture` is {architecture!r}, but the weights "
+                f"{weights!r} were trained with exact GELU; leave out -quickgelu"
+            )
+    try:
+        with hub_access(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about file formats; what matters is checked above
+            model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True)
+    except Exception as error:  # open_clip raises whatever its parts raise
+        raise BundleError(
+            f"the image tower {architecture} with weights {weights!r} cannot be loaded: {error}; "
+            f"{offline_hint()}, or give a local file or folder (train --encoder-weights, field "
+            "`frame_encoder.weights`)"
+        ) from error
+    log.info("loaded %s with %s", architecture, weights)
+    visual: nn.Module = model.visual
+    return visual
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Drop open_clip's warning on the root logger that weights are random: that is meant."""
+    root = logging.getLogger()
+
+    def foreign(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addFilter(foreign)
+    try:
+        yield
+    finally:
+        root.removeFilter(foreign)
+
+
+def _address(architecture: str, weights: str, folder: Path) -> tuple[str, str | None]:
+    """open_clip's model name and pretrained argument."""
+    import open_clip
+
+    if open_clip.is_pretrained_cfg(architecture, weights):
+        return architecture, weights
+    path = folder / weights.removeprefix("local-dir:")
+    if path.is_dir():
+        if not (path / "open_clip_config.json").is_file():
+            raise BundleError(
+                f"field `frame_encoder.weights` names {path}, which has no open_clip_config.json; "
+                "for a Hugging Face CLIPModel folder (DCR weights) use library 'dcr'"
+            )
+        return f"local-dir:{path}", None
+    if path.is_file():
+        return architecture, str(path)
+    if _HUB_ID.fullmatch(weights) and not path.suffix:
+        return f"hf-hub:{weights.removeprefix('hf-hub:')}", None
+    tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
+    raise BundleError(
+        f"field `frame_encoder.weights` is {weights!r}, which is no file, folder, hub id or tag "
+        f"of {architecture}; its tags: {tags}"
+    )
