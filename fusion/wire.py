@@ -7,7 +7,7 @@ within a major version.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -15,6 +15,8 @@ from egomon.errors import WireError
 
 MAJOR = 1
 TOPIC_ROOT = f"egomon/{MAJOR}"
+SOURCE_NAME = "[a-z0-9_-]{1,32}"
+"""Regular expression of a source name, one level of a topic."""
 
 Phase = Literal["new", "update", "end", "retract"]
 AlertState = Literal["provisional", "confirmed", "closed", "retracted"]
@@ -297,7 +299,7 @@ def decode_envelope(body: bytes) -> Envelope:
     """
     try:
         return msgspec.json.decode(body, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"not an egomon envelope: {error}") from error
 
 
@@ -311,6 +313,6 @@ def decode_data(kind: str, body: bytes | msgspec.Raw) -> Data:
     if data_type is None:
         raise WireError(f"unknown message kind {kind!r}; known: {', '.join(DATA_TYPES)}")
     try:
-        return cast(Any, msgspec.json.decode(body, type=data_type))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return cast(Data, msgspec.json.decode(body, type=data_type))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"not a valid {kind} message: {error}") from error
