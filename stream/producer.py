@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from egomon.stream.buffer import RollingBuffer
 from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
 from egomon.stream.grid import SamplingGrid
 from egomon.stream.source import Source
@@ -48,6 +48,16 @@ class ProducerCounts:
     ended: bool = False
 
 
+class FrameSink(Protocol):
+    """Where sampled frames go: a `RollingBuffer`."""
+
+    def push(self, frame: Frame) -> bool:
+        """Take a frame; False when no more are wanted."""
+
+    def finish(self) -> None:
+        """No more frames come."""
+
+
 class Producer:
     """Moves frames from one source to its buffer until the source ends or the worker is stopped.
 
@@ -65,7 +75,7 @@ class Producer:
     def __init__(
         self,
         source: Source,
-        buffer: RollingBuffer,
+        buffer: FrameSink,
         *,
         grid: SamplingGrid,
         prepare: PrepareImage,

@@ -33,8 +33,8 @@ class ModelSettings(Section):
 
     name: str = Field("workbench", description="Bundled name, folder or hub id of the model bundle")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Number format of the frame encoder; auto = fp32 on CPU"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Number format of the encoders; auto = float32 on CPU"
     )
     threads: int | None = Field(
         None, description="Torch threads; default: cores - 1 live, all cores in replay"

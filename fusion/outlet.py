@@ -1,0 +1,62 @@
+"""Where events leave: store first, then the bus, then whoever listens in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from egomon.errors import StoreError
+from egomon.fusion.bus import AlertBus
+from egomon.fusion.store import EventStore
+from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatusData
+
+logger = logging.getLogger(__name__)
+
+EventListener = Callable[[str, Data], None]
+"""Called in the emit thread with the source's name and the event; must be quick."""
+
+STORED = (AlertData, GapData, StatusData)
+
+
+class Outlet:
+    """Owned by the emit thread.
+
+    An event is committed to the store before it is published, so nothing that anybody has seen
+    can be lost. If the store fails, alerts still go out and the fault is shown.
+
+    Args:
+        bus: numbers and publishes.
+        store: keeps what must not be lost.
+        store_segments: keep every scored segment too, for reports.
+        listeners: dashboards, files, live page.
+    """
+
+    def __init__(
+        self,
+        bus: AlertBus,
+        store: EventStore,
+        *,
+        store_segments: bool = True,
+        listeners: Sequence[EventListener] = (),
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._kept = (*STORED, SegmentData) if store_segments else STORED
+        self._listeners = tuple(listeners)
+        self.store_error: str | None = None
+        """Why the store does not work at the moment."""
+
+    def emit(self, source: str, data: Data, attachments: Sequence[bytes] = ()) -> None:
+        """Store, publish, tell."""
+        prepared = self._bus.prepare(source, data)
+        if isinstance(data, self._kept):
+            try:
+                self._store.append([prepared.event])
+                self.store_error = None
+            except StoreError as error:
+                if self.store_error is None:
+                    logger.error("%s; alerts go on without it", error)
+                self.store_error = str(error)
+        self._bus.send(prepared, attachments)
+        for listener in self._listeners:
+            listener(source, data)

@@ -1,0 +1,37 @@
+"""The command `egomon`. stdout is data, stderr is logs; each verb imports its work when called.
+
+Exit codes: 0 done; 1 internal error; 2 usage, configuration or data; 3 source; 4 model; 5 address
+in use; 6 replay differs from --expect; 7 ended degraded with --strict; 130 Ctrl-C; 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from egomon.cli.app import app
+from egomon.errors import EgomonError
+
+__all__ = ["app", "main"]
+
+BROKEN_PIPE_EXIT_CODE = 141
+
+
+def main() -> None:
+    """Run one verb; a user's mistake gives one sentence on stderr, never a traceback."""
+    logging.basicConfig(
+        level=os.environ.get("EGOMON_LOG", "WARNING").upper(),
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        app()
+    except EgomonError as error:
+        logging.getLogger("egomon").debug("details", exc_info=True)
+        sys.stderr.write(f"egomon: {error}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of stdout has gone (`| head`): nothing is wrong, and nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE_EXIT_CODE)

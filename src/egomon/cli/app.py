@@ -1,0 +1,39 @@
+"""All verbs of the command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from egomon.cli import inspect_verbs, listen_verb, run_verbs, store_verbs, train_verbs
+
+app = typer.Typer(
+    name="egomon",
+    help="Watches hands-on work from a first-person camera and raises an alert when a step looks "
+    "wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from egomon import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+for module in (run_verbs, listen_verb, inspect_verbs, store_verbs, train_verbs):
+    module.register(app)

@@ -1,0 +1,98 @@
+"""Options that several verbs share, and how they become settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from egomon.errors import UsageError
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Bundle: a name (`egomon models`), a folder or a hub id."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings file (TOML).", dir_okay=False)
+]
+Publish = Annotated[
+    list[str] | None,
+    typer.Option("--pub", help="ZeroMQ endpoint for alerts; may be given more than once."),
+]
+Control = Annotated[
+    str | None, typer.Option("--control", help="ZeroMQ endpoint for requests; `none` = without.")
+]
+Curve = Annotated[
+    Path | None, typer.Option("--curve", help="Folder of keys made by `egomon keygen`.")
+]
+InsecureBind = Annotated[
+    bool | None,
+    typer.Option("--insecure-bind", help="Allow other machines in without keys."),
+]
+Emit = Annotated[
+    str | None,
+    typer.Option("--emit", help="gated (default), provisional or small-only."),
+]
+Policy = Annotated[str | None, typer.Option("--policy", help="Segments: fixed, activity or given.")]
+SegmentsFile = Annotated[
+    Path | None,
+    typer.Option("--segments-file", help="segments.jsonl with given spans (start, end)."),
+]
+Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
+Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
+NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Probability that raises an alert, both stages."),
+]
+Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="Encoders: auto, float32 or bfloat16.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+Store = Annotated[
+    str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write each alert revision as a JSON line.")
+]
+Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds from `10s`, `200ms`, `5m`, `1h` or a plain number.
+
+    Raises:
+        UsageError: none of these.
+
+    >>> parse_duration("1.5m")
+    90.0
+    """
+    if text is None:
+        return None
+    units = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+    for unit in ("ms", "s", "m", "h"):
+        if text.endswith(unit):
+            number, factor = text[: -len(unit)], units[unit]
+            break
+    else:
+        number, factor = text, 1.0
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"{text!r} is not a duration; write 10s, 200ms, 5m or 1h")
+    return seconds
+
+
+def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections for `load_settings`; options that were not given are None and change nothing."""
+    return sections
+
+
+def no_large(given: bool) -> bool | None:
+    """The setting `model.large` for the flag --no-large."""
+    return False if given else None

@@ -1,0 +1,208 @@
+"""One run on the command line: signals, output files, dashboard, summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from egomon.errors import ReplayMismatchError, UsageError
+from egomon.fusion.wire import AlertData, Data, encode
+
+if TYPE_CHECKING:
+    from egomon.config import Settings
+    from egomon.monitor import Monitor, SourceRequest, Summary
+    from egomon.monitor.aslive import LatencyModel
+
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class AlertFile:
+    """Writes each alert revision as one line of JSON, flushed at once."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: TextIO = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise UsageError(f"cannot write alerts to {path}: {error.strerror}") from error
+
+    def __call__(self, source: str, data: Data) -> None:
+        """An `EventListener`."""
+        if isinstance(data, AlertData):
+            self._file.write(encode(data).decode() + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Collector:
+    """Keeps events for what comes after the run: summary, comparison, report."""
+
+    def __init__(self, *, everything: bool) -> None:
+        self._everything = everything
+        self.events: list[tuple[str, Data]] = []
+
+    def __call__(self, source: str, data: Data) -> None:
+        """An `EventListener`."""
+        if self._everything or isinstance(data, AlertData):
+            self.events.append((source, data))
+
+    @property
+    def alerts(self) -> list[AlertData]:
+        """All alert revisions in order."""
+        return [data for _, data in self.events if isinstance(data, AlertData)]
+
+
+class Session:
+    """What the verbs `live` and `replay` share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        out: Path | None,
+        report: Path | None,
+        json: bool,
+        quiet: bool,
+        expect: Path | None = None,
+        live_page: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._report = report
+        self._json = json
+        self._quiet = quiet
+        self._expect = expect
+        self._live_page = live_page
+        self._file = AlertFile(out) if out is not None else None
+        self._collector = Collector(everything=report is not None)
+        self._signal: int | None = None
+
+    def run(
+        self,
+        requests: Sequence[SourceRequest],
+        *,
+        speed: float = 0.0,
+        range_seconds: tuple[float, float | None] = (0.0, None),
+        duration_seconds: float | None = None,
+        latency_model: LatencyModel | None = None,
+    ) -> Summary:
+        """Run to the end and print the summary.
+
+        Raises:
+            EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
+        """
+        from egomon.cli.screen import Screen
+        from egomon.monitor import Monitor
+
+        screen = Screen(requests, quiet=self._quiet or self._json, live_page=self._live_page)
+        listeners = [self._collector, screen.listener]
+        if self._file is not None:
+            listeners.append(self._file)
+        monitor = Monitor(
+            requests,
+            self._settings,
+            listeners=listeners,
+            speed=speed,
+            range_seconds=range_seconds,
+            duration_seconds=duration_seconds,
+            latency_model=latency_model,
+        )
+        previous = self._catch_signals(monitor)
+        try:
+            with screen:
+                summary = monitor.run(lambda: screen.tick(monitor))
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            if self._file is not None:
+                self._file.close()
+        self._finish(summary, requests)
+        return summary
+
+    def _finish(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
+        if self._report is not None:
+            self._write_report(summary, requests)
+        self._print(summary)
+        self._compare()
+        if self._signal is not None:
+            sys.exit(EXIT_SIGINT if self._signal == signal.SIGINT else EXIT_SIGTERM)
+
+    def _catch_signals(self, monitor: Monitor) -> dict[int, Any]:
+        """First signal: close every alert and end; second: now."""
+
+        def on_signal(number: int, frame: object) -> None:
+            if self._signal is not None:
+                os._exit(EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM)
+            self._signal = number
+            monitor.stop("shutdown")
+
+        return {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def _write_report(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
+        from egomon.report import write_report
+
+        assert self._report is not None
+        video = None if requests[0].is_live else Path(requests[0].reference)
+        write_report(
+            self._collector.events,
+            self._report,
+            title=", ".join(request.name for request in requests),
+            video=video if video is not None and video.is_file() else None,
+            bundle={"model": summary.model},
+        )
+
+    def _compare(self) -> None:
+        if self._expect is None:
+            return
+        try:
+            expected = self._expect.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read {self._expect}: {error.strerror}") from error
+        found = b"".join(encode(alert) + b"\n" for alert in self._collector.alerts)
+        if found != expected:
+            raise ReplayMismatchError(
+                f"the alerts differ from {self._expect}: "
+                f"{len(found.splitlines())} lines, expected {len(expected.splitlines())}"
+            )
+
+    def _print(self, summary: Summary) -> None:
+        latest = {alert.alert_id: alert for alert in self._collector.alerts}
+        if self._json:
+            import msgspec
+
+            body = {**dataclasses.asdict(summary), "alert_list": list(latest.values())}
+            sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
+            sys.stdout.buffer.flush()
+            return
+        from egomon.view.summary import print_summary
+
+        print_summary(summary, list(latest.values()))
+
+
+def parse_latency_model(text: str) -> LatencyModel:
+    """`frame:20ms,large:400ms,jitter:0.2,seed:0`, in any order, all optional.
+
+    Raises:
+        UsageError: an unknown word or a bad number.
+    """
+    from egomon.monitor.aslive import LatencyModel
+
+    values: dict[str, Any] = {}
+    names = {"frame": "frame_ms", "large": "large_ms", "jitter": "jitter", "seed": "seed"}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition(":")
+        if key not in names:
+            raise UsageError(f"--latency-model: unknown {key!r}; known: {', '.join(names)}")
+        try:
+            number = float(value.removesuffix("ms"))
+        except ValueError as error:
+            raise UsageError(f"--latency-model: {part!r} is not a number") from error
+        values[names[key]] = int(number) if key == "seed" else number
+    return LatencyModel(**values)

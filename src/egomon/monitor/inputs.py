@@ -1,0 +1,215 @@
+"""One source on its way in: opened, read and closed in its own thread."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from egomon.config import Settings
+from egomon.monitor.messages import Notice
+from egomon.monitor.plan import Plan
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import Channel, ChannelClosed
+from egomon.stream.grid import SamplingGrid
+from egomon.stream.open import SourceOptions, is_live, open_source
+from egomon.stream.producer import FrameSink, Producer
+from egomon.stream.redact import redact
+from egomon.stream.source import Gap, Source, StateChange
+from egomon.stream.worker import Worker
+
+BYTES_PER_MB = 1 << 20
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What the user asked to watch."""
+
+    name: str
+    reference: str
+    """Camera number, device path, URL or file."""
+    is_live: bool
+    source: Source | None = None
+    """An open source of the caller's own; None opens `reference`."""
+
+    @classmethod
+    def of(cls, name: str, reference: str, kind: str | None = None) -> SourceRequest:
+        """Decide from the reference whether it is live, unless `kind` says so."""
+        live = is_live(reference) if kind is None else kind == "live"
+        return cls(name, reference, live)
+
+
+class Input:
+    """Listens to its source and passes on what happens; the buffer is its way out."""
+
+    def __init__(
+        self,
+        request: SourceRequest,
+        settings: Settings,
+        condition: threading.Condition,
+        notices: Channel[Notice],
+        *,
+        speed: float,
+        range_seconds: tuple[float, float | None],
+        stop: threading.Event,
+    ) -> None:
+        self.name = request.name
+        self.reference = request.reference
+        self.is_live = request.is_live
+        self._request = request
+        self._settings = settings
+        self._notices = notices
+        self._speed = speed
+        self._range_seconds = range_seconds
+        self._stop = stop
+        self._source: Source | None = None
+        self._producer: Producer | None = None
+        self._plan: Plan | None = None
+        self._dropped: Counter[str] = Counter()
+        self._started: float | None = None
+        self.opened = threading.Event()
+        """The source is open."""
+        self.ready = threading.Event()
+        """Models are loaded: frames may be read."""
+        self.duration_seconds: float | None = None
+        options = settings.source
+        self.buffer = RollingBuffer(
+            seconds=options.buffer_seconds,
+            max_bytes=options.buffer_mb * BYTES_PER_MB,
+            on_full="drop_oldest" if self.is_live else "wait",
+            staleness_seconds=options.staleness_seconds if self.is_live else None,
+            on_gap=self.on_gap,
+            condition=condition,
+        )
+
+    @property
+    def media_seconds(self) -> float:
+        """Media time of the newest frame that was read."""
+        return 0.0 if self._producer is None else self._producer.counts.t_seconds
+
+    def frame_counts(self) -> dict[str, int]:
+        """decoded, sampled and `dropped_<cause>`."""
+        counts = self._producer.counts if self._producer else None
+        return {
+            "decoded": counts.decoded if counts else 0,
+            "sampled": counts.sampled if counts else 0,
+            **{f"dropped_{cause}": n for cause, n in sorted(self._dropped.items())},
+        }
+
+    def prepare_with(self, plan: Plan) -> None:
+        """The models are known: frames can be resized for them."""
+        self._plan = plan
+
+    def run(self, worker: Worker) -> None:
+        """Body of the producer's thread."""
+        try:
+            source = self.open()
+            if not self._wait_until_ready(source, worker):
+                return
+            assert self._plan is not None
+            self.producer(self._plan, source, self.buffer).run(worker)
+        finally:
+            self.opened.set()
+            self.close()
+            self.buffer.finish()
+
+    def close(self) -> None:
+        """Make a blocked read return; from any thread."""
+        if self._source is not None:
+            self._source.close()
+        self.ready.set()
+
+    def on_state(self, change: StateChange) -> None:
+        """See `SourceListener`."""
+        self._tell(change)
+
+    def on_gap(self, gap: Gap) -> None:
+        """See `SourceListener`."""
+        self._dropped[gap.cause] += gap.count
+        self._tell(gap)
+
+    def _tell(self, event: StateChange | Gap) -> None:
+        try:
+            self._notices.put(Notice(self.name, event))
+        except ChannelClosed:
+            return  # the run is over, nobody listens any more
+
+    def open(self) -> Source:
+        """Open the source, in the thread that will read it."""
+        self._source = self._request.source or self._open_reference()
+        self.duration_seconds = self._source.info.duration_seconds
+        self.opened.set()
+        return self._source
+
+    def producer(self, plan: Plan, source: Source, sink: FrameSink) -> Producer:
+        """Reads the source into `sink`, for this plan."""
+        assert plan.bundle.encoder is not None
+        self._producer = Producer(
+            source,
+            sink,
+            grid=SamplingGrid(plan.stream.fps),
+            prepare=plan.bundle.encoder.prepare,
+            detail=plan.detail,
+            pace=self._pace,
+            range_seconds=self._range_seconds,
+        )
+        return self._producer
+
+    def _open_reference(self) -> Source:
+        options = self._settings.source
+        return open_source(
+            self.reference,
+            name=self.name,
+            kind=options.kind,
+            options=SourceOptions(
+                open_timeout_seconds=options.open_timeout_seconds,
+                read_timeout_seconds=options.read_timeout_seconds,
+            ),
+            listener=self,
+        )
+
+    def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
+        """Live frames that arrive while the models load are forgotten: they would be late."""
+        while not self.ready.is_set():
+            if worker.stopping or self._stop.is_set():
+                return False
+            if self.is_live:
+                if source.read() is None:
+                    return False
+            else:
+                self.ready.wait(WAIT_SECONDS)
+        return not self._stop.is_set()
+
+    def _pace(self, t_seconds: float) -> None:
+        """Replay at a chosen speed: wait until this media time is due."""
+        if self._speed <= 0 or self.is_live:
+            return
+        if self._started is None:
+            self._started = time.monotonic()
+        due = self._started + t_seconds / self._speed
+        self._stop.wait(max(0.0, due - time.monotonic()))
+
+
+def describe(request: SourceRequest) -> str:
+    """Name and redacted address, for logs."""
+    return f"{request.name} ({redact(request.reference)})"
+
+
+def default_name(reference: str, taken: set[str]) -> str:
+    """A topic name for a source: the file's stem or `camN`, made unique.
+
+    >>> default_name("My Video.mp4", set())
+    'my-video'
+    >>> default_name("0", {"cam0"})
+    'cam0-2'
+    """
+    stem = f"cam{reference}" if reference.isdigit() else Path(redact(reference)).stem
+    name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:28].strip("-") or "source"
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}-{number}", number + 1
+    return unique

@@ -1,0 +1,48 @@
+"""What crosses the monitor's threads besides frames and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from egomon.branches.lane import Progress, ScoredSegment
+from egomon.stream.source import Gap, StateChange
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A source has been scored to its end."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A source changed state or lost frames."""
+
+    source: str
+    event: StateChange | Gap
+
+
+Scored = ScoredSegment | Progress | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did; printed at the end."""
+
+    sources: tuple[str, ...]
+    model: str
+    media_seconds: float
+    wall_seconds: float
+    frames: dict[str, int]
+    """decoded, sampled, encoded, and `dropped_<cause>`."""
+    segments: int
+    alerts: dict[str, int]
+    """Number of alerts by phase: new, update, end, retract."""
+    refine: dict[str, int]
+    domain: Mapping[str, str]
+    """Last domain state of each source."""
+    degraded: bool
+    stopped_by: str
+    """`end`, `shutdown`, `duration` or `crash`."""

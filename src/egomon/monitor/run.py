@@ -1,0 +1,377 @@
+"""The monitor: starts and stops the threads in order, and gives a summary."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from egomon.branches.base import LargeBranch
+from egomon.branches.bundle import Bundle, load_bundle
+from egomon.branches.torch_setup import configure_torch
+from egomon.config import Settings
+from egomon.errors import EgomonError, WorkerCrashedError
+from egomon.fusion.bus import AlertBus
+from egomon.fusion.control import StoreControl
+from egomon.fusion.curve import CurveConfig
+from egomon.fusion.outlet import EventListener, Outlet
+from egomon.fusion.refine import RefineResult, run_refiner
+from egomon.fusion.wire import StatsData
+from egomon.monitor.aslive import LatencyModel, simulate
+from egomon.monitor.emitter import Emitter
+from egomon.monitor.figures import source_stats, summarise
+from egomon.monitor.inputs import Input, SourceRequest
+from egomon.monitor.messages import Notice, Scored, Summary
+from egomon.monitor.orphans import close_orphans
+from egomon.monitor.parts import Parts, build_lane, build_parts
+from egomon.monitor.plan import Plan, make_plan
+from egomon.monitor.scoring import Camera, ScoringLoop
+from egomon.monitor.storage import open_event_store
+from egomon.stream.channel import Channel, Wake
+from egomon.stream.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+INBOX_CAPACITY = 64
+NOTICES_CAPACITY = 4096
+TICK_SECONDS = 0.25
+JOIN_SECONDS = 5.0
+"""Longest time to drain after a stop."""
+FILE_OPEN_SECONDS = 10.0
+NO_CONTROL = "none"
+
+StoppedBy = Literal["end", "shutdown", "duration", "crash"]
+
+
+@dataclass(slots=True, eq=False)
+class Threads:
+    """All workers of a run."""
+
+    producers: list[Worker] = field(default_factory=list)
+    small: Worker | None = None
+    large: Worker | None = None
+    emit: Worker | None = None
+
+    @property
+    def in_order(self) -> list[Worker]:
+        """Along the path of the data; the large branch answers to its queue alone."""
+        return [*self.producers, *(w for w in (self.small, self.emit) if w is not None)]
+
+    @property
+    def crashed(self) -> Worker | None:
+        """The first that raised."""
+        later = [self.large] if self.large is not None else []
+        return next((w for w in [*self.in_order, *later] if w.crash is not None), None)
+
+
+class Monitor:
+    """Watches one or more sources until they end, a stop is requested, or a worker crashes.
+
+    Args:
+        requests: the sources; names must differ.
+        settings: everything else.
+        listeners: called in the emit thread with each event.
+        bundle: a loaded bundle; None loads `settings.model.name`.
+        speed: files: 0 = as fast as possible, 1 = real time.
+        range_seconds: files: half-open piece to read.
+        duration_seconds: stop after this much wall time.
+        latency_model: simulate live operation of one file, see `monitor.aslive`.
+        boot: name of this run; random by default.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[SourceRequest],
+        settings: Settings,
+        *,
+        listeners: Sequence[EventListener] = (),
+        bundle: Bundle | None = None,
+        speed: float = 0.0,
+        range_seconds: tuple[float, float | None] = (0.0, None),
+        duration_seconds: float | None = None,
+        latency_model: LatencyModel | None = None,
+        boot: str | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listeners = tuple(listeners)
+        self._bundle = bundle
+        self._duration_seconds = duration_seconds
+        self._latency_model = latency_model
+        self._stop = threading.Event()
+        self._stopped_by: StoppedBy = "end"
+        self._live = any(request.is_live for request in requests)
+        self._condition = threading.Condition()
+        self._wake = Wake()
+        self._notices: Channel[Notice] = Channel(
+            NOTICES_CAPACITY, on_full="drop_oldest", wake=self._wake
+        )
+        self._results: Channel[RefineResult] = Channel(INBOX_CAPACITY, wake=self._wake)
+        self.inputs = [
+            Input(
+                request,
+                settings,
+                self._condition,
+                self._notices,
+                speed=speed,
+                range_seconds=range_seconds,
+                stop=self._stop,
+            )
+            for request in requests
+        ]
+        self.boot = boot or secrets.token_hex(4)
+        self._threads = Threads()
+        self._started = time.monotonic()
+        self._parts: Parts | None = None
+        self._scoring: ScoringLoop | None = None
+        self._emitter: Emitter | None = None
+
+    def stop(self, by: StoppedBy = "shutdown") -> None:
+        """Ask for a graceful end: sources close, what is buffered is scored, alerts end."""
+        if not self._stop.is_set():
+            self._stopped_by = by
+            if self._emitter is not None:
+                self._emitter.close_reason = "shutdown"
+            self._stop.set()
+        for item in self.inputs:
+            item.close()
+
+    def run(self, on_tick: Callable[[], None] = lambda: None) -> Summary:
+        """Watch; calls `on_tick` in this thread four times a second.
+
+        Raises:
+            EgomonError: a source cannot be opened, the bundle cannot be loaded, ...
+            WorkerCrashedError: a thread crashed; everything was closed in order.
+        """
+        settings = self._settings
+        configure_torch(settings.model.threads, live=self._live)
+        with open_event_store(settings, live=self._live) as store, self._open_bus() as bus:
+            names = [item.name for item in self.inputs]
+            store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
+            outlet = Outlet(bus, store, listeners=self._listeners)
+            control = StoreControl(
+                store, bus.snapshot, reset_context=self._reset_context, stats=self._latest_stats
+            )
+            close_orphans(store, outlet)
+            try:
+                if self._latency_model is not None:
+                    return self._simulate(outlet, self._latency_model)
+                return self._watch(outlet, bus, control, on_tick)
+            finally:
+                self._stop.set()
+                for item in self.inputs:
+                    item.close()
+                self._wake.close()
+
+    def _open_bus(self) -> AlertBus:
+        bus = self._settings.bus
+        return AlertBus(
+            publish=bus.publish,
+            control=None if bus.control == NO_CONTROL else bus.control,
+            host=socket.gethostname(),
+            boot=self.boot,
+            curve=None if bus.curve is None else CurveConfig.server(bus.curve),
+            insecure_bind=bus.insecure_bind,
+        )
+
+    def _watch(
+        self,
+        outlet: Outlet,
+        bus: AlertBus,
+        control: StoreControl,
+        on_tick: Callable[[], None],
+    ) -> Summary:
+        self._start_producers()
+        self._wait_for_files()
+        parts = build_parts(
+            self._load(), self.inputs, self._settings, boot=self.boot, live=self._live
+        )
+        self._parts = parts
+        self._build(parts, outlet, bus, control)
+        try:
+            self._start(parts)
+            self._wait(on_tick)
+        finally:
+            self._shut_down(parts)
+        self._raise_crash()
+        return self._summary(parts)
+
+    def _simulate(self, outlet: Outlet, model: LatencyModel) -> Summary:
+        """One thread, simulated time: the source is opened and read here."""
+        (item,) = self.inputs
+        plan = self._load()
+        alerts: Counter[str] = Counter()
+        parts = simulate(item, plan, self._settings, outlet, model, alerts)
+        return summarise(
+            self.inputs, parts, wall_seconds=self._elapsed(), alerts=alerts, stopped_by="end"
+        )
+
+    def _start_producers(self) -> None:
+        for item in self.inputs:
+            worker = Worker(f"producer-{item.name}", item.run, on_crash=self._on_crash)
+            self._threads.producers.append(worker)
+            worker.start()
+
+    def _wait_for_files(self) -> None:
+        """Fail at once on a missing file, before the models are loaded."""
+        deadline = time.monotonic() + FILE_OPEN_SECONDS
+        for item in self.inputs:
+            while not item.is_live and time.monotonic() < deadline and not self._stop.is_set():
+                if item.opened.wait(TICK_SECONDS):
+                    break
+        self._raise_crash()
+
+    def _load(self) -> Plan:
+        model = self._settings.model
+        bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
+        self._raise_crash()
+        return make_plan(bundle, self._settings)
+
+    def _build(self, parts: Parts, outlet: Outlet, bus: AlertBus, control: StoreControl) -> None:
+        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=self._wake)
+        cameras = []
+        for item in self.inputs:
+            item.prepare_with(parts.plan)
+            lane = build_lane(parts.plan, item, item.buffer, self._settings)
+            cameras.append(Camera(lane, item.buffer, in_whole_batches=not item.is_live))
+        encoder = parts.plan.bundle.encoder
+        assert encoder is not None
+        self._scoring = ScoringLoop(encoder, cameras, inbox, self._condition)
+        self._emitter = Emitter(
+            parts.stages,
+            parts.refinement,
+            outlet,
+            bus,
+            control,
+            inbox=inbox,
+            results=self._results,
+            notices=self._notices,
+            wake=self._wake,
+            stats=self._stats,
+            ordered=not self._live,
+        )
+
+    def _start(self, parts: Parts) -> None:
+        assert self._scoring is not None
+        assert self._emitter is not None
+        threads = self._threads
+        threads.emit = Worker("emit", self._emitter.run, on_crash=self._on_crash)
+        threads.emit.start()
+        if parts.refinement.queue is not None:
+            threads.large = Worker("large", self._run_large, on_crash=self._on_large_crash)
+            threads.large.start()
+        threads.small = Worker("small", self._scoring.run, on_crash=self._on_crash)
+        threads.small.start()
+        self._started = time.monotonic()
+        for item in self.inputs:
+            item.ready.set()
+
+    def _run_large(self, worker: Worker) -> None:
+        assert self._parts is not None
+        parts, queue = self._parts, self._parts.refinement.queue
+        assert queue is not None
+
+        def load() -> LargeBranch:
+            branch = parts.plan.bundle.load_large()
+            assert branch is not None
+            return branch
+
+        run_refiner(load, queue, self._results)
+
+    def _wait(self, on_tick: Callable[[], None]) -> None:
+        emit = self._threads.emit
+        assert emit is not None
+        while emit.alive and self._fatal_crash() is None and not self._stop.is_set():
+            if self._duration_seconds is not None and self._elapsed() >= self._duration_seconds:
+                self.stop("duration")
+                return
+            emit.join(TICK_SECONDS)
+            on_tick()
+
+    def _shut_down(self, parts: Parts) -> None:
+        """Join along the path of the data; what does not end in time is abandoned."""
+        deadline = time.monotonic() + JOIN_SECONDS
+        for item in self.inputs:
+            item.close()
+        for worker in self._threads.in_order:
+            if not worker.join(max(0.1, deadline - time.monotonic())):
+                logger.warning("%s did not end in time and was abandoned", worker.name)
+                worker.stop()
+                worker.join(0.5)
+        if parts.refinement.queue is not None:
+            parts.refinement.queue.close()
+        if self._threads.large is not None:
+            self._threads.large.join(0.5)
+        emit = self._threads.emit
+        if self._emitter is not None and (emit is None or not emit.alive):
+            # The emit thread has ended: its state and sockets are ours now. Every alert that is
+            # still open is closed here, also after a crash.
+            self._emitter.finish()
+
+    def _fatal_crash(self) -> Worker | None:
+        """A crashed worker that ends the run.
+
+        Live, alerts go on without the large branch; a replay ends, its result would depend on
+        luck.
+        """
+        worker = self._threads.crashed
+        return None if self._live and worker is self._threads.large else worker
+
+    def _raise_crash(self) -> None:
+        worker = self._fatal_crash()
+        if worker is None:
+            return
+        if isinstance(worker.crash, EgomonError):
+            raise worker.crash
+        raise WorkerCrashedError(
+            f"the {worker.name} worker crashed: {type(worker.crash).__name__}: {worker.crash}"
+        ) from worker.crash
+
+    def _on_crash(self, worker: Worker) -> None:
+        self.stop("crash")
+
+    def _on_large_crash(self, worker: Worker) -> None:
+        assert self._parts is not None
+        self._parts.refinement.failed = str(worker.crash)
+        logger.error("the large branch is not available: %s", worker.crash)
+        if not self._live:
+            self.stop("crash")
+
+    def _reset_context(self, source: str) -> bool:
+        if self._scoring is None or self._parts is None or source not in self._parts.stages:
+            return False
+        self._scoring.request_reset(source)
+        return True
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _latest_stats(self) -> dict[str, object]:
+        return {} if self._emitter is None else self._emitter.latest_stats
+
+    def _stats(self, source: str) -> StatsData:
+        item = next(item for item in self.inputs if item.name == source)
+        assert self._parts is not None
+        assert self._emitter is not None
+        return source_stats(
+            item,
+            self._parts,
+            elapsed_seconds=self._elapsed(),
+            encode_ms=0.0 if self._scoring is None else self._scoring.encode_ms,
+            alerts=self._emitter.alerts,
+        )
+
+    def _summary(self, parts: Parts) -> Summary:
+        assert self._emitter is not None
+        return summarise(
+            self.inputs,
+            parts,
+            wall_seconds=self._elapsed(),
+            alerts=self._emitter.alerts,
+            stopped_by=self._stopped_by,
+        )

@@ -1,0 +1,117 @@
+"""The small worker: encodes each sampled frame once, across cameras, and scores segments."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from egomon.branches.base import FrameEncoder
+from egomon.branches.lane import Lane
+from egomon.monitor.messages import Ended, Scored
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import WAIT_SECONDS, Channel
+from egomon.stream.frame import Frame
+from egomon.stream.worker import Worker
+
+MICRO_BATCH = 8
+"""Frames encoded together; more gains nothing on a CPU."""
+
+
+@dataclass(slots=True, eq=False)
+class Camera:
+    """One source as the small worker sees it."""
+
+    lane: Lane
+    buffer: RollingBuffer
+    in_whole_batches: bool
+    """Files: always full batches, so that results do not depend on how fast frames arrive."""
+    done: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """True if a batch can be taken."""
+        unread = self.buffer.unread
+        if self.in_whole_batches and not self.buffer.finished:
+            return unread >= MICRO_BATCH
+        return unread > 0
+
+
+class ScoringLoop:
+    """Body of the small worker's thread; owns the frame encoder, the small branch and all lanes."""
+
+    def __init__(
+        self,
+        encoder: FrameEncoder,
+        cameras: Sequence[Camera],
+        inbox: Channel[Scored],
+        condition: threading.Condition,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._encoder = encoder
+        self._cameras = cameras
+        self._inbox = inbox
+        self._condition = condition
+        self._clock = clock
+        self._resets: deque[str] = deque()
+        self.encoded = 0
+        self.encode_ms = 0.0
+        """Milliseconds a frame of the last batch."""
+
+    def request_reset(self, source: str) -> None:
+        """From any thread: begin a new workflow before the next batch."""
+        self._resets.append(source)
+
+    def run(self, worker: Worker) -> None:
+        """Until every source is scored to its end; closes the inbox."""
+        try:
+            while not all(camera.done for camera in self._cameras):
+                worker.beat()
+                if worker.stopping:
+                    return
+                self.step()
+        finally:
+            self._inbox.close()
+
+    def step(self) -> None:
+        """Wait for frames, encode one batch, score what it finishes."""
+        with self._condition:
+            if not any(c.ready or c.buffer.finished for c in self._cameras if not c.done):
+                self._condition.wait(WAIT_SECONDS)
+        self._apply_resets()
+        taken = [
+            (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
+        ]
+        frames = [frame for _, batch in taken for frame in batch]
+        if frames:
+            vectors = self._encode(frames)
+            first = 0
+            for camera, batch in taken:
+                self._send(camera.lane.feed(batch, vectors[first : first + len(batch)]))
+                first += len(batch)
+        for camera in self._cameras:
+            if not camera.done and camera.buffer.finished and not camera.buffer.unread:
+                camera.done = True
+                self._send([*camera.lane.flush(), Ended(camera.lane.source)])
+
+    def _encode(self, frames: Sequence[Frame]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        begin = self._clock()
+        vectors = self._encoder.encode(np.stack([frame.image for frame in frames]))
+        self.encoded += len(frames)
+        self.encode_ms = (self._clock() - begin) * 1000.0 / len(frames)
+        return vectors
+
+    def _send(self, events: Sequence[Scored]) -> None:
+        for event in events:
+            self._inbox.put(event)
+
+    def _apply_resets(self) -> None:
+        while self._resets:
+            source = self._resets.popleft()
+            for camera in self._cameras:
+                if camera.lane.source == source:
+                    camera.lane.reset_context()

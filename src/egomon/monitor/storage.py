@@ -1,0 +1,37 @@
+"""Where a run keeps its events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from egomon.config import Settings
+from egomon.fusion.store import EventStore, Retention
+
+MEMORY = "none"
+FILE_NAME = "events.sqlite"
+
+
+def store_path(settings: Settings, *, live: bool) -> Path | None:
+    """The store's file; None = memory only, the default of a replay."""
+    path = settings.store.path
+    if path == MEMORY:
+        return None
+    if path is not None:
+        return Path(path)
+    if not live:
+        return None
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("egomon")) / FILE_NAME
+
+
+def open_event_store(settings: Settings, *, live: bool) -> EventStore:
+    """Open the store of a run.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    retention = Retention(
+        max_age_days=settings.store.keep_days, max_bytes=settings.store.max_mb << 20
+    )
+    return EventStore(store_path(settings, live=live), retention=retention)
