@@ -198,7 +198,8 @@ def _read(where: str, dtype: Any) -> tuple[Any, Any]:
     import transformers
 
     if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+        quiet: Any = transformers.utils.logging
+        quiet.disable_progress_bar()
     local = Path(where).is_dir()
     config = transformers.AutoConfig.from_pretrained(where, local_files_only=local)
     if config.model_type != "qwen3_vl":

@@ -53,10 +53,22 @@ CLIP_CONFIG: dict[str, Any] = {
 LARGE_DIM = 48
 LARGE_HIDDEN = 64
 
-_SPECIAL = (
-    "endoftext im_start im_end object_ref_start object_ref_end box_start box_end quad_start "
-    "quad_end vision_start vision_end vision_pad image_pad video_pad"
-).split()
+_SPECIAL = [
+    "endoftext",
+    "im_start",
+    "im_end",
+    "object_ref_start",
+    "object_ref_end",
+    "box_start",
+    "box_end",
+    "quad_start",
+    "quad_end",
+    "vision_start",
+    "vision_end",
+    "vision_pad",
+    "image_pad",
+    "video_pad",
+]
 
 
 def build_tiny_clip(folder: Path, seed: int = 0) -> Path:
