@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,7 @@ def read_card(folder: Path) -> BundleCard:
     Raises:
         BundleError: if it is missing, not JSON of this schema, or has an impossible value.
     """
-    path = folder / CARD_FILE
-    card = parse_card(read_card_bytes(folder), str(path))
-    return card
+    return parse_card(read_card_bytes(folder), str(folder / CARD_FILE))
 
 
 def read_card_bytes(folder: Path) -> bytes:
@@ -104,7 +103,7 @@ def find_bundle(ref: str | Path) -> Path:
         BundleError: if there is no such bundle; the message lists what there is.
     """
     folder = Path(ref)
-    if isinstance(ref, Path) or folder.is_dir():
+    if isinstance(ref, Path) or os.path.isdir(ref):
         return _existing(folder)
     if NAME_PATTERN.fullmatch(ref):
         bundled = BUNDLED_ROOT / ref
