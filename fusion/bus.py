@@ -7,13 +7,13 @@ Nothing here blocks: a slow subscriber loses messages at its high-water mark, se
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from egomon.fusion import control as control_requests
 from egomon.fusion.control import ControlHandler
@@ -194,12 +194,13 @@ class AlertBus:
     def close(self) -> None:
         """Give unread messages 0.5 s, close the sockets, then an own context; idempotent."""
         for socket in self._sockets:
-            socket.disable_monitor()
+            if not socket.closed:
+                socket.disable_monitor()
         for socket in (*self._monitors, *self._sockets):
             socket.close()
         if self._gate is not None:
             self._gate.close()
-        if self._own_context:
+        if self._own_context and not self._context.closed:
             self._context.term()
 
     def _open(self, kind: int, curve: CurveConfig | None) -> Socket:
@@ -245,8 +246,7 @@ class AlertBus:
     def _note_handshakes(self) -> None:
         for monitor in self._monitors:
             while monitor.poll(0):
+                (event, _value) = struct.unpack("=HI", monitor.recv_multipart(zmq.NOBLOCK)[0])
                 self.auth_failures += 1
-                logger.warning(
-                    "a connection was refused during its handshake: %s",
-                    zmq.Event(recv_monitor_message(monitor)["event"]).name,
-                )
+                name = zmq.Event(event).name
+                logger.warning("a connection was refused during its handshake: %s", name)

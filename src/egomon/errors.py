@@ -15,6 +15,7 @@ EgomonError                 exit 1
 ├── DegradedError           exit 7   ended degraded under --strict
 ├── WireError               exit 1   a message that does not follow the schema
 ├── StoreError              exit 1
+├── ControlError            exit 1   the monitor refused a request, or did not answer
 └── WorkerCrashedError      exit 1   a worker thread raised; the cause is chained
 ```
 
@@ -105,6 +106,17 @@ class WireError(EgomonError):
 
 class StoreError(EgomonError):
     """The event store cannot be read or written."""
+
+
+class ControlError(EgomonError):
+    """A monitor refused a request, or did not answer in time.
+
+    `code` is stable: no_answer, bad_request, unknown_verb, not_found, too_old, store_error, failed.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class WorkerCrashedError(EgomonError):
