@@ -181,7 +181,7 @@ class Session:
             sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
             sys.stdout.buffer.flush()
             return
-        from egomon.view.summary import print_summary
+        from egomon.cli.printing import print_summary
 
         print_summary(summary, list(latest.values()))
 

@@ -144,7 +144,9 @@ class LiveSimulation:
 
     def _result(self, job: RefineJob) -> RefineResult:
         assert self._large is not None
-        return refine(self._large, dataclasses.replace(job, deadline=None), self._clock.now)
+        # The deadline was checked by the stage; a job that was started runs to its end.
+        result = refine(self._large, dataclasses.replace(job, deadline=None), self._clock.now)
+        return dataclasses.replace(result, job=job)
 
     def _draw(self, milliseconds: float) -> float:
         spread = self._random.uniform(-self._model.jitter, self._model.jitter)

@@ -1,0 +1,194 @@
+"""The checks of `egomon doctor`: each finding says what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from egomon.errors import EgomonError
+
+LEAST_FREE_GB = 1.0
+SELF_TEST_SECONDS = 5
+PACKAGES = ("torch", "transformers", "open_clip_torch", "av", "opencv-python-headless", "pyzmq")
+PORTS = (5556, 5557)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's answer."""
+
+    name: str
+    level: Literal["ok", "warning", "error"]
+    detail: str
+    advice: str = ""
+
+
+def run_checks(model: str, *, source: str | None, chaos: bool) -> list[Finding]:
+    """All checks; one that fails in an unexpected way becomes an error finding itself."""
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("torch", _torch),
+        ("codecs", _codecs),
+        ("curve", _curve),
+        ("cameras", _cameras),
+        ("disk", _disk),
+        ("ports", _ports),
+        ("bundle", lambda: _bundle(model)),
+        ("self-test", lambda: _self_test(model, chaos)),
+    ]
+    if source is not None:
+        checks.append(("source", lambda: _source(source)))
+    findings: list[Finding] = []
+    for name, check in checks:
+        try:
+            findings += list(check())
+        except EgomonError as error:
+            findings.append(Finding(name, "error", str(error)))
+        except Exception as error:  # the doctor must not die of what it looks for
+            findings.append(Finding(name, "error", f"{type(error).__name__}: {error}"))
+    return findings
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        yield Finding(name, "ok", importlib.metadata.version(name))
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        yield Finding("gpu", "ok", torch.cuda.get_device_name(0))
+    else:
+        advice = "a large branch of real size needs one; small bundles run without"
+        yield Finding("gpu", "warning", "no CUDA device, models run on the CPU", advice)
+    yield Finding("cores", "ok", f"{len(os.sched_getaffinity(0))} usable")
+
+
+def _codecs() -> Iterator[Finding]:
+    import av
+
+    missing = [name for name in ("h264", "hevc", "mjpeg") if name not in av.codecs_available]
+    if missing:
+        yield Finding("codecs", "warning", f"missing: {', '.join(missing)}", "reinstall av")
+    else:
+        yield Finding("codecs", "ok", "h264, hevc, mjpeg")
+
+
+def _curve() -> Iterator[Finding]:
+    import zmq
+
+    if zmq.has("curve"):
+        yield Finding("encryption", "ok", f"CURVE, libzmq {zmq.zmq_version()}")
+    else:
+        yield Finding("encryption", "warning", "no CURVE", "alerts stay on this machine")
+
+
+def _cameras() -> Iterator[Finding]:
+    from egomon.stream.devices import list_devices
+
+    found = list_devices()
+    if not found:
+        advice = "plug one in, or use a stream URL, a file or synthetic:"
+        yield Finding("cameras", "warning", "none found", advice)
+    for device in found:
+        yield Finding("camera", "ok", f"{device.index}: {device.name} ({device.path})")
+
+
+def _disk() -> Iterator[Finding]:
+    import platformdirs
+
+    folder = Path(platformdirs.user_data_dir("egomon"))
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    if free_gb < LEAST_FREE_GB:
+        yield Finding("disk", "warning", f"{free_gb:.1f} GB free at {existing}", "free some space")
+    else:
+        yield Finding("disk", "ok", f"{free_gb:.0f} GB free")
+
+
+def _ports() -> Iterator[Finding]:
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.settimeout(0.5)
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        if taken:
+            advice = "another monitor runs? choose others with --pub and --control"
+            yield Finding(f"port {port}", "warning", "in use", advice)
+        else:
+            yield Finding(f"port {port}", "ok", "free")
+
+
+def _bundle(model: str) -> Iterator[Finding]:
+    from egomon.branches.bundle import load_bundle
+
+    begin = time.perf_counter()
+    bundle = load_bundle(model)
+    seconds = time.perf_counter() - begin
+    note = "; a demonstration, not for real work" if bundle.card.demonstration else ""
+    yield Finding("bundle", "ok", f"{bundle.model_id} loads in {seconds:.1f} s{note}")
+
+
+def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
+    from egomon.config import load_settings
+    from egomon.monitor import Monitor, SourceRequest
+
+    reference = f"synthetic:seed=0,seconds={SELF_TEST_SECONDS},fps=30"
+    if chaos:
+        reference = f"chaos:0:{reference}"
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(
+            None,
+            {
+                "model": {"name": model},
+                "bus": {"publish": (), "control": "none"},
+                "store": {"path": str(Path(folder) / "events.sqlite")},
+            },
+        )
+        begin = time.perf_counter()
+        summary = Monitor([SourceRequest.of("self-test", reference, "file")], settings).run()
+        seconds = time.perf_counter() - begin
+    detail = (
+        f"{summary.frames.get('encoded', 0)} of {summary.frames.get('decoded', 0)} frames scored "
+        f"in {seconds:.1f} s, {summary.segments} segments"
+    )
+    if chaos:
+        drops = {k: v for k, v in summary.frames.items() if k.startswith("dropped_")}
+        detail += f", dropped {drops}"
+    yield Finding("self-test", "ok" if summary.frames.get("encoded") else "error", detail)
+
+
+def _source(reference: str) -> Iterator[Finding]:
+    from egomon.stream.open import open_source
+
+    begin = time.perf_counter()
+    with open_source(reference, name="doctor") as source:
+        opened = time.perf_counter() - begin
+        times = []
+        for _ in range(10):
+            grab = source.read()
+            if grab is None:
+                break
+            times.append(grab.t_seconds)
+        info = source.info
+    rising = all(a < b for a, b in zip(times, times[1:], strict=False))
+    level: Literal["ok", "error"] = "ok" if times and rising else "error"
+    detail = f"{info.width}x{info.height}, open in {opened:.2f} s, {len(times)} frames read"
+    yield Finding("source", level, detail)
+
+
+__all__ = ["Finding", "run_checks"]

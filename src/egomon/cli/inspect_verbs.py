@@ -1,0 +1,143 @@
+"""Verbs that look around: `models`, `devices`, `doctor`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from egomon.cli import options as opt
+from egomon.errors import UsageError
+
+models_app = typer.Typer(
+    invoke_without_command=True, help="The model bundles that come with egomon."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.add_typer(models_app, name="models")
+    app.command()(devices)
+    app.command()(doctor)
+
+
+@models_app.callback()
+def models(context: typer.Context, json: opt.Json = False) -> None:
+    """List the bundles that come with egomon."""
+    if context.invoked_subcommand is not None:
+        return
+    from egomon.branches.find import list_bundles
+
+    entries = list_bundles()
+    if json:
+        _write_json(
+            [
+                {
+                    "name": entry.name,
+                    "description": entry.card.description,
+                    "demonstration": entry.card.demonstration,
+                    "video": entry.card.frame_encoder.library != "none",
+                    "large": entry.card.large is not None,
+                    "licence": entry.card.licence,
+                    "bytes": entry.nbytes,
+                    "metrics": entry.card.metrics,
+                }
+                for entry in entries
+            ]
+        )
+        return
+    for entry in entries:
+        typer.echo(f"{entry.name:28} {entry.nbytes / 1e6:6.1f} MB  {entry.card.description}")
+
+
+@models_app.command("show")
+def models_show(
+    ref: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle.")],
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Print the workflow graph of a taught bundle.")
+    ] = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", help="Also draw the workflow graph here.")
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Print the card of a bundle, or its workflow graph."""
+    from egomon.branches.find import find_bundle, read_card
+
+    folder = find_bundle(ref)
+    card = read_card(folder)
+    if graph or svg is not None:
+        _show_graph(folder, svg)
+        return
+    if json:
+        _write_json(card)
+        return
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
+
+
+def _show_graph(folder: Path, svg: Path | None) -> None:
+    path = folder / "workflow.toml"
+    if not path.is_file():
+        raise UsageError(f"{folder} has no workflow graph; `egomon teach` makes bundles with one")
+    from egomon.branches.graph_draw import to_svg, to_text
+    from egomon.branches.graph_file import read_graph
+
+    workflow = read_graph(path)
+    typer.echo(to_text(workflow))
+    if svg is not None:
+        svg.write_text(to_svg(workflow), encoding="utf-8")
+
+
+def devices(json: opt.Json = False) -> None:
+    """List the cameras of this machine."""
+    from egomon.stream.devices import list_devices
+
+    found = list_devices()
+    if json:
+        _write_json([dataclasses.asdict(device) for device in found])
+        return
+    if not found:
+        typer.echo("no camera found; plug one in, or use a stream URL, a file or synthetic:")
+    for device in found:
+        typer.echo(f"{device.index}  {device.name}  {device.path}")
+
+
+def doctor(
+    model: opt.Model = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Also open this camera, stream or file.")
+    ] = None,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Self-test with a source that misbehaves.")
+    ] = False,
+    json: opt.Json = False,
+) -> None:
+    """Check this machine and say what to do about each finding; exit 0 with warnings."""
+    from egomon.cli.checks import run_checks
+
+    findings = run_checks(model or "workbench", source=source, chaos=chaos)
+    if json:
+        _write_json(
+            {
+                "ok": all(finding.level != "error" for finding in findings),
+                "checks": [dataclasses.asdict(finding) for finding in findings],
+            }
+        )
+    else:
+        signs = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+        for finding in findings:
+            advice = f" -> {finding.advice}" if finding.advice else ""
+            typer.echo(f"{signs[finding.level]}  {finding.name}: {finding.detail}{advice}")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _write_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")

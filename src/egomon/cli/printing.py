@@ -1,0 +1,115 @@
+"""Tables and lines for people; stdout only, plain where it is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatusData
+
+if TYPE_CHECKING:
+    from egomon.monitor.messages import Summary
+
+PHASE_SIGNS = {"new": "! new", "update": "~ update", "end": ". end", "retract": "x retract"}
+WIDE = 120
+"""Columns where stdout is no terminal: rows are then not folded for a screen."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+
+
+def clock(t_seconds: float) -> str:
+    """Media time.
+
+    >>> clock(75.25)
+    '01:15.2'
+    """
+    minutes, seconds = divmod(max(0.0, t_seconds), 60.0)
+    return f"{int(minutes):02d}:{seconds:04.1f}"
+
+
+def line_of(source: str, kind: str, data: Data) -> str:
+    """One message as one line."""
+    if isinstance(data, AlertData):
+        span = f"{clock(data.segment.media_start)}-{clock(data.segment.media_end)}"
+        sign = PHASE_SIGNS[data.phase]
+        return f"{source} {sign:9} p={data.p:.2f} {span} {data.explanation} [{data.alert_id}]"
+    if isinstance(data, SegmentData):
+        span = f"{clock(data.segment.media_start)}-{clock(data.segment.media_end)}"
+        step = f" {data.step.text!r}" if data.step else ""
+        return f"{source} segment   p={data.p:.2f} {span} {data.stage}{step}"
+    if isinstance(data, StatusData):
+        error = f" ({data.error.code}: {data.error.message})" if data.error else ""
+        return f"{source} status    {data.source_state}, {data.domain}, {data.mode}{error}"
+    if isinstance(data, GapData):
+        return f"{source} gap       {data.count} x {data.cause}"
+    import msgspec
+
+    return f"{source} {kind:9} {msgspec.json.encode(data).decode()}"
+
+
+def print_alerts(alerts: Sequence[AlertData]) -> None:
+    """A table, newest as given."""
+    console = _console()
+    if not alerts:
+        console.print("no alerts")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("when", "p", "phase", "step", "what"):
+        table.add_column(column, overflow="fold")
+    for alert in alerts:
+        span = f"{clock(alert.segment.media_start)}-{clock(alert.segment.media_end)}"
+        step = alert.step.text if alert.step else "-"
+        table.add_row(span, f"{alert.p:.2f}", alert.phase, step, alert.explanation)
+    console.print(table)
+
+
+def print_revisions(revisions: Sequence[Data]) -> None:
+    """The life of one alert."""
+    for data in revisions:
+        if isinstance(data, AlertData):
+            print_line = f"rev {data.rev}  {data.reason:24} {line_of(data.source, 'alert', data)}"
+            _console().print(print_line, markup=False)
+
+
+def print_summary(summary: Summary, alerts: Sequence[AlertData]) -> None:
+    """What a run did, and its alerts."""
+    console = _console()
+    speed = summary.media_seconds / summary.wall_seconds if summary.wall_seconds > 0 else 0.0
+    dropped = {
+        key.removeprefix("dropped_"): count
+        for key, count in summary.frames.items()
+        if key.startswith("dropped_") and count
+    }
+    console.print(
+        f"{', '.join(summary.sources)}: {clock(summary.media_seconds)} of video in "
+        f"{summary.wall_seconds:.1f} s ({speed:.1f}x), model {summary.model}",
+        markup=False,
+    )
+    frames = summary.frames
+    console.print(
+        f"frames: {frames.get('decoded', 0)} read, {frames.get('encoded', 0)} scored"
+        + (f", lost: {_counts(dropped)}" if dropped else "")
+        + f"; segments: {summary.segments}; alerts: {summary.alerts.get('new', 0)}",
+        markup=False,
+    )
+    for source, state in summary.domain.items():
+        if state == "out_of_domain":
+            console.print(
+                f"{source}: out of domain - this footage is unlike what the model was trained "
+                "on, so no mistakes are reported; teach it your work with `egomon teach`",
+                markup=False,
+            )
+    if summary.degraded:
+        console.print("degraded: the large branch was not available at the end")
+    if alerts:
+        print_alerts(alerts)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {cause}" for cause, count in counts.items())

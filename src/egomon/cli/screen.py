@@ -1,0 +1,74 @@
+"""What is on screen while a run goes on: dashboard on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from egomon.cli.printing import line_of
+from egomon.fusion.wire import AlertData, Data, GapData, StatusData, kind_of
+from egomon.stream.channel import Channel
+
+if TYPE_CHECKING:
+    from egomon.monitor import Monitor, SourceRequest
+
+EVENTS_CAPACITY = 4096
+
+
+class Screen:
+    """Takes events from the emit thread and shows them from the main thread."""
+
+    def __init__(
+        self, requests: Sequence[SourceRequest], *, quiet: bool, live_page: bool = False
+    ) -> None:
+        self._events: Channel[tuple[str, Data]] = Channel(EVENTS_CAPACITY, on_full="drop_oldest")
+        self._requests = requests
+        self._quiet = quiet
+        self._dashboard: Any = None
+        self._state: Any = None
+        self._started = time.monotonic()
+        self._use_dashboard = not quiet and sys.stderr.isatty()
+
+    def listener(self, source: str, data: Data) -> None:
+        """An `EventListener`; never waits."""
+        if not self._quiet:
+            self._events.put((source, data))
+
+    def __enter__(self) -> Self:
+        if self._use_dashboard:
+            from rich.console import Console
+
+            from egomon.view import LiveView, ViewState
+
+            self._state = ViewState([request.name for request in self._requests])
+            self._dashboard = LiveView(Console(stderr=True), self._state)
+            self._dashboard.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._drain()
+        if self._dashboard is not None:
+            self._dashboard.__exit__(*exc)
+
+    def tick(self, monitor: Monitor) -> None:
+        """Show what has come; called four times a second."""
+        self._drain()
+        if self._dashboard is None:
+            return
+        item = monitor.inputs[0]
+        if not item.is_live and item.duration_seconds:
+            fraction = min(1.0, item.media_seconds / item.duration_seconds)
+            elapsed = time.monotonic() - self._started
+            left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
+            self._state.set_progress(fraction, left)
+        self._dashboard.tick()
+
+    def _drain(self) -> None:
+        while (event := self._events.get(0)) is not None:
+            source, data = event
+            if self._state is not None:
+                self._state.apply(source, data)
+            elif isinstance(data, AlertData | StatusData | GapData):
+                sys.stderr.write(line_of(source, kind_of(data), data) + "\n")

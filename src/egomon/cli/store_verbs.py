@@ -1,0 +1,216 @@
+"""Verbs about what was kept: `alerts`, `report`, `config`, `keygen`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from egomon.cli import options as opt
+from egomon.errors import UsageError
+
+if TYPE_CHECKING:
+    from egomon.fusion.store import EventStore
+
+NS_PER_SECOND = 1_000_000_000
+VERDICTS = ("true", "false", "unsure")
+
+StorePath = Annotated[
+    Path | None, typer.Option("--store", help="Event store; default: the one that `live` uses.")
+]
+AlertId = Annotated[str, typer.Argument(metavar="ID", help="Alert id, as `alerts list` shows it.")]
+
+alerts_app = typer.Typer(
+    no_args_is_help=True, help="Look at stored alerts and say what you think of them."
+)
+config_app = typer.Typer(no_args_is_help=True, help="Settings file.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.add_typer(alerts_app, name="alerts")
+    app.add_typer(config_app, name="config")
+    app.command()(report)
+    app.command()(keygen)
+
+
+def _open(path: Path | None) -> EventStore:
+    from egomon.fusion.store import EventStore
+
+    if path is None:
+        import platformdirs
+
+        path = Path(platformdirs.user_data_dir("egomon")) / "events.sqlite"
+    if not path.is_file():
+        raise UsageError(f"no event store at {path}; give --store FILE, or run `egomon live` first")
+    return EventStore(path)
+
+
+@alerts_app.command("list")
+def alerts_list(
+    store: StorePath = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only the last 10m, 1h, 24h ...")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", help="At most this many.")] = 100,
+    json: opt.Json = False,
+) -> None:
+    """Newest alerts first."""
+    seconds = opt.parse_duration(since)
+    after = None if seconds is None else time.time_ns() - int(seconds * NS_PER_SECOND)
+    with _open(store) as events:
+        rows = [row.data for row in events.alerts(after, limit)]
+    if json:
+        _write_json(rows)
+        return
+    from egomon.cli.printing import print_alerts
+
+    print_alerts(rows)
+
+
+@alerts_app.command("show")
+def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = False) -> None:
+    """One alert with all its revisions."""
+    from egomon.fusion.wire import decode_data, decode_envelope
+
+    with _open(store) as events:
+        revisions = [
+            decode_data("alert", decode_envelope(event.envelope).data)
+            for event in events.revisions(alert_id)
+        ]
+    if not revisions:
+        raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+    if json:
+        _write_json(revisions)
+        return
+    from egomon.cli.printing import print_revisions
+
+    print_revisions(revisions)
+
+
+@alerts_app.command("ack")
+def alerts_ack(
+    alert_id: AlertId,
+    by: Annotated[str, typer.Option("--by", help="Who has seen it.")] = "",
+    store: StorePath = None,
+) -> None:
+    """Note that somebody has seen an alert; it is then kept for ever."""
+    with _open(store) as events:
+        if not events.ack(alert_id, by, time.time_ns()):
+            raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+
+
+@alerts_app.command("feedback")
+def alerts_feedback(
+    alert_id: AlertId,
+    verdict: Annotated[str, typer.Option("--verdict", help="true, false or unsure.")],
+    note: Annotated[str, typer.Option("--note", help="Anything worth remembering.")] = "",
+    store: StorePath = None,
+) -> None:
+    """Say whether an alert was right; `egomon train` can learn from it."""
+    if verdict not in VERDICTS:
+        raise UsageError(f"--verdict {verdict!r} is not one of: {', '.join(VERDICTS)}")
+    with _open(store) as events:
+        if not events.feedback(alert_id, verdict, note, time.time_ns()):  # type: ignore[arg-type]
+            raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+
+
+@alerts_app.command("export")
+def alerts_export(
+    store: StorePath = None,
+    since: Annotated[str | None, typer.Option("--since", help="Only the last 1h, 24h ...")] = None,
+    format: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+) -> None:
+    """All alerts on stdout."""
+    if format not in ("jsonl", "csv"):
+        raise UsageError(f"--format {format!r} is not one of: jsonl, csv")
+    seconds = opt.parse_duration(since)
+    after = None if seconds is None else time.time_ns() - int(seconds * NS_PER_SECOND)
+    with _open(store) as events:
+        rows = [row.data for row in events.alerts(after, 1 << 31)]
+        verdicts = {row.alert_id: row.verdict for row in events.feedback_rows()}
+    if format == "jsonl":
+        import msgspec
+
+        for row in rows:
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+        return
+    import csv
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["alert_id", "source", "phase", "p", "start", "end", "explanation", "verdict"])
+    for row in rows:
+        span = (row.segment.media_start, row.segment.media_end)
+        told = verdicts.get(row.alert_id, "")
+        writer.writerow([row.alert_id, row.source, row.phase, row.p, *span, row.explanation, told])
+
+
+def report(
+    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="Page to write.")],
+    store: StorePath = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
+    video: Annotated[Path | None, typer.Option("--video", help="Show this recording.")] = None,
+) -> None:
+    """Write one self-contained HTML page about the last run in the store."""
+    from egomon.cli.events import last_run
+    from egomon.report import write_report
+
+    with _open(store) as events:
+        found = last_run(events, source)
+    if not found:
+        raise UsageError("the store holds no events of that source; see `egomon alerts list`")
+    write_report(found, out, title=source or "egomon", video=video)
+    typer.echo(str(out))
+
+
+def keygen(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the keys.")],
+) -> None:
+    """Make keys for a monitor and one client, needed on any address but this machine."""
+    from egomon.fusion.curve import keygen as make_keys
+
+    for path in make_keys(folder):
+        typer.echo(str(path))
+
+
+@config_app.command("init")
+def config_init(
+    path: Annotated[Path, typer.Argument(metavar="FILE")] = Path("egomon.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write a commented settings file with all defaults."""
+    from egomon.cli.config_file import commented_toml
+
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; give another name or --force")
+    path.write_text(commented_toml(), encoding="utf-8")
+    typer.echo(str(path))
+
+
+@config_app.command("show")
+def config_show(
+    config: opt.ConfigFile = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Also say where each value came from.")
+    ] = False,
+    json: opt.Json = False,
+) -> None:
+    """Print the settings in use."""
+    from egomon.cli.config_file import resolved_rows
+    from egomon.config import load_settings
+
+    settings = load_settings(config)
+    if json:
+        sys.stdout.write(settings.model_dump_json() + "\n")
+        return
+    for key, value, origin in resolved_rows(settings, config):
+        typer.echo(f"{key} = {value}" + (f"    # {origin}" if resolved else ""))
+
+
+def _write_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")

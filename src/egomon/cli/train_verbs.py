@@ -1,0 +1,149 @@
+"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `teach`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from egomon.cli import options as opt
+from egomon.errors import UsageError
+
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    for verb in (simulate, extract, train, evaluate, teach):
+        app.command()(verb)
+
+
+def simulate(
+    out: OutFolder,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same videos.")] = 0,
+    minutes: Annotated[float, typer.Option("--minutes", help="Length in all, about.")] = 5.0,
+    workflows: Annotated[
+        str, typer.Option("--workflows", help="seen or unseen in the training of `workbench`.")
+    ] = "seen",
+    correct_only: Annotated[bool, typer.Option("--correct-only", help="Without mistakes.")] = False,
+) -> None:
+    """Render first-person bench work with known mistakes: mp4 files and segments.jsonl."""
+    from egomon.train.simulator import simulate as render
+
+    if workflows not in ("seen", "unseen"):
+        raise UsageError(f"--workflows {workflows!r} is not one of: seen, unseen")
+    if not minutes > 0:
+        raise UsageError(f"--minutes must be above 0, got {minutes}")
+    render(out, seed=seed, minutes=minutes, workflows=workflows, correct_only=correct_only)
+    typer.echo(str(out))
+
+
+def extract(
+    videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
+    out: OutFolder,
+    model: opt.Model = None,
+    large: Annotated[
+        bool, typer.Option("--large", help="Also run the large branch's encoder.")
+    ] = False,
+    json: opt.Json = False,
+) -> None:
+    """Videos and labelled segments to a feature set; goes on where it was interrupted."""
+    from egomon.train.extract import extract as run
+
+    report = run(videos, out, model=model or "workbench", large=large, quiet=json)
+    _show(report, json)
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Recipe: a bundled name or a TOML file.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
+    out: OutFolder,
+    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
+    json: opt.Json = False,
+) -> None:
+    """Labelled recordings to a model bundle."""
+    from egomon.train.fit import train as run
+
+    report = run(recipe, data, out, seed=seed, quiet=json)
+    _show(report, json)
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
+    ] = "workbench",
+    data: Data = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of mp4 + segments.jsonl: the real streaming path."),
+    ] = None,
+    context: Annotated[
+        str, typer.Option("--context", help="causal, offline or none: what context is worth.")
+    ] = "causal",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only recordings of this split.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """How good a bundle is, beside the trivial rows."""
+    if (data is None) == (videos is None):
+        raise UsageError("give either --data DIR (features) or --videos DIR (streaming)")
+    report: Any
+    if videos is not None:
+        from egomon.cli.evaluate_videos import evaluate_videos
+
+        report = evaluate_videos(model, videos)
+    else:
+        from egomon.train.evaluate import evaluate_features
+
+        assert data is not None
+        report = evaluate_features(model, data, context=context, split=split)
+        if plots is not None:
+            from egomon.train.plots import write_plots
+
+            write_plots(report, plots)
+    _show(report, json)
+
+
+def teach(
+    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
+    out: OutFolder,
+    base: Annotated[
+        str, typer.Option("--base", help="Bundle whose frame encoder is used.")
+    ] = "workbench",
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
+    false_alarms_per_hour: Annotated[
+        float, typer.Option("--false-alarms-per-hour", help="Budget on correct work.")
+    ] = 6.0,
+    json: opt.Json = False,
+) -> None:
+    """Your own workflow from 1-10 correct recordings, no labels needed."""
+    from egomon.train.teach import teach as run
+
+    missing = [str(path) for path in videos if not path.is_file()]
+    if missing:
+        raise UsageError(f"no such recording: {missing[0]}")
+    report = run(videos, out, base=base, name=name, false_alarms_per_hour=false_alarms_per_hour)
+    _show(report, json)
+
+
+def _show(report: Any, json: bool) -> None:
+    if json:
+        import msgspec
+
+        sys.stdout.write(msgspec.json.encode(report.to_json()).decode() + "\n")
+        return
+    from rich.console import Console
+
+    Console().print(report.table())
