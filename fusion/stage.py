@@ -102,12 +102,12 @@ class SourceStage:
         self.segments += 1
         entry = _Entry(scored)
         out: list[Data] = []
-        if self._should_refine(scored):
-            out += self._submit(entry)
-        elif self._decider.wants_large(scored) and self._refinement.degraded:
-            entry.verdict = self._decider.small(scored, flagged=True, why="breaker_open")
-        else:
+        if not self._wants_large(scored):
             entry.verdict = self._decider.small(scored)
+        elif self._refinement.available and self._refinement.breaker.allow():
+            out += self._submit(entry)
+        else:
+            entry.verdict = self._decider.small(scored, flagged=True, why="breaker_open")
         if entry.verdict is None and self._emission == "provisional":
             self._revising.append(entry)
         else:
@@ -180,16 +180,10 @@ class SourceStage:
             self._waiting.popleft()
         return out
 
-    def _should_refine(self, scored: ScoredSegment) -> bool:
-        refinement = self._refinement
-        if refinement.queue is None or self._emission == "small-only":
+    def _wants_large(self, scored: ScoredSegment) -> bool:
+        if self._refinement.queue is None or self._emission == "small-only":
             return False
-        return (
-            refinement.available
-            and self._decider.wants_large(scored)
-            and self._budget.take(scored.segment.t_end)
-            and refinement.breaker.allow()
-        )
+        return self._decider.wants_large(scored) and self._budget.take(scored.segment.t_end)
 
     def _submit(self, entry: _Entry) -> list[Data]:
         refinement = self._refinement

@@ -67,7 +67,9 @@ def test_a_flicker_is_not_a_segment_and_a_pause_shorter_than_hold_does_not_split
     flicker = [0.0] * 4 + [1.0] * 2 + [0.0] * 10
     assert run(activity(), [(i * PERIOD, v) for i, v in enumerate(flicker)]) == []
     paused = [1.0] * 6 + [0.0] * 2 + [1.0] * 4 + [0.0] * 10
-    assert len(run(activity(hold_seconds=1.0), [(i * PERIOD, v) for i, v in enumerate(paused)])) == 1
+    assert (
+        len(run(activity(hold_seconds=1.0), [(i * PERIOD, v) for i, v in enumerate(paused)])) == 1
+    )
 
 
 def test_long_activity_is_cut_at_the_longest_length_without_a_hole() -> None:
