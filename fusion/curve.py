@@ -88,7 +88,8 @@ def keygen(folder: str | Path) -> list[Path]:
     if (folder / "server.key_secret").exists():
         raise ConfigError(f"{folder} already holds keys; remove them first, or give another folder")
     try:
-        (folder / "clients").mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "clients").mkdir(exist_ok=True)
         written: list[Path] = []
         for name in ("server", "client"):
             for path in map(Path, zmq.auth.create_certificates(folder, name)):

@@ -58,6 +58,10 @@ def check_bind(endpoint: str, *, option: str, secured: bool) -> None:
         raise ConfigError(
             f"{option} {endpoint!r} is no endpoint; write tcp://HOST:PORT or ipc://PATH"
         )
+    port = rest.rpartition(":")[2]
+    # libzmq takes 99999 for 34463.
+    if scheme == "tcp" and port != "*" and not (port.isdecimal() and 0 <= int(port) < 65536):
+        raise ConfigError(f"{option} {endpoint!r} has no port between 0 and 65535")
     if scheme == "ipc" and len(rest.encode()) > _IPC_PATH_BYTES:
         raise ConfigError(
             f"{option}: an ipc path has at most {_IPC_PATH_BYTES} bytes, {rest!r} has more"

@@ -254,7 +254,8 @@ class EventStore:
             removed = prune_events(db, self._retention, now_wall_ns)
         if removed:
             with self._lock:
-                self._db.execute("PRAGMA incremental_vacuum").fetchall()
+                # Python steps a PRAGMA without columns once, and that frees a single page.
+                self._db.executescript("PRAGMA incremental_vacuum")
         return removed
 
     def _alerts(self, where: str, values: Sequence[object]) -> list[AlertRow]:
