@@ -15,7 +15,7 @@ from torch import Tensor
 from egomon.branches.card import BundleCard
 from egomon.branches.card_check import check_card
 from egomon.branches.find import CARD_FILE, LARGE_FOLDER, WEIGHTS_FILE
-from egomon.branches.weights import check_finite
+from egomon.branches.weights import check_finite, part, weights_sha256
 from egomon.errors import BundleError
 
 PREFIXES = ("encoder.", "small.", "large_head.", "gate.", "guard.", "activity.")
@@ -48,6 +48,7 @@ def save_bundle(
     for name in tensors:
         if not name.startswith(PREFIXES):
             raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
+    _check_encoder_hash(card, tensors)
     if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
         raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,18 @@ def save_bundle(
 def card_json(card: BundleCard) -> bytes:
     """Indented JSON with the fields in their order; the same card gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+
+
+def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None:
+    expected = card.frame_encoder.weights_sha256
+    if card.frame_encoder.weights != "bundle" or expected is None:
+        return
+    found = weights_sha256(part(tensors, "encoder."))
+    if found != expected:
+        raise BundleError(
+            f"field `frame_encoder.weights_sha256` is {expected}, but the tensors under `encoder.` "
+            f"have {found}; compute it on the values that are saved"
+        )
 
 
 def _write(

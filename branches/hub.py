@@ -113,6 +113,6 @@ def download_folder(hub_id: str, patterns: list[str]) -> Path:
             return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except (OSError, ValueError, RuntimeError) as error:
         raise BundleError(
-            f"{hub_id!r} could not be fetched from the model hub: {offline_hint()}; "
-            "or give a local folder instead"
+            f"{hub_id!r} is no folder here and could not be fetched from the model hub: "
+            f"{offline_hint()}, or give a local folder instead"
         ) from error

@@ -112,7 +112,8 @@ class Qwen3VLEmbedder:
         if not pairs:
             return np.empty((0, self.card.dim), np.float32)
         inputs = self._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
-        hidden = self._model(**inputs.to(self._model.device), use_cache=False).last_hidden_state
+        inputs = inputs.to(self._model.device)
+        hidden = self._model(**inputs, use_cache=False).last_hidden_state
         last = _last_attended(inputs["attention_mask"])
         pooled = hidden[torch.arange(len(hidden), device=hidden.device), last].float()
         # Matryoshka: the leading values are a vector of their own, so cut first.

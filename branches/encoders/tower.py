@@ -46,8 +46,10 @@ class TowerEncoder:
         self._device, self._dtype = pick_device(device), pick_dtype(dtype)
         self._batch = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
         module = tower.module.eval().requires_grad_(False)
-        # In bfloat16 the folded bias would cancel against large products; normalise instead.
-        self._folded = self._dtype == torch.float32 and _fold(module, tower.first_conv, card)
+        # Folded, large products cancel against the bias: only float32 has the digits for that,
+        # and CUDA rounds the factors of float32 convolutions (TF32).
+        exact = self._dtype == torch.float32 and self._device.type == "cpu"
+        self._folded = exact and _fold(module, tower.first_conv, card)
         self._module = module.to(self._device, self._dtype)
         self._mean = torch.tensor(card.mean, device=self._device).mul(255).view(1, 3, 1, 1)
         self._scale = torch.tensor(card.std, device=self._device).mul(255).view(1, 3, 1, 1)
@@ -97,7 +99,6 @@ class TowerEncoder:
         return vectors
 
     def _forward(self, frames: Tensor) -> Tensor:
-        # Planes in a row: the patch convolution of a ViT is faster on them than channels-last.
         x = frames.to(self._device).permute(0, 3, 1, 2).float()
         if not self._folded:
             x = (x - self._mean) / self._scale

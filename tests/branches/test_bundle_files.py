@@ -21,6 +21,7 @@ from egomon.branches.card import BundleCard
 from egomon.branches.card_check import check_card
 from egomon.branches.find import find_bundle, list_bundles, read_card
 from egomon.branches.torch_setup import configure_torch
+from egomon.branches.weights import weights_sha256
 from egomon.errors import BundleError, ConfigError
 
 
@@ -80,7 +81,8 @@ def test_saving_writes_the_same_bytes_and_loading_the_same_values(tmp_path: Path
 def test_the_id_changes_with_any_file_of_the_bundle(tiny_bundle: Path, bundle: Path) -> None:
     reference = load_bundle(tiny_bundle, with_encoder=False).hash
     assert load_bundle(bundle, with_encoder=False).hash == reference
-    (bundle / "large" / "generation_config.json").write_text("{}")
+    config = bundle / "large" / "generation_config.json"
+    config.write_text(config.read_text().swapcase())  # as long as before
     changed = load_bundle(bundle, with_encoder=False).hash
     edit_card(bundle, "notes", "another")
     assert len({reference, changed, load_bundle(bundle, with_encoder=False).hash}) == 3
@@ -217,6 +219,23 @@ def test_a_failed_save_leaves_the_old_bundle(tmp_path: Path) -> None:
             save_bundle(target, card, bad, large)
     assert {p.name: p.read_bytes() for p in target.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_wrong_encoder_hash_is_found_when_saving(tmp_path: Path) -> None:
+    card = tiny_card(tmp_path / "clip", large=False)
+    state = {"conv1.weight": torch.ones(2, 2)}
+    tensors = tiny_tensors(card) | {f"encoder.{name}": value for name, value in state.items()}
+
+    def saved_with(sha256: str) -> Path:
+        encoder = msgspec.structs.replace(
+            card.frame_encoder, weights="bundle", weights_sha256=sha256
+        )
+        changed = msgspec.structs.replace(card, frame_encoder=encoder)
+        return save_bundle(tmp_path / "mine", changed, tensors)
+
+    assert saved_with(weights_sha256(state)).is_dir()
+    with pytest.raises(BundleError, match="compute it on the values that are saved"):
+        saved_with("0" * 64)
 
 
 def test_bundles_are_found_by_name_folder_or_hub_id(

@@ -33,6 +33,11 @@ def test_the_chosen_share_of_clips_stays_within_the_limit() -> None:
     assert 0.3 < np.median(fresh) < 1.5
 
 
+def test_the_limit_is_set_on_held_out_clips_where_they_are_given() -> None:
+    wider = [clip * 1.5 for clip in clips(100, 2)]
+    assert fit_guard(clips(100, 1), held_out=wider).limit > 1.2 * fit_guard(clips(100, 1)).limit
+
+
 def test_a_shift_along_a_quiet_direction_is_foreign_though_it_is_small() -> None:
     guard = fit_guard(clips(200, 1))
     foreign = clips(20, 4, shift=3.0)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import LargeEncoderCard
@@ -121,6 +122,15 @@ def test_the_model_sees_what_the_plain_architecture_computes(
     np.testing.assert_allclose(embedder.embed([images(8)], [seconds(8)])[0], expected, atol=1e-5)
 
 
+def test_the_edges_of_a_wide_frame_are_seen(embedder: Qwen3VLEmbedder) -> None:
+    clip = images(8, 96, 240)
+    edited = [image.copy() for image in clip]
+    for image in edited:
+        image[:, :40] = 0
+    vectors = embedder.embed([clip, edited], [seconds(8), seconds(8)])
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-4
+
+
 def test_a_segment_is_judged_by_its_detailed_frames(tiny_bundle: Path) -> None:
     branch = load_bundle(tiny_bundle, with_encoder=False).load_large()
     assert isinstance(branch, Qwen3VLBranch)
@@ -175,7 +185,8 @@ def test_another_model_a_pickle_or_a_missing_folder_is_refused(
         Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights="clip"), tmp_path)
     shutil.copytree(tiny_qwen, tmp_path / "pickle")
     weights = tmp_path / "pickle" / "model.safetensors"
-    weights.rename(weights.with_name("pytorch_model.bin"))
+    torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
     with pytest.raises(BundleError, match="cannot be loaded"):
         Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights="pickle"), tmp_path)
     with pytest.raises(BundleError, match=r"has no config\.json.*--no-large"):
