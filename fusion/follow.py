@@ -6,7 +6,7 @@ answer sent in. The blocking and the asyncio subscriber run the same steps.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -123,6 +123,7 @@ class Follower:
         self._seq: dict[str, int] = {}
         self._complete: dict[str, int] = {}
         self._floor = 0
+        self._past: deque[str] = deque(maxlen=64)
         self._answered = False
         self._revs: OrderedDict[str, int] = OrderedDict()
 
@@ -157,7 +158,9 @@ class Follower:
         except (WireError, UnicodeDecodeError, IndexError):
             self.malformed += 1
             return
-        yield from self._meet(envelope.boot)
+        if envelope.boot in self._past:  # was still on its way when the next boot was met
+            return
+        yield from self._meet(envelope)
         last = self._last(name)
         if last is not None and envelope.tseq <= last:
             return
@@ -186,15 +189,15 @@ class Follower:
         """Last number of a topic; None where its beginning was not seen."""
         return self._tseq.get(name, 0 if self._from_start else None)
 
-    def _meet(self, boot: str) -> Steps:
+    def _meet(self, envelope: Envelope) -> Steps:
         """First contact, or another boot than before."""
         if self.boot is None:
             yield from self.start(alive=True)
             self._snapshot_due = False
             if self.boot is None:
-                self.boot = boot
-        if boot != self.boot:
-            yield from self._restart(boot)
+                self.boot, self._floor = envelope.boot, envelope.seq - 1
+        if envelope.boot != self.boot:
+            yield from self._restart(envelope.boot)
 
     def _check(self, name: str, heartbeat: HeartbeatData) -> Steps:
         """A heartbeat shows what was lost before silence."""
@@ -235,6 +238,7 @@ class Follower:
             if message.envelope.tseq > last:
                 self._tseq[message.topic] = message.envelope.tseq
                 yield from self._fresh(message)
+        self._past.append(self.boot)
         self.boot, self._floor, self._from_start = boot, 0, True
         self._tseq, self._seq, self._complete = {}, {}, {}
         yield PublisherRestarted(boot, complete=self._answered)

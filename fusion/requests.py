@@ -61,7 +61,8 @@ class ControlClient:
         self.send(verb, fields)
         deadline = self._clock() + self.timeout_seconds
         while (left := deadline - self._clock()) > 0:
-            self.socket.poll(int(left * 1000) + 1)
+            if not self.socket.poll(int(left * 1000) + 1):
+                break
             answer = self.take()
             if answer is not None:
                 return answer

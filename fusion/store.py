@@ -12,30 +12,27 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, Self, get_args
 
 from egomon.errors import StoreError
 from egomon.fusion.store_rows import (
+    ALERT_SELECT,
     KEPT_KINDS,
     AlertRow,
     FeedbackRow,
     MediaRow,
     StoredEvent,
+    alert_data,
     alert_in,
+    alert_row,
     open_database,
 )
 from egomon.fusion.store_upkeep import EVENT_COLUMNS, Retention, insert_event, prune_events
-from egomon.fusion.wire import AlertData, decode_data
+from egomon.fusion.wire import AlertData
 
 __all__ = ["AlertRow", "EventStore", "FeedbackRow", "MediaRow", "Retention", "StoredEvent"]
 
 Verdict = Literal["true", "false", "unsure"]
-
-_ALERT_SELECT = """
-SELECT a.boot, a.source, a.data, a.first_wall_ns, a.last_wall_ns, a.acked_by, a.acked_wall_ns,
-       f.verdict, f.note
-FROM alerts a LEFT JOIN feedback f
-  ON f.id = (SELECT max(id) FROM feedback WHERE alert_id = a.alert_id) """
 
 
 class EventStore:
@@ -45,6 +42,7 @@ class EventStore:
         path: database file, parents are created; None keeps everything in memory.
         retention: limits that `prune` applies.
         busy_seconds: longest wait for another process that is writing.
+        create: make a missing file; readers pass False, so that a wrong path is told.
 
     Raises:
         StoreError: the file cannot be opened; the message says why.
@@ -56,6 +54,7 @@ class EventStore:
         *,
         retention: Retention | None = None,
         busy_seconds: float = 0.25,
+        create: bool = True,
     ) -> None:
         self.boot = ""
         self.lost = 0
@@ -66,7 +65,7 @@ class EventStore:
         self._failing = False
         self._lock = threading.RLock()
         self._waiting: deque[tuple[StoredEvent, AlertData | None]] = deque()
-        self._db = open_database(path, busy_seconds)
+        self._db = open_database(path, busy_seconds, create=create)
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +213,7 @@ class EventStore:
             " LEFT JOIN alerts a USING (alert_id) ORDER BY f.id"
         )
         return [
-            FeedbackRow(alert_id, verdict, note, wall_ns, _alert(data) if data else None)
+            FeedbackRow(alert_id, verdict, note, wall_ns, alert_data(data) if data else None)
             for alert_id, verdict, note, wall_ns, data in rows
         ]
 
@@ -259,10 +258,7 @@ class EventStore:
         return removed
 
     def _alerts(self, where: str, values: Sequence[object]) -> list[AlertRow]:
-        return [
-            AlertRow(boot, source, _alert(data), *rest)
-            for boot, source, data, *rest in self._all(_ALERT_SELECT + where, values)
-        ]
+        return [alert_row(row) for row in self._all(ALERT_SELECT + where, values)]
 
     def _media(self, where: str, values: Sequence[object]) -> list[MediaRow]:
         columns = "path, alert_id, nbytes, expires_wall_ns"
@@ -297,7 +293,3 @@ class EventStore:
             f"the event store {self._path or 'in memory'} could not {what}: {error}; "
             "free the disk or close the program that holds it"
         )
-
-
-def _alert(body: bytes) -> AlertData:
-    return cast(AlertData, decode_data("alert", body))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from egomon.errors import StoreError
 from egomon.fusion.wire import AlertData, decode_data, decode_envelope
@@ -91,7 +93,9 @@ class MediaRow:
     expires_wall_ns: int
 
 
-def open_database(path: str | Path | None, busy_seconds: float) -> sqlite3.Connection:
+def open_database(
+    path: str | Path | None, busy_seconds: float, *, create: bool
+) -> sqlite3.Connection:
     """Open or create the database in WAL mode; None opens one in memory.
 
     `synchronous=NORMAL` writes each commit to the kernel before `append` returns: a killed
@@ -99,8 +103,13 @@ def open_database(path: str | Path | None, busy_seconds: float) -> sqlite3.Conne
     commits, and never corrupts the file; FULL would cost an fsync for each alert.
 
     Raises:
-        StoreError: unreadable, not a database, locked, or written by a newer egomon.
+        StoreError: missing and not to be created, unreadable, not a database, locked, or written
+            by a newer egomon.
     """
+    if path is not None and not create and not Path(path).exists():
+        raise StoreError(
+            f"there is no event store at {path}; give --store the path that the monitor uses"
+        )
     try:
         if path is not None:
             _create_private(Path(path))
@@ -163,6 +172,24 @@ def alert_in(event: StoredEvent) -> AlertData | None:
         return None
     data = decode_data("alert", decode_envelope(event.envelope).data)
     return data if isinstance(data, AlertData) else None
+
+
+ALERT_SELECT = """
+SELECT a.boot, a.source, a.data, a.first_wall_ns, a.last_wall_ns, a.acked_by, a.acked_wall_ns,
+       f.verdict, f.note
+FROM alerts a LEFT JOIN feedback f
+  ON f.id = (SELECT max(id) FROM feedback WHERE alert_id = a.alert_id) """
+
+
+def alert_row(row: Sequence[Any]) -> AlertRow:
+    """What `ALERT_SELECT` gives."""
+    boot, source, data, *rest = row
+    return AlertRow(boot, source, alert_data(data), *rest)
+
+
+def alert_data(body: bytes) -> AlertData:
+    """The alert in a stored body."""
+    return cast(AlertData, decode_data("alert", body))
 
 
 def source_of(topic: str) -> str:

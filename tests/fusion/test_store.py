@@ -273,6 +273,22 @@ def test_a_folder_a_missing_right_and_a_newer_version_are_named(tmp_path: Path) 
         EventStore(tmp_path / "newer.sqlite")
 
 
+def test_a_reader_is_told_of_a_wrong_path_and_makes_no_file(path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no event store at .*--store"):
+        EventStore(path, create=False)
+    assert not path.parent.exists()
+
+
+def test_a_reader_lists_alerts_while_the_monitor_writes(store: EventStore, path: Path) -> None:
+    make = Numbered()
+    store.append([make(alert("a-1"))])
+    with EventStore(path, create=False) as reader:
+        store.append([make(alert("a-2"))])
+        assert len(reader.alerts()) == 2
+        assert reader.feedback("a-1", "true", "", 1)
+    assert len(store.feedback_rows()) == 1
+
+
 def test_a_store_that_another_program_creates_right_now_is_named(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
     other = sqlite3.connect(path, isolation_level=None)

@@ -188,6 +188,28 @@ def test_a_restart_without_a_store_is_told_as_incomplete(
     assert PublisherRestarted("boot-2", complete=False) in listener.events
 
 
+def test_a_reader_without_snapshot_does_not_replay_the_past_at_a_restart(
+    station: MakeStation, listen: Listen
+) -> None:
+    first = station("boot-1")
+    endpoint, control = first.bus.endpoints[0], first.bus.control_endpoint
+    first.emit(alert("a-before"))
+    listener = listen(first, snapshot=False)
+    first.emit(alert("a-1"))
+    first.serve_until(lambda: len(revisions(listener)) == 1)
+    late = first.bus.prepare("cam0", alert("a-1", 2, "update")).event
+    first.close()
+    second = station("boot-2", publish=endpoint, control=control)
+    second.serve_until(lambda: second.bus.subscriptions == 1)
+    second.emit(alert("a-2"))
+    second.serve_until(lambda: len(revisions(listener)) == 2)
+    second.bus._events.send_multipart([late.topic.encode(), late.envelope])
+    second.emit(alert("a-3"))
+    second.serve_until(lambda: len(revisions(listener)) == 3)
+    assert revisions(listener) == [("a-1", 1), ("a-2", 1), ("a-3", 1)]
+    assert sum(isinstance(event, PublisherRestarted) for event in listener.events) == 1
+
+
 def test_silence_is_told_once_and_again_after_a_sign_of_life(
     station: MakeStation, term_context: Context
 ) -> None:
