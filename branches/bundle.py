@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +23,7 @@ from egomon.branches.bundle_save import save_bundle
 from egomon.branches.card import BundleCard
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.find import (
+    CARD_FILE,
     LARGE_FOLDER,
     WEIGHTS_FILE,
     find_bundle,
@@ -90,7 +93,8 @@ def load_bundle(
     Args:
         ref: a bundled name (`egomon models`), a folder, or a hub id `owner/name`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`, for the two encoders; heads run on CPU.
-        dtype: `auto`, `float32` or `bfloat16`, for the two encoders.
+        dtype: `auto`, `float32` or `bfloat16`, for the two encoders; bundled towers are small
+            and stay in float32.
         with_encoder: False skips the frame encoder, where vectors are cached.
 
     Raises:
@@ -98,15 +102,16 @@ def load_bundle(
             the message names file and field.
     """
     folder = find_bundle(ref)
+    card_path, weights_path = folder / CARD_FILE, folder / WEIGHTS_FILE
     card_bytes = read_card_bytes(folder)
-    card = parse_card(card_bytes, str(folder / "bundle.json"))
-    weights_path = folder / WEIGHTS_FILE
+    card = parse_card(card_bytes, str(card_path))
     weights_bytes = _read(weights_path)
-    try:
+    with _about(weights_path):
         tensors = parse_safetensors(weights_bytes, "the file")
         _check_prefixes(card, tensors)
-        encoder = None
-        if with_encoder:
+    encoder = None
+    if with_encoder:
+        with _about(card_path):
             encoder = build_frame_encoder(
                 card.frame_encoder,
                 part(tensors, "encoder."),
@@ -114,6 +119,7 @@ def load_bundle(
                 dtype=dtype,
                 folder=folder,
             )
+    with _about(weights_path):
         return Bundle(
             card=card,
             folder=folder,
@@ -131,8 +137,15 @@ def load_bundle(
             dtype=dtype,
             _large_head=part(tensors, "large_head."),
         )
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in the message of a BundleError."""
+    try:
+        yield
     except BundleError as error:
-        raise BundleError(f"{weights_path}: {error}") from error
+        raise BundleError(f"{path}: {error}") from error
 
 
 def read_tensors(folder: Path) -> Tensors:

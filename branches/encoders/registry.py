@@ -65,6 +65,8 @@ def build_frame_encoder(
             f"field `frame_encoder.image_px` is {card.image_px}, but {card.architecture} "
             f"takes {tower.image_px} px; correct the card"
         )
+    if card.library == "bundled":
+        dtype = "float32"  # small towers, some with parts that need the digits
     encoder = TowerEncoder(card, tower, device=device, dtype=dtype)
     if card.weights_sha256 not in (None, encoder.weights_sha256):
         raise BundleError(

@@ -302,3 +302,21 @@ def test_lite0_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPat
     )
     with pytest.raises(MissingExtraError, match=r"egomon\[lite0\]"):
         build_frame_encoder(card)
+
+
+def test_the_workbench_tower_is_registered_and_reads_its_own_weights() -> None:
+    card = FrameEncoderCard(
+        library="bundled",
+        architecture="workbench",
+        weights="random:4",
+        image_px=64,
+        dim=20,
+        options={"width": 4, "embedding": 8, "things": 4, "points": 2},
+    )
+    state = registry._tower(card, None, None).module.state_dict()
+    bundled = msgspec.structs.replace(card, weights="bundle", weights_sha256=weights_sha256(state))
+    images = frames(3, 64)
+    expected = build_frame_encoder(card).encode(images)
+    assert np.array_equal(build_frame_encoder(bundled, state).encode(images), expected)
+    alone = build_frame_encoder(bundled, state, dtype="bfloat16").encode(images[:1])
+    np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
