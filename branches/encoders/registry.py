@@ -18,6 +18,7 @@ from egomon.branches.encoders.tower import (
     TowerEncoder,
     seed_of,
 )
+from egomon.branches.torch_setup import pick_dtype
 from egomon.branches.weights import check_shapes
 from egomon.errors import BundleError, EgomonError
 
@@ -65,6 +66,7 @@ def build_frame_encoder(
             f"field `frame_encoder.image_px` is {card.image_px}, but {card.architecture} "
             f"takes {tower.image_px} px; correct the card"
         )
+    pick_dtype(dtype)
     if card.library == "bundled":
         dtype = "float32"  # small towers, some with parts that need the digits
     encoder = TowerEncoder(card, tower, device=device, dtype=dtype)
