@@ -84,13 +84,12 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
     path = folder / "workflow.toml"
     if not path.is_file():
         raise UsageError(f"{folder} has no workflow graph; `egomon teach` makes bundles with one")
-    from egomon.branches.graph_draw import to_svg, to_text
     from egomon.branches.graph_file import read_graph
 
     workflow = read_graph(path)
-    typer.echo(to_text(workflow))
+    typer.echo(workflow.to_text())
     if svg is not None:
-        svg.write_text(to_svg(workflow), encoding="utf-8")
+        svg.write_text(workflow.to_svg(), encoding="utf-8")
 
 
 def devices(json: opt.Json = False) -> None:

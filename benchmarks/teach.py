@@ -1,0 +1,141 @@
+"""How well do taught workflows detect mistakes? Prints the README's tables.
+
+`python benchmarks/teach.py captaincook4d DIR`: for each recipe, steps, order and looks are learned
+from correct recordings (no names, no mistakes; boundaries given) and its faulty recordings are
+judged, together with one correct recording that was left out, each in turn: so every recording
+faces equally many demonstrations. AUC of any error against none; pixels only, causal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from egomon.branches.card import StreamCard
+from egomon.branches.taught_surprise import KINDS
+from egomon.stream.segmenter import Span
+from egomon.train.teach import RecordingVectors, teach_from_vectors
+from egomon.train.teach.build import replay
+from egomon.train.teach.moments import observe
+
+GIVEN = StreamCard(fps=1.0, policy="given", fine_frames=32, context_frames=32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """A recording with its labels."""
+
+    recipe: str
+    vectors: RecordingVectors
+    labels: np.ndarray
+    correct: bool
+
+
+@dataclass(slots=True)
+class Rows:
+    """One entry a judged segment."""
+
+    recipe: list[str]
+    demos: list[int]
+    faulty: list[bool]
+    labels: list[int]
+    scores: list[list[float]]
+
+
+def read_captaincook(folder: Path) -> list[Labelled]:
+    found = []
+    for name, entry in json.loads((folder / "annotations.json").read_text()).items():
+        features = np.load(folder / "features" / f"{name}.npz")["features"].astype(np.float32)
+        times = np.arange(len(features)) + 0.5
+        timed = [s for s in entry["steps"] if s["start_time"] >= 0]
+        timed.sort(key=lambda s: (s["end_time"], s["start_time"]))
+        spans = tuple(
+            Span(min(s["start_time"], len(features) - 1.0), min(s["end_time"], len(features)))
+            for s in timed
+        )
+        vectors = RecordingVectors(name, times, features, spans)
+        labels = np.array([int(s["has_errors"]) for s in timed])
+        correct = not any(s["has_errors"] for s in entry["steps"])
+        found.append(Labelled(entry["activity_name"], vectors, labels, correct))
+    return found
+
+
+def judge_captaincook(data: list[Labelled]) -> Rows:
+    rows = Rows([], [], [], [], [])
+    by_recipe: dict[str, list[Labelled]] = defaultdict(list)
+    for item in data:
+        by_recipe[item.recipe].append(item)
+    for recipe, items in sorted(by_recipe.items()):
+        right = [d for d in items if d.correct]
+        wrong = [d for d in items if not d.correct]
+        for left_out in right if len(right) > 1 else [None]:
+            demos = [d.vectors for d in right if d is not left_out]
+            taught = teach_from_vectors(demos, stream=GIVEN, name=recipe)
+            for item in wrong + ([left_out] if left_out else []):
+                seen = observe(item.vectors, GIVEN, taught.look)
+                evidence = replay(taught.model, taught.graph, seen)
+                assert len(evidence) == len(item.labels), item.vectors.name
+                for e, label in zip(evidence, item.labels, strict=True):
+                    rows.recipe.append(recipe)
+                    rows.demos.append(len(demos))
+                    rows.faulty.append(not item.correct)
+                    rows.labels.append(int(label))
+                    rows.scores.append([e.score, *(e.surprises[k] for k in KINDS)])
+    return rows
+
+
+def print_captaincook(folder: Path) -> None:
+    rows = judge_captaincook(read_captaincook(folder))
+    y, group = np.array(rows.labels), np.array(rows.recipe)
+    scores, demos = np.array(rows.scores), np.array(rows.demos)
+    faulty = np.array(rows.faulty)
+    print("CaptainCook4D, one-class from correct recordings, AUC of any error (chance .500)")
+    print(f"{'':26}{'demos':>6}{'errors':>8}" + "".join(f"{c:>10}" for c in ("score", *KINDS)))
+    each = []
+    for recipe in sorted(set(rows.recipe)):
+        m = group == recipe
+        each.append(aucs(y[m], scores[m]))
+        print(f"{recipe:26}{demos[m][0]:6}{y[m].mean():8.2f}" + cells(each[-1]))
+    print(f"{'mean of recipes':40}" + cells(np.mean(each, axis=0)))
+    print(f"{'all, one scale':40}" + cells(aucs(y, scores)))
+    print(f"{'all, within recipe':40}" + cells(within(y, scores, group)))
+    many = demos >= 3
+    print(f"{'3 demonstrations or more':40}" + cells(within(y[many], scores[many], group[many])))
+    print(
+        f"{'segments of faulty recordings only':40}"
+        + cells(within(y[faulty], scores[faulty], group[faulty]))
+    )
+
+
+def aucs(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return np.array([roc_auc_score(y, s) for s in scores.T])
+
+
+def cells(values: np.ndarray) -> str:
+    return "".join(f"{v:10.3f}" for v in values)
+
+
+def within(y: np.ndarray, scores: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """AUC over pairs of one group."""
+    pairs, total = np.zeros(scores.shape[1]), 0
+    for g in np.unique(group):
+        m = group == g
+        n = int(y[m].sum() * (1 - y[m]).sum())
+        if n:
+            pairs += n * aucs(y[m], scores[m])
+            total += n
+    return pairs / total
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("benchmark", choices=("captaincook4d",))
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    options = parser.parse_args()
+    print_captaincook(options.folder)

@@ -1,0 +1,185 @@
+"""The small branch of a taught bundle: one-class, from correct demonstrations only.
+
+`small.` holds the model's arrays (`branches.taught_model`), the card its numbers, and
+`workflow.toml` beside the card the graph, which the user may edit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from egomon.branches.base import BranchScore, ClipView, ContextView, StepGuess
+from egomon.branches.card import BundleCard
+from egomon.branches.graph import WorkflowGraph
+from egomon.branches.graph_file import WORKFLOW_FILE, read_graph
+from egomon.branches.taught_base import BaseLook
+from egomon.branches.taught_look import CentredLook, Look, before
+from egomon.branches.taught_model import ModelOptions, TaughtModel, judge
+from egomon.branches.taught_reason import explain
+from egomon.branches.taught_surprise import NULLS
+from egomon.branches.weights import Tensors, part
+from egomon.errors import BundleError
+
+LOOK_OPTIONS = ("look_scale", "base_steps")
+"""Keys of `small.options` that describe the look; the others are `ModelOptions`."""
+LEAST_LOG_ODDS = -2.0
+"""Below this nothing looks wrong, so there is no reason to give."""
+
+
+class TaughtBranch:
+    """`SmallBranch` over a taught model; pure, holds no state between segments."""
+
+    def __init__(
+        self,
+        model: TaughtModel,
+        graph: WorkflowGraph,
+        look: Look,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.model = model
+        self.graph = graph
+        self.look = look
+        self._clock = clock
+
+    def score(self, clip: ClipView, context: ContextView) -> BranchScore:
+        """Log odds are the score's distance to the threshold, so p = .5 is the threshold.
+
+        Raises:
+            ValueError: if the clip has no frame vectors, or they are of another encoder.
+        """
+        started = self._clock()
+        if not len(clip.vectors):
+            raise ValueError("the clip has no frame vectors, so there is nothing to score")
+        background = before(clip, context)
+        look = self.look(clip.vectors, background)
+        evidence = judge(
+            self.model,
+            self.graph,
+            look,
+            seen=context.steps,
+            t_start=clip.t_start,
+            t_end=clip.t_end,
+            workflow_start=context.t_start,
+            background_frames=len(background),
+        )
+        odds = evidence.score - self.model.options.threshold
+        step = self.model.ids[evidence.step]
+        found = self.graph.find(step)
+        reason = None
+        if odds >= LEAST_LOG_ODDS:
+            reason = explain(evidence, self.model, self.graph)
+        return BranchScore(
+            branch="small",
+            logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
+            feature=look,
+            latency_ms=(self._clock() - started) * 1000,
+            step=StepGuess(step, found.name if found else step, evidence.confidence),
+            reason=reason,
+        )
+
+
+def load(card: BundleCard, tensors: Tensors, folder: Path) -> TaughtBranch:
+    """Read a taught branch.
+
+    Args:
+        card: the bundle's card; `small.steps` holds the step ids, `small.options` the numbers.
+        tensors: those under `small.`, prefix removed.
+        folder: the bundle's folder, with `workflow.toml`.
+
+    Raises:
+        BundleError: naming the option, tensor or line that does not fit.
+    """
+    options, look_options = _options(card.small.options)
+    look = _look(card, look_options, part(tensors, "look."))
+    arrays = {k: v for k, v in tensors.items() if not k.startswith("look.")}
+    model = _model(card.small.steps, arrays, options)
+    graph = read_graph(folder / WORKFLOW_FILE, ids=model.ids)
+    return TaughtBranch(model, graph, look)
+
+
+def tensors_of(model: TaughtModel, look: Look) -> Tensors:
+    """What `load` reads, for saving under `small.`."""
+    arrays: dict[str, Any] = {
+        "looks": model.looks,
+        "steps": model.steps,
+        "places": model.places,
+        "log_seconds": model.log_seconds,
+    } | {f"null_{kind}": model.nulls[kind] for kind in NULLS}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    own = {"prior": torch.from_numpy(look.prior)} if isinstance(look, CentredLook) else {}
+    if isinstance(look, BaseLook):
+        own = look.tensors()
+    return tensors | {f"look.{name}": value for name, value in own.items()}
+
+
+def options_of(model: TaughtModel, look: Look) -> dict[str, int | float | str | bool]:
+    """The card's `small.options`."""
+    if isinstance(look, BaseLook):
+        return asdict(model.options) | {"base_steps": look.steps}
+    if isinstance(look, CentredLook):
+        return asdict(model.options) | {"look_scale": look.scale}
+    raise TypeError(f"a bundle cannot hold the look {type(look).__name__}")
+
+
+def _options(given: Mapping[str, Any]) -> tuple[ModelOptions, dict[str, float]]:
+    """Options of the model, and those of the look."""
+    known = {f.name for f in fields(ModelOptions)}
+    unknown = sorted(set(given) - known - set(LOOK_OPTIONS))
+    if unknown:
+        raise BundleError(f"field `small.options` has an unknown key {unknown[0]!r}")
+    for name, value in given.items():
+        if not isinstance(value, (int, float)):
+            raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number")
+    try:
+        options = ModelOptions(**{k: v for k, v in given.items() if k in known})
+    except TypeError as error:
+        raise BundleError(f"field `small.options` is incomplete: {error}") from error
+    if not options.typical_segments > 0:
+        raise BundleError("field `small.options.typical_segments` must be above 0")
+    return options, {k: given[k] for k in LOOK_OPTIONS if k in given}
+
+
+def _look(card: BundleCard, options: Mapping[str, float], tensors: Tensors) -> Look:
+    if base_steps := int(options.get("base_steps", 0)):
+        return BaseLook.load(card, base_steps, tensors)
+    if set(tensors) != {"prior"} or tensors["prior"].shape != (card.frame_encoder.dim,):
+        raise BundleError(
+            f"taught model: look.prior must have {card.frame_encoder.dim} values; "
+            "card and weights are from different bundles"
+        )
+    return CentredLook(tensors["prior"].float().numpy(), float(options.get("look_scale", 0.0)))
+
+
+def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> TaughtModel:
+    wanted = {"looks", "steps", "places", "log_seconds", *(f"null_{k}" for k in NULLS)}
+    if set(tensors) != wanted:
+        odd = sorted(set(tensors) ^ wanted)
+        raise BundleError(f"taught model: {odd[0]} is missing from the weights or not known")
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    many, count = len(arrays["looks"]), len(ids)
+    shapes = {"steps": (many,), "places": (many,), "log_seconds": (count, 2)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise BundleError(
+                f"taught model: {name} has shape {arrays[name].shape}, expected {shape}; "
+                "card and weights are from different bundles"
+            )
+    if arrays["looks"].ndim != 2 or set(arrays["steps"].tolist()) != set(range(count)):
+        raise BundleError("taught model: every step on the card needs at least one exemplar")
+    return TaughtModel(
+        ids=ids,
+        looks=arrays["looks"].astype(np.float32),
+        steps=arrays["steps"].astype(np.int64),
+        places=arrays["places"].astype(np.float64),
+        log_seconds=arrays["log_seconds"].astype(np.float64),
+        nulls={kind: np.sort(arrays[f"null_{kind}"].astype(np.float64)) for kind in NULLS},
+        options=options,
+    )

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from egomon.branches.card import StreamCard
+from egomon.branches.taught_look import CentredLook
+from egomon.branches.taught_surprise import NULLS
+from egomon.errors import DataError
+from egomon.stream.segmenter import Span
+from egomon.train.teach import RecordingVectors, teach_from_vectors
+from egomon.train.teach.build import replay
+from egomon.train.teach.discover import agglomerate, change_points, discover, pairwise_distance
+from egomon.train.teach.fit import TaughtWorkflow
+from egomon.train.teach.moments import observe
+from egomon.train.teach.nulls import threshold_for
+
+DIM = 32
+GIVEN = StreamCard(fps=2.0, policy="given")
+WINDOWS = StreamCard(fps=2.0, policy="fixed", length_seconds=2.0, stride_seconds=1.0)
+STEPS = "abcde"
+LOOKS = dict(zip("abcdex", np.random.default_rng(7).normal(size=(6, DIM)), strict=True))
+
+
+def recording(
+    seed: int, steps: Sequence[str], *, given: bool = True, slow: str = ""
+) -> RecordingVectors:
+    """Steps of about eight seconds in a room of its own; `slow` ones take four times as long."""
+    rng = np.random.default_rng(seed)
+    room = rng.normal(size=DIM)
+    rows, spans, frame = [], [], 0
+    for step in steps:
+        many = round(16 * np.exp(0.1 * rng.normal()) * (4 if step in slow else 1))
+        rows.append(room + 2 * LOOKS[step] + 0.8 * rng.normal(size=(many, DIM)))
+        spans.append(Span(frame / 2, (frame + many) / 2))
+        frame += many
+    vectors = np.concatenate(rows).astype(np.float32)
+    times = np.arange(frame) / 2
+    return RecordingVectors(f"r{seed}", times, vectors, tuple(spans) if given else None)
+
+
+def demonstrations(count: int, *, given: bool = True) -> list[RecordingVectors]:
+    orders = ("abcde", "acbde", "abcde", "acbde", "abcde")
+    return [recording(100 + i, orders[i % 5], given=given) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def taught() -> TaughtWorkflow:
+    return teach_from_vectors(demonstrations(5), stream=GIVEN, name="abc")
+
+
+def log_odds(taught: TaughtWorkflow, new: RecordingVectors) -> list[float]:
+    seen = observe(new, GIVEN if new.spans else WINDOWS, taught.look)
+    evidence = replay(taught.model, taught.graph, seen)
+    return [e.score - taught.model.options.threshold for e in evidence]
+
+
+def test_steps_and_their_order_are_found_without_labels(taught: TaughtWorkflow) -> None:
+    assert taught.report.steps == 5
+    assert taught.report.step_agreement == 1.0
+    needs = {s.id: set(s.after) for s in taught.graph.steps}
+    assert needs["step-1"] == set()
+    assert needs["step-2"] == needs["step-3"] == {"step-1"}
+    assert needs["step-4"] == {"step-1", "step-2", "step-3"}
+    assert not any(s.optional or s.repeatable for s in taught.graph.steps)
+
+
+def test_correct_work_of_either_order_raises_no_alert(taught: TaughtWorkflow) -> None:
+    for seed, order in enumerate(("abcde", "acbde", "abcde", "acbde")):
+        assert max(log_odds(taught, recording(seed, order))) < 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "wrong"),
+    [("abde", 2), ("acbed", 3), ("abbcde", 2), ("abxde", 2)],
+    ids=["skipped", "order", "repeated", "foreign"],
+)
+def test_the_wrong_step_scores_highest_and_above_the_threshold(
+    taught: TaughtWorkflow, steps: str, wrong: int
+) -> None:
+    for seed in range(5):
+        odds = log_odds(taught, recording(seed, steps))
+
+        assert odds[wrong] > 0
+        assert odds[wrong] == max(odds[: wrong + 1])
+
+
+def test_a_step_that_takes_much_longer_is_more_surprising(taught: TaughtWorkflow) -> None:
+    usual = log_odds(taught, recording(3, "abcde"))
+    slow = log_odds(taught, recording(3, "abcde", slow="c"))
+
+    assert slow[2] > usual[2] + 0.5
+
+
+def test_one_demonstration_is_enough_to_see_a_foreign_step() -> None:
+    taught = teach_from_vectors(demonstrations(1), stream=GIVEN)
+    foreign = log_odds(taught, recording(5, "abxde"))
+    correct = log_odds(taught, recording(5, "abcde"))
+
+    assert foreign[2] > max(correct)
+    assert "add recordings" in taught.report.notes[0]
+    assert taught.report.step_agreement is None
+
+
+def test_windows_are_joined_into_the_same_steps() -> None:
+    taught = teach_from_vectors(demonstrations(4, given=False), stream=WINDOWS)
+
+    assert taught.report.steps == 5
+    assert taught.model.options.by_time
+    correct = log_odds(taught, recording(8, "abcde", given=False))
+    skipping = log_odds(taught, recording(8, "abde", given=False))
+    assert max(skipping) > max(correct)
+
+
+def test_names_come_from_the_texts_of_given_segments() -> None:
+    demos = [
+        replace(d, spans=tuple(replace(s, text=t) for s, t in zip(d.spans or (), o, strict=True)))
+        for d, o in zip(demonstrations(2), ("abcde", "acbde"), strict=True)
+    ]
+
+    taught = teach_from_vectors(demos, stream=GIVEN)
+
+    assert sorted(s.name for s in taught.graph.steps) == list(STEPS)
+
+
+def test_teaching_twice_gives_the_same_model() -> None:
+    first, second = (teach_from_vectors(demonstrations(3), stream=GIVEN) for _ in range(2))
+
+    assert np.array_equal(first.model.looks, second.model.looks)
+    assert first.graph == second.graph
+    assert first.model.options == second.model.options
+    assert all(np.array_equal(first.model.nulls[k], second.model.nulls[k]) for k in NULLS)
+
+
+def test_a_smaller_budget_gives_a_higher_threshold() -> None:
+    scores = np.random.default_rng(0).exponential(size=500)
+    thresholds = [threshold_for(scores, allowed, {}) for allowed in (100, 10, 1, 0.1)]
+
+    assert thresholds == sorted(thresholds)
+    assert (scores >= thresholds[1]).sum() == pytest.approx(10, abs=5)
+
+
+def test_change_points_cut_where_the_looks_change() -> None:
+    rng = np.random.default_rng(1)
+    means = np.repeat(rng.normal(size=(3, 8)), (10, 6, 12), axis=0)
+    looks = (means + 0.05 * rng.normal(size=means.shape)).astype(np.float32)
+
+    assert change_points(looks).tolist() == [0] * 10 + [1] * 6 + [2] * 12
+    assert set(change_points(looks[:10]).tolist()) == {0}
+
+
+def test_agglomeration_merges_the_nearest_first() -> None:
+    points = np.array([0.0, 0.1, 5.0, 5.1, 9.0])
+    labels = agglomerate(np.abs(points[:, None] - points[None]), 3)
+
+    assert len(set(labels.tolist())) == 3
+    assert labels[0] == labels[1]
+    assert labels[2] == labels[3]
+
+
+def test_pieces_of_one_recording_lie_apart_and_so_do_distant_places() -> None:
+    looks = np.eye(3, dtype=np.float32)[[0, 0, 0, 1]]
+    owner, places = np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.1, 0.9])
+
+    distance = pairwise_distance(looks, places, owner)
+
+    assert distance[0, 1] == pytest.approx(1.0)
+    assert distance[0, 2] == pytest.approx(0.0)
+    assert distance[0, 3] > distance[0, 2] + 1
+
+
+def test_discovery_numbers_steps_in_their_order() -> None:
+    seen = [observe(d, GIVEN, CentredLook(np.zeros(DIM, np.float32))) for d in demonstrations(3)]
+
+    steps = discover(seen, by_time=False)
+
+    assert steps.labels[0].tolist() == [0, 1, 2, 3, 4]
+    assert steps.labels[1].tolist() == [0, 2, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"times": np.array([0.0, 0.0])}, "frame 1 is not later"),
+        ({"vectors": np.full((2, 3), np.nan, np.float32)}, "frame 0 has a value"),
+        ({"times": np.arange(3.0)}, r"expected vectors \(N, D\)"),
+        ({"spans": ()}, "no segment was found"),
+    ],
+)
+def test_unusable_recordings_are_named(change: dict[str, object], told: str) -> None:
+    good = RecordingVectors(
+        "kitchen", np.arange(2.0), np.ones((2, 3), np.float32), (Span(0.0, 2.0),)
+    )
+
+    with pytest.raises(DataError, match=f"kitchen.*{told}"):
+        teach_from_vectors([replace(good, **change)], stream=GIVEN)  # type: ignore[arg-type]
+
+
+def test_no_recordings_is_refused() -> None:
+    with pytest.raises(DataError, match="1 to 50"):
+        teach_from_vectors([], stream=GIVEN)

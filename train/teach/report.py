@@ -1,0 +1,70 @@
+"""What teaching learned, for a person and for `--json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class TeachReport:
+    """What was learned, and how far to trust it."""
+
+    recordings: int
+    segments: int
+    steps: int
+    hours: float
+    """Length of all recordings."""
+    step_agreement: float | None
+    """Share of segments of a left-out recording that are put into the step they were grouped
+    into; None with one recording."""
+    threshold: float
+    false_alarms_per_hour: float
+    """The budget asked for."""
+    alerts_on_recordings: int
+    """Segments at or above the threshold when each recording is judged by the others."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For `egomon teach --json`."""
+        return asdict(self)
+
+    def table(self) -> Table:
+        """For the terminal."""
+        table = Table(title="taught", show_header=False)
+        agreement = "-" if self.step_agreement is None else f"{self.step_agreement:.2f}"
+        for what, value in (
+            ("recordings", f"{self.recordings} ({60 * self.hours:.1f} min)"),
+            ("segments", str(self.segments)),
+            ("steps found", str(self.steps)),
+            ("steps recognised again", agreement),
+            ("false-alarm budget", f"{self.false_alarms_per_hour:g} an hour"),
+            ("alerts on left-out recordings", str(self.alerts_on_recordings)),
+        ):
+            table.add_row(what, value)
+        for note in self.notes:
+            table.add_row("note", note)
+        return table
+
+
+def notes_on(recordings: int, allowed: float) -> tuple[str, ...]:
+    """What the user should know about a threshold from so many recordings.
+
+    Args:
+        recordings: number of demonstrations.
+        allowed: false alarms that the budget allows in all of them together.
+    """
+    notes = []
+    if recordings == 1:
+        notes.append(
+            "one recording shows no variation: any other order counts as a mistake and the "
+            "threshold is a guess; add recordings"
+        )
+    elif allowed < 1:
+        notes.append(
+            f"the budget allows {allowed:.2g} false alarms in all recordings together: the "
+            "threshold is extrapolated; longer or more recordings make it firmer"
+        )
+    return tuple(notes)

@@ -1,0 +1,255 @@
+"""From video files to a taught bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from egomon import __version__
+from egomon.branches.base import FrameEncoder
+from egomon.branches.bundle import Bundle, load_bundle, read_tensors, save_bundle
+from egomon.branches.card import BundleCard, DataCard, DecisionCard, GuardCard, SmallCard
+from egomon.branches.card_check import NAME_PATTERN
+from egomon.branches.graph_file import WORKFLOW_FILE, write_graph
+from egomon.branches.guard import fit_guard
+from egomon.branches.taught import options_of, tensors_of
+from egomon.branches.taught_base import BaseLook
+from egomon.branches.weights import Tensors, part
+from egomon.errors import BundleError, DataError, UsageError
+from egomon.stream.frame import Frame, UInt8Image
+from egomon.stream.grid import SamplingGrid
+from egomon.stream.open import open_source
+from egomon.stream.producer import Producer
+from egomon.train.teach.fit import Progress, TaughtWorkflow, teach_from_vectors
+from egomon.train.teach.moments import RecordingVectors
+from egomon.train.teach.report import TeachReport
+
+BATCH = 32
+CLIP_SECONDS = 2.0
+"""Length of the clips that the guard is asked about, as in a live stream."""
+FOREIGN_SHARE = 0.2
+"""If the base's guard finds more of the recordings foreign, its trained parts are not used."""
+GUARD_MARGIN = 1.25
+"""How much farther than the farthest left-out demonstration footage may be."""
+STEP_AGREEMENT_OF_BASE = 0.9
+"""A trained step head recognises steps in a second recording; what one recording cannot show."""
+FOREIGN_NOTE = (
+    "the base bundle was not trained on footage like this: steps are told apart by its frame "
+    "vectors alone, in fixed windows; a base with a general image encoder will do better"
+)
+
+
+class _Encoding:
+    """A producer's sink that encodes frames in batches and keeps only vectors."""
+
+    def __init__(self, encoder: FrameEncoder, on_frame: Callable[[float], None]) -> None:
+        self._encoder = encoder
+        self._on_frame = on_frame
+        self._waiting: list[UInt8Image] = []
+        self.times: list[float] = []
+        self.vectors: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
+
+    def push(self, frame: Frame) -> bool:
+        """See `FrameSink`."""
+        self._waiting.append(frame.image)
+        self.times.append(frame.t_seconds)
+        if len(self._waiting) == BATCH:
+            self.finish()
+        self._on_frame(frame.t_seconds)
+        return True
+
+    def finish(self) -> None:
+        """Encode what waits."""
+        if self._waiting:
+            self.vectors.append(self._encoder.encode(np.stack(self._waiting)))
+            self._waiting.clear()
+
+
+def encode_video(
+    path: Path,
+    encoder: FrameEncoder,
+    fps: float,
+    on_share: Callable[[float], None] = lambda share: None,
+) -> RecordingVectors:
+    """Frame vectors of a recording on the sampling grid, each frame encoded once.
+
+    Raises:
+        SourceOpenError: it cannot be opened.
+        DataError: it holds no frame.
+    """
+    with open_source(str(path), name="teach", kind="file") as source:
+        seconds = source.info.duration_seconds or 0.0
+        sink = _Encoding(encoder, lambda t: on_share(min(1.0, t / seconds) if seconds else 0.0))
+        producer = Producer(source, sink, grid=SamplingGrid(fps), prepare=encoder.prepare)
+        while (grab := source.read()) is not None and producer.take(grab):
+            pass
+        sink.finish()
+    if not sink.times:
+        raise DataError(f"{path} holds no frame that can be decoded; record it again")
+    return RecordingVectors(path.name, np.array(sink.times), np.concatenate(sink.vectors))
+
+
+def teach(
+    videos: Sequence[Path],
+    out: Path,
+    *,
+    base: str = "workbench",
+    name: str | None = None,
+    false_alarms_per_hour: float = 6.0,
+    progress: Progress | None = None,
+) -> TeachReport:
+    """Make a bundle from correct recordings.
+
+    Args:
+        videos: 1 to 50 video files.
+        out: folder of the new bundle.
+        base: bundle whose frame encoder, and where its guard knows the footage also activity
+            model and step head, are taken over.
+        name: name of the new bundle; None = the folder's.
+        false_alarms_per_hour: budget on correct work.
+        progress: hears what is being done.
+
+    Raises:
+        UsageError: no videos, or a name that no bundle can have.
+        SourceError: a video cannot be read.
+        BundleError: the base cannot be loaded or `out` is in use by something else.
+        DataError: a recording is unusable.
+    """
+    chosen = name or out.resolve().name.lower().replace(" ", "-")
+    if not NAME_PATTERN.fullmatch(chosen):
+        raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
+    if not videos:
+        raise UsageError("teach needs at least one correct recording")
+    tell = progress or (lambda what, share: None)
+    bundle = load_bundle(base)
+    if bundle.encoder is None:
+        raise BundleError(f"bundle {base} has no frame encoder, so it cannot see videos")
+    recordings = []
+    for path in videos:
+        what = f"encoding {path.name}"
+        tell(what, 0.0)
+        recordings.append(
+            encode_video(
+                path,
+                bundle.encoder,
+                bundle.card.stream.fps,
+                lambda share, what=what: tell(what, share),  # type: ignore[misc]
+            )
+        )
+    taught, card, tensors = _learn(bundle, recordings, chosen, false_alarms_per_hour, tell)
+    save_bundle(out, card, tensors)
+    write_graph(taught.graph, out / WORKFLOW_FILE)
+    return taught.report
+
+
+def _learn(
+    bundle: Bundle,
+    recordings: Sequence[RecordingVectors],
+    name: str,
+    false_alarms_per_hour: float,
+    tell: Progress,
+) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
+    base = read_tensors(bundle.folder)
+    foreign = is_foreign(bundle, recordings)
+    stream = bundle.card.stream
+    if foreign and stream.policy == "activity":
+        stream = msgspec.structs.replace(stream, policy="fixed")
+    look = None
+    if not foreign and bundle.card.small.kind == "uemcm" and bundle.card.small.steps:
+        look = BaseLook.of_base(bundle.card, part(base, "small."))
+    agreement = {} if look is None else {"single_agreement": STEP_AGREEMENT_OF_BASE}
+    taught = teach_from_vectors(
+        recordings,
+        stream=stream,
+        look=look,
+        activity=None if foreign else bundle.activity,
+        name=name,
+        false_alarms_per_hour=false_alarms_per_hour,
+        progress=tell,
+        **agreement,
+    )
+    kept = {k: v for k, v in base.items() if k.startswith("encoder.")}
+    guard_card = bundle.card.guard
+    if foreign:
+        taught = replace(
+            taught, report=replace(taught.report, notes=(*taught.report.notes, FOREIGN_NOTE))
+        )
+        guard_card, guard = own_guard(recordings)
+        kept |= {f"guard.{k}": v for k, v in guard.items()}
+    else:
+        kept |= {k: v for k, v in base.items() if k.startswith(("guard.", "activity."))}
+    small = tensors_of(taught.model, taught.look)
+    tensors = kept | {f"small.{k}": v for k, v in small.items()}
+    card = msgspec.structs.replace(
+        _card(bundle.card, taught, name),
+        stream=stream,
+        guard=guard_card,
+        activity_width=0 if foreign else bundle.card.activity_width,
+    )
+    return taught, card, tensors
+
+
+def is_foreign(bundle: Bundle, recordings: Sequence[RecordingVectors]) -> bool:
+    """Whether the base's guard takes the recordings for another kind of footage."""
+    guard = bundle.guard
+    if guard is None:
+        return False
+    distances = [guard.distance(clip) for r in recordings for clip in clips(r)]
+    return float(np.mean(np.array(distances) > guard.limit)) > FOREIGN_SHARE
+
+
+def clips(recording: RecordingVectors) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    """A recording in consecutive clips of two seconds."""
+    bins = ((recording.times - recording.times[0]) / CLIP_SECONDS).astype(int)
+    return np.split(recording.vectors, np.flatnonzero(np.diff(bins)) + 1)
+
+
+def own_guard(recordings: Sequence[RecordingVectors]) -> tuple[GuardCard, Tensors]:
+    """A guard around the demonstrations; its limit comes from left-out ones where there are two."""
+    farthest = 0.0
+    for i, left_out in enumerate(recordings):
+        others = [r for j, r in enumerate(recordings) if j != i] or [left_out]
+        guard = fit_guard([clip for r in others for clip in clips(r)])
+        farthest = max(farthest, max(guard.distance(clip) for clip in clips(left_out)))
+    guard = fit_guard([clip for r in recordings for clip in clips(r)])
+    return GuardCard(limit=GUARD_MARGIN * farthest), guard.tensors()
+
+
+def _card(base: BundleCard, taught: TaughtWorkflow, name: str) -> BundleCard:
+    report = taught.report
+    small = msgspec.structs.replace(
+        base.small if isinstance(taught.look, BaseLook) else SmallCard(),
+        kind="taught",
+        steps=taught.model.ids,
+        workflows=(),
+        options=options_of(taught.model, taught.look),
+    )
+    return msgspec.structs.replace(
+        base,
+        name=name,
+        description=f"Workflow taught by {report.recordings} correct recordings on {base.name}",
+        created=datetime.now(UTC).date().isoformat(),
+        egomon_version=__version__,
+        licence="the owner's",
+        small=small,
+        large=None,
+        gate=None,
+        decision=DecisionCard(false_alarms_per_hour=report.false_alarms_per_hour),
+        data=(
+            DataCard(
+                name="the user's recordings",
+                licence="the owner's",
+                recordings=report.recordings,
+                segments=report.segments,
+                prior=0.0,
+            ),
+            *base.data,
+        ),
+        metrics={},
+        notes=" ".join(report.notes),
+    )
