@@ -24,6 +24,7 @@ from egomon.branches.card import BundleCard
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.find import (
     CARD_FILE,
+    EXTRA_FILES,
     LARGE_FOLDER,
     WEIGHTS_FILE,
     find_bundle,
@@ -195,10 +196,10 @@ def _read(path: Path) -> bytes:
 def _hash(folder: Path, card: bytes, weights: bytes) -> str:
     digest = hashlib.sha256(card)
     digest.update(weights)
-    large = folder / LARGE_FOLDER
-    for path in sorted(p for p in large.rglob("*") if p.is_file()):
+    others = [*folder.glob(EXTRA_FILES), *(folder / LARGE_FOLDER).rglob("*")]
+    for path in sorted(p for p in others if p.is_file()):
         size = path.stat().st_size
-        digest.update(f"{path.relative_to(large).as_posix()} {size}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
         if size <= _HASHED_WHOLE_BYTES:
             digest.update(path.read_bytes())
     return digest.hexdigest()

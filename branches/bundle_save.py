@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,8 @@ import safetensors.torch
 from torch import Tensor
 
 from egomon.branches.card import BundleCard
-from egomon.branches.card_check import check_card
-from egomon.branches.find import CARD_FILE, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.card_check import NAME_PATTERN, check_card
+from egomon.branches.find import CARD_FILE, EXTRA_FILES, LARGE_FOLDER, WEIGHTS_FILE
 from egomon.branches.weights import check_finite, part, weights_sha256
 from egomon.errors import BundleError
 
@@ -27,6 +28,7 @@ def save_bundle(
     card: BundleCard,
     tensors: Mapping[str, Tensor],
     large_folder: Path | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -37,6 +39,7 @@ def save_bundle(
         card: the card.
         tensors: all weights, named with the prefixes in `PREFIXES`.
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
+        files: text of further files by name, such as `workflow.toml`.
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` holds
@@ -49,6 +52,9 @@ def save_bundle(
         if not name.startswith(PREFIXES):
             raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
     _check_encoder_hash(card, tensors)
+    for name in files or {}:
+        if not fnmatch(name, EXTRA_FILES) or not NAME_PATTERN.fullmatch(name):
+            raise BundleError(f"file {name!r} cannot be in a bundle; name it like {EXTRA_FILES}")
     if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
         raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +62,8 @@ def save_bundle(
         new = Path(scratch, "new")
         new.mkdir()
         _write(new, card, tensors, large_folder)
+        for name, text in (files or {}).items():
+            (new / name).write_text(text, encoding="utf-8")
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)

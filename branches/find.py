@@ -16,6 +16,8 @@ from egomon.errors import BundleError
 CARD_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 LARGE_FOLDER = "large"
+EXTRA_FILES = "*.toml"
+"""Files of a part that people may edit, such as a taught workflow."""
 MAX_CARD_BYTES = 4 << 20
 """A card is a few kB; anything bigger is not read."""
 
@@ -118,7 +120,7 @@ def find_bundle(ref: str | Path) -> Path:
         from egomon.branches.hub import download_folder
 
         return _existing(
-            download_folder(ref, [CARD_FILE, WEIGHTS_FILE, f"{LARGE_FOLDER}/*", "*.npz"])
+            download_folder(ref, [CARD_FILE, WEIGHTS_FILE, EXTRA_FILES, f"{LARGE_FOLDER}/*"])
         )
     raise BundleError(
         f"{str(ref)!r} is neither a bundle's name, nor a folder, nor a hub id owner/name"

@@ -209,6 +209,23 @@ def test_saving_replaces_a_bundle_but_nothing_else(tmp_path: Path) -> None:
     assert (precious / "thesis.txt").read_text() == "keep"
 
 
+def test_further_files_are_saved_along_and_count_for_the_id(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    card, tensors = read_card(tiny_bundle), read_tensors(tiny_bundle)
+    hashes = set()
+    for text in ("a = 1", "a = 2"):
+        folder = save_bundle(
+            tmp_path / "mine", card, tensors, tiny_bundle / "large", {"workflow.toml": text}
+        )
+        assert (folder / "workflow.toml").read_text() == text
+        hashes.add(load_bundle(folder, with_encoder=False).hash)
+    assert len(hashes) == 2
+    for name in ("../up.toml", "code.py", "bundle.json", "/x.toml"):
+        with pytest.raises(BundleError, match="cannot be in a bundle"):
+            save_bundle(tmp_path / "mine", card, tensors, files={name: ""})
+
+
 def test_a_failed_save_leaves_the_old_bundle(tmp_path: Path) -> None:
     card = tiny_card(tmp_path / "clip", large=False)
     target = save_bundle(tmp_path / "mine", card, tiny_tensors(card))
