@@ -207,12 +207,18 @@ def _read(where: str, dtype: Any) -> tuple[Any, Any]:
         raise BundleError(
             f"{where} is a {config.model_type} model, not qwen3_vl; give a Qwen3-VL-Embedding model"
         )
-    model = transformers.AutoModel.from_pretrained(
+    model, report = transformers.AutoModel.from_pretrained(
         where,
+        output_loading_info=True,
         dtype=dtype,
         attn_implementation="sdpa",
         use_safetensors=True,  # never unpickle
         local_files_only=local,
     )
+    absent = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    if absent:  # transformers would go on with random values
+        raise BundleError(
+            f"{where} lacks {len(absent)} of the model's weights, such as {absent[0]}"
+        )
     loader: Any = transformers.AutoProcessor
     return model, loader.from_pretrained(where, padding_side="right", local_files_only=local)

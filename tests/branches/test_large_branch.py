@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import LargeEncoderCard
@@ -191,6 +191,27 @@ def test_another_model_a_pickle_or_a_missing_folder_is_refused(
         Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights="pickle"), tmp_path)
     with pytest.raises(BundleError, match=r"has no config\.json.*--no-large"):
         Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights="bundle"), tmp_path)
+
+
+def test_weights_with_gaps_are_refused_instead_of_filled_with_noise(
+    tiny_qwen: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_qwen, tmp_path / "gaps"))
+    state = load_file(folder / "model.safetensors")
+    gone = next(name for name in state if name.endswith("layers.1.mlp.up_proj.weight"))
+    del state[gone]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BundleError, match=r"lacks 1 of the model's weights.*up_proj"):
+        Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights=str(folder)), Path())
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json", "model.safetensors"])
+def test_a_damaged_large_folder_is_refused(tiny_qwen: Path, tmp_path: Path, file: str) -> None:
+    folder = Path(shutil.copytree(tiny_qwen, tmp_path / "damaged"))
+    data = (folder / file).read_bytes()
+    (folder / file).write_bytes(data[: len(data) // 2])
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        Qwen3VLEmbedder.load(msgspec.structs.replace(CARD, weights=str(folder)), Path())
 
 
 def test_a_hub_id_without_network_fails_within_seconds(
