@@ -129,6 +129,11 @@ class EventStore:
                 self._db.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
                 self._failing = False
 
+    def last_boot(self) -> str | None:
+        """The newest run that is stored; None in an empty store."""
+        rows = self._all("SELECT boot FROM boots ORDER BY started_wall_ns DESC LIMIT 1")
+        return str(rows[0][0]) if rows else None
+
     def covers(self, boot: str, seq: int) -> bool:
         """Whether every stored event after `(boot, seq)` is still there."""
         rows = self._all("SELECT pruned_seq FROM boots WHERE boot = ?", (boot,))

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
-from egomon.cli import inspect_verbs, listen_verb, run_verbs, store_verbs, train_verbs
+import egomon.cli.inspect_verbs
+import egomon.cli.listen_verb
+import egomon.cli.run_verbs
+import egomon.cli.store_verbs
+import egomon.cli.train_verbs
 
 app = typer.Typer(
     name="egomon",
@@ -35,5 +39,8 @@ def _options(
     pass
 
 
-for module in (run_verbs, listen_verb, inspect_verbs, store_verbs, train_verbs):
-    module.register(app)
+egomon.cli.run_verbs.register(app)
+egomon.cli.listen_verb.register(app)
+egomon.cli.inspect_verbs.register(app)
+egomon.cli.store_verbs.register(app)
+egomon.cli.train_verbs.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import shutil
@@ -185,7 +186,7 @@ def _source(reference: str) -> Iterator[Finding]:
                 break
             times.append(grab.t_seconds)
         info = source.info
-    rising = all(a < b for a, b in zip(times, times[1:], strict=False))
+    rising = all(a < b for a, b in itertools.pairwise(times))
     level: Literal["ok", "error"] = "ok" if times and rising else "error"
     detail = f"{info.width}x{info.height}, open in {opened:.2f} s, {len(times)} frames read"
     yield Finding("source", level, detail)

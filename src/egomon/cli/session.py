@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from egomon.errors import ReplayMismatchError, UsageError
+from egomon.fusion.outlet import EventListener
 from egomon.fusion.wire import AlertData, Data, encode
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Session:
         from egomon.monitor import Monitor
 
         screen = Screen(requests, quiet=self._quiet or self._json, live_page=self._live_page)
-        listeners = [self._collector, screen.listener]
+        listeners: list[EventListener] = [self._collector, screen.listener]
         if self._file is not None:
             listeners.append(self._file)
         monitor = Monitor(

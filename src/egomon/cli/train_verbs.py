@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -40,7 +40,8 @@ def simulate(
         raise UsageError(f"--workflows {workflows!r} is not one of: seen, unseen")
     if not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes}")
-    render(out, seed=seed, minutes=minutes, workflows=workflows, correct_only=correct_only)
+    known: Literal["seen", "unseen"] = "seen" if workflows == "seen" else "unseen"
+    render(out, seed=seed, minutes=minutes, workflows=known, correct_only=correct_only)
     typer.echo(str(out))
 
 
