@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,25 @@ def test_a_locked_store_tells_so_and_catches_up_by_itself(store: EventStore, pat
     store.append(events[3:])
     assert store.waiting == store.lost == 0
     assert store.since("boot-1", 0) == events
+
+
+def test_a_lock_costs_its_wait_once_and_not_for_each_alert(path: Path) -> None:
+    with EventStore(path, busy_seconds=0.4) as store:
+        store.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
+        make = Numbered()
+        other = sqlite3.connect(path, isolation_level=None)
+        for _ in range(2):  # the wait is back after the lock was
+            other.execute("BEGIN IMMEDIATE")
+            waits = []
+            for _ in range(2):
+                started = time.monotonic()
+                with pytest.raises(StoreError):
+                    store.append([make(alert())])
+                waits.append(time.monotonic() - started)
+            assert waits[0] > 0.3 > waits[1]
+            other.execute("ROLLBACK")
+            store.append([make(alert())])
+        other.close()
 
 
 def test_events_beyond_the_waiting_limit_are_lost_and_counted(path: Path) -> None:
