@@ -13,7 +13,14 @@ import numpy as np
 from egomon import __version__
 from egomon.branches.base import FrameEncoder
 from egomon.branches.bundle import Bundle, load_bundle, read_tensors, save_bundle
-from egomon.branches.card import BundleCard, DataCard, DecisionCard, GuardCard, SmallCard
+from egomon.branches.card import (
+    BundleCard,
+    DataCard,
+    DecisionCard,
+    FrameEncoderCard,
+    GuardCard,
+    SmallCard,
+)
 from egomon.branches.card_check import NAME_PATTERN
 from egomon.branches.graph_file import WORKFLOW_FILE, write_graph
 from egomon.branches.guard import fit_guard
@@ -188,6 +195,7 @@ def _learn(
     card = msgspec.structs.replace(
         _card(bundle.card, taught, name),
         stream=stream,
+        frame_encoder=_encoder_card(bundle),
         guard=guard_card,
         activity_width=0 if foreign else bundle.card.activity_width,
     )
@@ -218,6 +226,15 @@ def own_guard(recordings: Sequence[RecordingVectors]) -> tuple[GuardCard, Tensor
         farthest = max(farthest, max(guard.distance(clip) for clip in clips(left_out)))
     guard = fit_guard([clip for r in recordings for clip in clips(r)])
     return GuardCard(limit=GUARD_MARGIN * farthest), guard.tensors()
+
+
+def _encoder_card(bundle: Bundle) -> FrameEncoderCard:
+    """The base's tower; weights that lie in the base's folder are named by their full path."""
+    card = bundle.card.frame_encoder
+    own = card.weights is not None and (bundle.folder / card.weights).exists()
+    if not own or card.weights is None:
+        return card
+    return msgspec.structs.replace(card, weights=str((bundle.folder / card.weights).resolve()))
 
 
 def _card(base: BundleCard, taught: TaughtWorkflow, name: str) -> BundleCard:
