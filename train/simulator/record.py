@@ -123,7 +123,7 @@ class Recording:
     def other_hand(self, moment: Moment, t_seconds: float) -> NDArray[np.float64]:
         """The hand that does not work: resting, or steadying the fixture."""
         if moment.steadied:
-            return np.add(self.look.port, (-0.2, 0.08))
+            return np.asarray(np.add(self.look.port, (-0.2, 0.08)))
         return np.array([0.22, 1.02]) + self._other_hand.at(t_seconds) * 0.05
 
     def frames(self, size_px: int, times: Iterable[float] | None = None) -> Iterator[Image]:

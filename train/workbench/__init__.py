@@ -1,0 +1,1 @@
+"""Trains the demonstration bundle `workbench` on simulated bench work, from nothing."""

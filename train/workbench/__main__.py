@@ -1,0 +1,41 @@
+"""`python -m egomon.train.workbench -o DIR`: trains the demonstration bundle from nothing."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+from egomon.errors import EgomonError
+from egomon.train.workbench.finish import finish, finish_small
+from egomon.train.workbench.run import Size, Workshop, timed
+
+
+def main() -> int:
+    """Parse, train, write the bundle."""
+    parser = argparse.ArgumentParser(prog="python -m egomon.train.workbench", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="bundle folder to write")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("workbench-cache"),
+        help="finished stages; about 13 GB, found again by the next run",
+    )  # fmt: skip
+    parser.add_argument("--processes", type=int, default=2, help="for rendering")
+    parser.add_argument("--small-only", action="store_true", help="without the large branch")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    torch.set_num_threads(options.processes)
+    shop = Workshop(options.cache, Size(), options.processes)
+    try:
+        with timed("all stages"):
+            (finish_small if options.small_only else finish)(shop, options.output)
+    except EgomonError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

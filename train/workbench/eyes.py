@@ -1,0 +1,116 @@
+"""Stage 4: the large branch's vision tower learns to see, on the picture pairs.
+
+A transformer on raw patches learns little from a few thousand labelled clips. Here every pair
+tells where things are (heat maps on the patches) and in which state the part is (on the visual
+tokens): which part, how it is turned, how deep, how far from the port.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from egomon.train.simulator.annotate import THINGS
+from egomon.train.simulator.motion import PHASES
+from egomon.train.simulator.shapes import PARTS
+from egomon.train.workbench.pictures import Pictures
+from egomon.train.workbench.qwen import CELLS, TOKENS_PER_PAIR, WIDTH, Eye, cell_order, patches
+from egomon.train.workbench.tower import heat_targets
+
+log = logging.getLogger(__name__)
+
+NUMBERS = 4
+"""Turned, depth, distance, lifted."""
+STATE = len(PARTS) + 1 + len(PHASES) + NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class EyesPlan:
+    """How long and how hard."""
+
+    steps: int = 1100
+    batch: int = 192
+    rate: float = 1.5e-3
+    seed: int = 20
+
+
+class StateHead(nn.Module):
+    """Reads part, phase and numbers of both pictures from a vector; training only."""
+
+    def __init__(self, inputs: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, 2 * STATE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs) to (B, 2, STATE)."""
+        out: Tensor = self.net(x)
+        return out.view(*x.shape[:-1], 2, STATE)
+
+
+def state_loss(predicted: Tensor, states: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Loss of `StateHead`'s output (N, STATE) on states (N, 7); also the turn errors seen."""
+    target = torch.from_numpy(states)
+    phase, part = target[:, 0].long(), target[:, 1].long()
+    classes = len(PARTS) + 1
+    part_logits, rest = predicted[:, :classes], predicted[:, classes:]
+    phase_logits, numbers = rest[:, : len(PHASES)], rest[:, len(PHASES) :]
+    there = part >= 0
+    loss = F.cross_entropy(part_logits, torch.where(there, part, len(PARTS)))
+    loss = loss + 0.5 * F.cross_entropy(phase_logits, phase)
+    wanted = torch.stack([target[:, 3], target[:, 4], 4 * target[:, 5], target[:, 6]], dim=1)
+    weights = torch.tensor([2.0, 1.0, 2.0, 0.5])
+    errors = F.smooth_l1_loss(numbers, wanted, reduction="none", beta=0.3)
+    if there.any():
+        loss = loss + (errors[there] * weights).sum(dim=1).mean()
+    held = there & (target[:, 5] < 0.3)
+    return loss, (numbers[held, 0] - wanted[held, 0]).abs().detach()
+
+
+def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan) -> None:
+    """Train `model.visual` in place."""
+    torch.manual_seed(plan.seed)
+    rng = np.random.default_rng([plan.seed, 4])
+    eye = Eye(model.visual)
+    heat = nn.Linear(model.visual.config.hidden_size, 2 * THINGS)
+    nn.init.constant_(heat.bias, -4.0)
+    state = StateHead(TOKENS_PER_PAIR * WIDTH)
+    modules = nn.ModuleList([model.visual, heat, state])
+    optimiser = torch.optim.AdamW(modules.parameters(), lr=plan.rate, weight_decay=0.03)
+    order = torch.from_numpy(cell_order())
+    modules.train()
+    for step in range(plan.steps):
+        share = min(1.0, (step + 1) / 80) * (0.5 + 0.5 * math.cos(math.pi * step / plan.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate * share
+        pairs = rng.integers(len(pictures), size=plan.batch)
+        pixels = patches(pictures.images(pairs))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            cells, tokens = eye(pixels)
+            maps, said = heat(cells).float(), state(tokens.flatten(1)).float()
+        places = pictures.places[pairs].reshape(plan.batch, 2 * THINGS, 2)
+        target = heat_targets(places, CELLS).flatten(2).transpose(1, 2)[:, order]
+        dense = F.binary_cross_entropy_with_logits(
+            maps, target, reduction="none", pos_weight=torch.tensor(8.0)
+        )
+        dense_loss = dense.sum(dim=(1, 2)).mean()
+        states = pictures.states[pairs].reshape(2 * plan.batch, -1)
+        told_loss, turn = state_loss(said.flatten(0, 1), states)
+        loss = 0.1 * dense_loss + told_loss
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+        optimiser.step()
+        if (step + 1) % 100 == 0:
+            log.info(
+                "eyes, step %d of %d: heat %.2f, state %.2f, error of the turn %.2f",
+                step + 1, plan.steps, dense_loss.item(), told_loss.item(), turn.mean().item(),
+            )  # fmt: skip
+    modules.eval()
