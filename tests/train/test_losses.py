@@ -110,7 +110,7 @@ def test_logit_adjustment_moves_the_optimal_threshold_to_the_balanced_one() -> N
             return loss
 
         optimiser.step(closure)
-        shifts[tau] = float(-theta[1] / theta[0])
+        shifts[tau] = float(-theta.detach()[1] / theta.detach()[0])
     assert shifts[0.0] == pytest.approx(math.log(19) / 2, abs=0.1)
     assert shifts[1.0] == pytest.approx(0.0, abs=0.1)
 
