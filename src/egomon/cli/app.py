@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-import egomon.cli.inspect_verbs
-import egomon.cli.listen_verb
-import egomon.cli.run_verbs
-import egomon.cli.store_verbs
-import egomon.cli.train_verbs
+from egomon.cli.inspect_verbs import register as register_inspect_verbs
+from egomon.cli.listen_verb import register as register_listen_verb
+from egomon.cli.run_verbs import register as register_run_verbs
+from egomon.cli.store_verbs import register as register_store_verbs
+from egomon.cli.train_verbs import register as register_train_verbs
 
 app = typer.Typer(
     name="egomon",
@@ -39,8 +39,8 @@ def _options(
     pass
 
 
-egomon.cli.run_verbs.register(app)
-egomon.cli.listen_verb.register(app)
-egomon.cli.inspect_verbs.register(app)
-egomon.cli.store_verbs.register(app)
-egomon.cli.train_verbs.register(app)
+register_run_verbs(app)
+register_listen_verb(app)
+register_inspect_verbs(app)
+register_store_verbs(app)
+register_train_verbs(app)

@@ -45,11 +45,14 @@ class Plan:
 
     @property
     def detail(self) -> PrepareImage | None:
-        """How the bigger picture for the large branch is made; None where none is needed."""
-        card = self.bundle.card
-        if not self.use_large or card.large is None:
+        """How the bigger picture for the large branch is made; None where none is needed.
+
+        Squashed to the square, as `egomon extract` and the large branch itself do it.
+        """
+        large = self.bundle.card.large
+        if not self.use_large or large is None:
             return None
-        return ImagePreparer(card.large.frame_px, card.frame_encoder.crop)
+        return ImagePreparer(large.frame_px, "squash")
 
     @property
     def lane_parts(self) -> LaneParts:

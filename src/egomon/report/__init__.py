@@ -1,0 +1,8 @@
+"""Pages for people: a self-contained report of a run, and the same page live."""
+
+from __future__ import annotations
+
+from egomon.report.events import read_events
+from egomon.report.write import write_report
+
+__all__ = ["read_events", "write_report"]

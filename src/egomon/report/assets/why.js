@@ -1,0 +1,107 @@
+// "Why this alert": everything that was measured, in words, bars and numbers.
+function meter(name, p, threshold) {
+  const fill = h("span", { class: `fill ${name}` });
+  fill.style.width = `${100 * Math.min(1, Math.max(0, p))}%`;
+  const limit = h("span", { class: "limit", title: `threshold ${percent(threshold)}` });
+  limit.style.left = `${100 * threshold}%`;
+  return h("div", { class: "meter" }, h("span", {}, name), h("span", { class: "track" }, fill, threshold === null ? null : limit),
+    h("output", {}, percent(p)));
+}
+
+function gateBar(small, large) {
+  const part = (name, weight) => {
+    const element = h("span", { class: name }, `${name} ${weight.toFixed(2)}`);
+    element.style.width = `${100 * weight}%`;
+    return element;
+  };
+  return h("div", { class: "gate", role: "img", "aria-label": `gate weights: small ${small.toFixed(2)}, large ${large.toFixed(2)}` },
+    part("small", small), part("large", large));
+}
+
+function facts(pairs) {
+  const rows = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("dl", {}, rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
+}
+
+function scoreBlock(small, large, fused, gate, threshold) {
+  const decided = fused === null ? "small" : "fused";
+  return h("div", {},
+    h("h3", {}, "Probability of a mistake"),
+    meter("small", small, decided === "small" ? threshold : null),
+    large === null ? h("p", { class: "soft" }, "The large branch was not asked or did not answer.") : meter("large", large, null),
+    fused === null ? null : meter("fused", fused, threshold),
+    h("p", { class: "soft" }, `dashed: threshold ${percent(threshold)} of the deciding score`),
+    gate === null ? null : h("h3", {}, "Weights of the gate"),
+    gate === null ? null : gateBar(gate.small, gate.large));
+}
+
+function logits(alert) {
+  const { small, large, gate } = alert.scores;
+  const pair = (z) => `(${z.map((each) => each.toFixed(2)).join(", ")})`;
+  if (!large || !gate) return `z = z_s = ${pair(small.logits)}`;
+  return `z = a_s z_s + a_l z_l = ${gate.small.toFixed(2)} ${pair(small.logits)} + ${gate.large.toFixed(2)} ${pair(large.logits)}`;
+}
+
+function latency(alert) {
+  const ms = alert.latency_ms;
+  if (!ms) return null;
+  const large = ms.large === null || ms.large === undefined ? "" : `, large ${ms.large.toFixed(0)} ms`;
+  return `small ${ms.small.toFixed(0)} ms${large}, end to end ${ms.end_to_end.toFixed(0)} ms`;
+}
+
+function revisions(alert) {
+  const row = (each) => h("tr", {}, h("td", {}, String(each.rev)), h("td", {}, each.phase), h("td", {}, percent(each.p)),
+    h("td", {}, REASONS[each.reason] || each.reason));
+  return h("table", {}, h("thead", {}, h("tr", {}, ["rev", "phase", "p", "reason"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, alert.revisions.map(row)));
+}
+
+function whyAlert(alert, { picture, verdicts }) {
+  const { scores, segment } = alert;
+  const opened = alert.revisions[0];
+  const state = `${PHASES[alert.phase]}, ${alert.state}`;
+  return [
+    h("p", { class: "lead" }, alert.explanation),
+    h("div", { class: "chips" },
+      h("span", { class: "chip" }, alertShape(alert), state), h("span", { class: "chip" }, alert.severity),
+      h("span", { class: "chip" }, span(segment.media_start, alertEnd(alert))),
+      alert.degraded ? h("span", { class: "chip" }, "degraded: without the large branch") : null,
+      alert.demonstration ? h("span", { class: "chip" }, "demonstration model") : null),
+    h("p", {}, REASONS[opened.reason] || opened.reason),
+    verdicts ? verdicts(alert) : null,
+    h("div", { class: "cols" },
+      scoreBlock(scores.small.p, scores.large ? scores.large.p : null, scores.fused ?? null, scores.gate || null, scores.threshold),
+      h("div", {}, h("h3", {}, "Where and what"), facts([
+        ["step", alert.step ? `${alert.step.text} (confidence ${percent(alert.step.conf)})` : "not known"],
+        ["segment", `${segment.id}: ${span(segment.media_start, segment.media_end)}, ${plural(segment.frames, "frame", "frames")}` +
+          (segment.dropped ? `, ${segment.dropped} lost` : "")],
+        ["opened", clock(alert.media_opened) + (alert.t ? `, ${alert.t.opened}` : "")],
+        ["ends below", percent(scores.t_off)],
+        ["mode", alert.mode], ["latency", latency(alert)], ["source", alert.source],
+        ["model", alert.model], ["alert", alert.alert_id],
+        ["evidence", alert.evidence.map((each) => each.uri || `${each.kind} (attached to the message)`).join(", ")],
+      ]))),
+    picture ? h("img", { class: "picture", src: picture, alt: `Snapshot of the alert at ${clock(alert.media_opened)}` }) : null,
+    h("h3", {}, "Life of the alert"), revisions(alert),
+    h("h3", {}, "Equation"), h("code", {}, logits(alert)),
+  ];
+}
+
+function whySegment(row) {
+  const gate = row[ROW.gateLarge] === null ? null : { small: 1 - row[ROW.gateLarge], large: row[ROW.gateLarge] };
+  const over = row[ROW.p] >= row[ROW.threshold];
+  const outside = row[ROW.flags] & FLAG.outOfDomain;
+  const verdict = outside ? "Out of domain: this segment cannot raise an alert."
+    : over ? "At or over the threshold." : "Below the threshold: nothing looks wrong.";
+  return [
+    h("p", { class: "lead" }, verdict),
+    h("div", { class: "chips" }, h("span", { class: "chip" }, `segment ${row[ROW.id]}`),
+      h("span", { class: "chip" }, span(row[ROW.start], row[ROW.end])), h("span", { class: "chip" }, STAGES[row[ROW.stage]])),
+    h("div", { class: "cols" }, scoreBlock(row[ROW.small], row[ROW.large], row[ROW.fused], gate, row[ROW.threshold]),
+      h("div", {}, h("h3", {}, "Where and what"), facts([
+        ["step", row[ROW.step] === null ? "not known" : `${row[ROW.step]} (confidence ${percent(row[ROW.conf])})`],
+        ["frames", row[ROW.dropped] ? `${row[ROW.dropped]} lost` : "none lost"],
+        ["distance", row[ROW.guard] === null ? null : `${row[ROW.guard].toFixed(2)} from the training footage`],
+      ]))),
+  ];
+}

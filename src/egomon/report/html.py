@@ -1,0 +1,80 @@
+"""One HTML file from the assets and the data; nothing in it is loaded from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+STYLES = ("page.css",)
+SCRIPTS = ("store.js", "words.js", "shapes.js", "timeline.js", "minimap.js", "why.js", "list.js")
+LAST_SCRIPT = "app.js"
+LIVE_SCRIPTS = ("live.js",)
+
+_UNSAFE = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+
+
+def asset(name: str) -> str:
+    """Text of a packaged file."""
+    return files("egomon.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def safe_json(value: Any) -> str:
+    r"""JSON that cannot end its script element, whatever strings the wire brought.
+
+    >>> safe_json("</script>")
+    '"\\u003c/script\\u003e"'
+    """
+    return msgspec.json.encode(value).decode().translate(_UNSAFE)
+
+
+def style_text() -> str:
+    """All style sheets."""
+    return "\n".join(asset(name) for name in STYLES)
+
+
+def script_text(*, live: bool) -> str:
+    """All scripts in one scope."""
+    names = (*SCRIPTS, *(LIVE_SCRIPTS if live else ()), LAST_SCRIPT)
+    body = "\n".join(asset(name) for name in names)
+    return f'(() => {{\n"use strict";\n{body}\n}})();'
+
+
+def content_policy(style: str, script: str, *, live: bool) -> str:
+    """Content Security Policy: only this very script runs, so injected text never can."""
+    connect = "connect-src 'self'" if live else "connect-src 'none'"
+    media = "img-src 'self' data:; media-src 'self' data: file:"
+    return (
+        f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        f"{media}; {connect}; base-uri 'none'; form-action 'self'"
+    )
+
+
+def build_page(data: dict[str, Any], *, title: str, live: bool = False) -> str:
+    """The whole page."""
+    style, script = style_text(), script_text(live=live)
+    parts = {
+        "{{policy}}": html.escape(content_policy(style, script, live=live), quote=True),
+        "{{title}}": html.escape(title),
+        "{{style}}": style,
+        "{{data}}": safe_json(data),
+        "{{script}}": script,
+    }
+    page = asset("page.html")
+    out, at = [], 0
+    # One pass, so that text from the wire is never searched for placeholders.
+    for key, value in sorted(parts.items(), key=lambda item: page.index(item[0])):
+        found = page.index(key, at)
+        out += [page[at:found], value]
+        at = found + len(key)
+    return "".join([*out, page[at:]])
+
+
+def _sha256(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
