@@ -74,7 +74,7 @@ def fit_gate(opinions: Opinions, seed: int, card: GateCard = CARD) -> AdaptiveGa
         fused, _ = gate(opinions.h_s, opinions.h_l, opinions.z_s, opinions.z_l)
         loss = uemcm_loss(fused, label, class_weights(counts, 1.0), prior)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return gate.eval()
 

@@ -117,7 +117,7 @@ def train_large(
         loss = _judge(head(feature), kinds) + 0.3 * told_loss
         loss = loss + F.cross_entropy(kind_head(feature * 12), kinds)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
         optimiser.step()
         if (step + 1) % 100 == 0:
