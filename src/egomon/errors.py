@@ -58,7 +58,8 @@ class SourceError(EgomonError):
     """A source cannot deliver frames.
 
     `code` is stable and goes on the wire: STREAM_TIMEOUT, STREAM_NOT_FOUND, STREAM_AUTH_FAILED,
-    STREAM_NO_VIDEO, STREAM_CODEC_UNSUPPORTED, STREAM_DAMAGED, DEVICE_NOT_FOUND, DEVICE_BUSY.
+    STREAM_NO_VIDEO, STREAM_CODEC_UNSUPPORTED, STREAM_DAMAGED, STREAM_ENDED, DEVICE_NOT_FOUND,
+    DEVICE_BUSY.
     """
 
     exit_code = 3

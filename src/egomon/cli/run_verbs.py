@@ -117,8 +117,8 @@ def live(
     json: opt.Json = False,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
+    from egomon.cli.names import default_name
     from egomon.cli.session import Session
-    from egomon.monitor import SourceRequest, default_name
 
     given = dict(locals())
     seconds = opt.parse_duration(duration)
@@ -130,7 +130,7 @@ def live(
     for index, reference in enumerate(references):
         label = names[index] if names else default_name(reference, taken)
         taken.add(label)
-        requests.append(SourceRequest.of(label, reference, kind or "live"))
+        requests.append((label, reference, kind or "live"))
     given["source"] = {"kind": kind, "wait": wait_source}
     given["evidence"] = {"snapshot": snapshot, "folder": record_evidence}
     given["metrics"] = {"address": metrics}
@@ -187,8 +187,8 @@ def replay(
     json: opt.Json = False,
 ) -> None:
     """Run a recording through the same path as live; the same file gives the same alerts."""
+    from egomon.cli.names import default_name
     from egomon.cli.session import Session, parse_latency_model
-    from egomon.monitor import SourceRequest, default_name
 
     given = dict(locals())
     factor = _speed(speed)
@@ -196,11 +196,10 @@ def replay(
         given["publish"] = []
         given["control"] = control or "none"
     label = name or default_name(video, set())
-    request = SourceRequest.of(label, video, "file")
     settings = _settings(**_pick(given))
     session = Session(settings, out=out, report=report, json=json, quiet=quiet, expect=expect)
     summary = session.run(
-        [request],
+        [(label, video, "file")],
         speed=factor,
         range_seconds=(start, end),
         latency_model=parse_latency_model(latency_model) if as_live else None,

@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from egomon.errors import ReplayMismatchError, UsageError
+from egomon.errors import ReplayMismatchError, SourceOpenError, UsageError
 from egomon.fusion.outlet import EventListener
 from egomon.fusion.wire import AlertData, Data, encode
 
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.monitor import Monitor, SourceRequest, Summary
-    from egomon.monitor.aslive import LatencyModel
+    from egomon.monitor.messages import LatencyModel
+
+Reference = tuple[str, str, str | None]
+"""Topic name, what the user wrote, `live` or `file` (None: decided by what it is)."""
 
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
@@ -87,7 +90,7 @@ class Session:
 
     def run(
         self,
-        requests: Sequence[SourceRequest],
+        references: Sequence[Reference],
         *,
         speed: float = 0.0,
         range_seconds: tuple[float, float | None] = (0.0, None),
@@ -99,8 +102,11 @@ class Session:
         Raises:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
+        self._check_early(references)
         from egomon.cli.screen import Screen
-        from egomon.monitor import Monitor
+        from egomon.monitor import Monitor, SourceRequest
+
+        requests = [SourceRequest.of(name, ref, kind) for name, ref, kind in references]
 
         screen = Screen(requests, quiet=self._quiet or self._json, live_page=self._live_page)
         listeners: list[EventListener] = [self._collector, screen.listener]
@@ -126,6 +132,17 @@ class Session:
                 self._file.close()
         self._finish(summary, requests)
         return summary
+
+    def _check_early(self, references: Sequence[Reference]) -> None:
+        """What can be seen without loading torch is said at once."""
+        from egomon.branches.find import find_bundle
+        from egomon.stream.open import is_live
+
+        for _, reference, _ in references:
+            is_path = not is_live(reference) and ":" not in reference
+            if is_path and not Path(reference).exists():
+                raise SourceOpenError(f"{reference} not found", code="STREAM_NOT_FOUND")
+        find_bundle(self._settings.model.name)
 
     def _finish(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:
@@ -193,7 +210,7 @@ def parse_latency_model(text: str) -> LatencyModel:
     Raises:
         UsageError: an unknown word or a bad number.
     """
-    from egomon.monitor.aslive import LatencyModel
+    from egomon.monitor.messages import LatencyModel
 
     values: dict[str, Any] = {}
     names = {"frame": "frame_ms", "large": "large_ms", "jitter": "jitter", "seed": "seed"}

@@ -10,7 +10,6 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from egomon.fusion.refine import RefineJob, RefineQueue, RefineResult, refine
 from egomon.fusion.stage import SourceStage
 from egomon.fusion.wire import AlertData, Data
 from egomon.monitor.inputs import Input
+from egomon.monitor.messages import LatencyModel
 from egomon.monitor.parts import Parts, build_lane, build_parts
 from egomon.monitor.plan import Plan
 from egomon.monitor.scoring import MICRO_BATCH
@@ -30,19 +30,6 @@ from egomon.stream.frame import Frame
 
 NS = 1_000_000_000
 BYTES_PER_MB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyModel:
-    """How long the models are said to take."""
-
-    frame_ms: float = 20.0
-    """To encode one frame."""
-    large_ms: float = 400.0
-    """To refine one segment."""
-    jitter: float = 0.2
-    """Half width of a uniform factor around 1."""
-    seed: int = 0
 
 
 class SimulatedClock:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from egomon.config import Settings
 from egomon.monitor.messages import Notice
@@ -197,19 +195,3 @@ class Input:
 def describe(request: SourceRequest) -> str:
     """Name and redacted address, for logs."""
     return f"{request.name} ({redact(request.reference)})"
-
-
-def default_name(reference: str, taken: set[str]) -> str:
-    """A topic name for a source: the file's stem or `camN`, made unique.
-
-    >>> default_name("My Video.mp4", set())
-    'my-video'
-    >>> default_name("0", {"cam0"})
-    'cam0-2'
-    """
-    stem = f"cam{reference}" if reference.isdigit() else Path(redact(reference)).stem
-    name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:28].strip("-") or "source"
-    unique, number = name, 2
-    while unique in taken:
-        unique, number = f"{name}-{number}", number + 1
-    return unique

@@ -46,3 +46,16 @@ class Summary:
     degraded: bool
     stopped_by: str
     """`end`, `shutdown`, `duration` or `crash`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyModel:
+    """How long the models are said to take."""
+
+    frame_ms: float = 20.0
+    """To encode one frame."""
+    large_ms: float = 400.0
+    """To refine one segment."""
+    jitter: float = 0.2
+    """Half width of a uniform factor around 1."""
+    seed: int = 0

@@ -23,11 +23,11 @@ from egomon.fusion.curve import CurveConfig
 from egomon.fusion.outlet import EventListener, Outlet
 from egomon.fusion.refine import RefineResult, run_refiner
 from egomon.fusion.wire import StatsData
-from egomon.monitor.aslive import LatencyModel, simulate
+from egomon.monitor.aslive import simulate
 from egomon.monitor.emitter import Emitter
 from egomon.monitor.figures import source_stats, summarise
 from egomon.monitor.inputs import Input, SourceRequest
-from egomon.monitor.messages import Notice, Scored, Summary
+from egomon.monitor.messages import LatencyModel, Notice, Scored, Summary
 from egomon.monitor.orphans import close_orphans
 from egomon.monitor.parts import Parts, build_lane, build_parts
 from egomon.monitor.plan import Plan, make_plan

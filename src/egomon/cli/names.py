@@ -1,0 +1,24 @@
+"""Topic names for sources."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from egomon.stream.redact import redact
+
+
+def default_name(reference: str, taken: set[str]) -> str:
+    """A topic name for a source: the file's stem or `camN`, made unique.
+
+    >>> default_name("My Video.mp4", set())
+    'my-video'
+    >>> default_name("0", {"cam0"})
+    'cam0-2'
+    """
+    stem = f"cam{reference}" if reference.isdigit() else Path(redact(reference)).stem
+    name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:28].strip("-") or "source"
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}-{number}", number + 1
+    return unique
