@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from egomon.errors import SourceOpenError, UsageError
 from egomon.stream.frame import SourceKind
+from egomon.stream.options import SourceOptions
 from egomon.stream.redact import redact
 from egomon.stream.source import SilentListener, Source, SourceListener
 
@@ -16,30 +17,16 @@ NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tc
 FORMS = "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, synthetic:"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceOptions:
-    """How a source is opened; what does not apply to its kind is ignored."""
-
-    open_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 5.0
-    stall_seconds: float = 2.0
-    """Live: no frame for this long (and five periods) is a stall."""
-    wait_source: bool = False
-    """Live: keep trying if the first opening fails."""
-    size: tuple[int, int] | None = None
-    """Camera: width and height."""
-    fps: float | None = None
-    """Camera: frame rate."""
-
-
 def is_live(reference: str) -> bool:
     """Whether a reference means something that does not wait for its reader.
+
+    An `http` address with a duration turns out to be a recording once it is open: see its info.
 
     >>> is_live("0"), is_live("rtsp://camera/1"), is_live("video.mp4")
     (True, True, False)
     """
     if reference.startswith("chaos:"):
-        return is_live(reference.split(":", 2)[2])
+        return is_live(_split_chaos(reference)[1])
     if reference.startswith("synthetic:"):
         return _parameters(reference).get("realtime", "0") not in ("0", "")
     if reference.isdigit() or reference.startswith("/dev/"):
@@ -55,6 +42,7 @@ def open_source(
     options: SourceOptions | None = None,
     listener: SourceListener | None = None,
     clock: Callable[[], float] = time.monotonic,
+    stop: threading.Event | None = None,
 ) -> Source:
     """Open a source, in the thread that will read it.
 
@@ -65,41 +53,52 @@ def open_source(
         options: time-outs and camera modes.
         listener: hears about state changes and losses.
         clock: monotonic seconds.
+        stop: set from another thread, it cuts a slow opening short (within 0.2 s).
 
     Raises:
         SourceOpenError: it cannot be opened; code and sentence say why.
         UsageError: the reference has no known form.
+        MissingExtraError: `pupil://` without its package.
     """
     options = options or SourceOptions()
     listener = listener or SilentListener()
+    stop = stop or threading.Event()
     label = name or "source"
     if reference.startswith("chaos:"):
         from egomon.stream.sources.chaos import ChaosSource
 
-        _, seed, inner = (*reference.split(":", 2), "", "")[:3]
-        if not seed.isdigit() or not inner:
-            raise UsageError(f"{reference!r}: write chaos:SEED:SOURCE")
+        seed, inner = _split_chaos(reference)
         source = open_source(
-            inner, name=name, kind=kind, options=options, listener=listener, clock=clock
+            inner,
+            name=name,
+            kind=kind,
+            options=options,
+            listener=listener,
+            clock=clock,
+            stop=stop,
         )
-        return ChaosSource.random(source, seed=int(seed), listener=listener)
+        return ChaosSource.random(source, seed=seed, listener=listener)
     if reference.startswith("synthetic:"):
         return _synthetic(reference, label, listener, clock)
     if reference.isdigit() or reference.startswith("/dev/"):
         from egomon.stream.sources.camera import open_camera
 
-        return open_camera(reference, label, options, listener, clock)
+        return open_camera(reference, label, options, listener, clock, stop)
     scheme = urlsplit(reference).scheme if "://" in reference else ""
     if scheme == "zmq+tcp":
         from egomon.stream.sources.zmq_frames import ZmqFrames
 
-        return ZmqFrames(reference, name=label, options=options, listener=listener, clock=clock)
+        return ZmqFrames(
+            reference, name=label, options=options, listener=listener, clock=clock, stop=stop
+        )
     if scheme == "pupil":
         from egomon.stream.sources.pupil import open_pupil
 
-        return open_pupil(reference, label, options, listener, clock)
+        return open_pupil(reference, label, options, listener, clock, stop)
     if scheme in NETWORK_SCHEMES:
-        return _network(reference, label, kind, options, listener, clock)
+        from egomon.stream.sources.network import open_stream
+
+        return open_stream(reference, label, kind, options, listener, clock, stop)
     if scheme not in ("", "file"):
         raise UsageError(f"{redact(reference)!r} is no source; give {FORMS}")
     from egomon.stream.sources.file import VideoFile
@@ -107,22 +106,11 @@ def open_source(
     return VideoFile(reference.removeprefix("file://"), name=label, listener=listener)
 
 
-def _network(
-    reference: str,
-    name: str,
-    kind: SourceKind | None,
-    options: SourceOptions,
-    listener: SourceListener,
-    clock: Callable[[], float],
-) -> Source:
-    if kind == "file":
-        from egomon.stream.sources.file import VideoFile
-
-        timeout = (options.open_timeout_seconds, options.read_timeout_seconds)
-        return VideoFile(reference, name=name, listener=listener, timeout=timeout)
-    from egomon.stream.sources.network import open_stream
-
-    return open_stream(reference, name, options, listener, clock)
+def _split_chaos(reference: str) -> tuple[int, str]:
+    _, seed, inner = (*reference.split(":", 2), "", "")[:3]
+    if not seed.isdecimal() or not inner:
+        raise UsageError(f"{redact(reference)!r}: write chaos:SEED:SOURCE")
+    return int(seed), inner
 
 
 def _synthetic(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 HIDDEN = "***"
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET = re.compile(
-    r"([?&;](?:[\w-]*(?:pass|token|secret|key|auth|sig)[\w-]*)=)[^&;\s#]+", re.IGNORECASE
-)
+_USER = re.compile(r"(?<=://)[^/\s]+@")
+# A password with an unescaped slash: everything up to the last @; `host:8080/a@b` is left alone.
+_ODD_USER = re.compile(r"(?<=://)[^/\s:@]+:(?!\d+/)\S*@")
+_NAME = r"[\w-]*(?:pass|pwd|token|secret|key|auth|sig|cred|session|jwt|user|usr|login)[\w-]*="
+_QUERY = re.compile(rf"([?&;#]{_NAME})[^&;\s#'\"]+", re.IGNORECASE)
+# Some cameras want `rtsp://host/user=admin_password=secret_channel=1`.
+_PATH = re.compile(r"(/(?:user|usr|pass|password|token|auth|key)\w*?=)[^&;\s#/'\"]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
@@ -17,4 +21,21 @@ def redact(text: str) -> str:
     >>> redact("rtsp://me:hunter2@10.0.0.5/live?token=abc&fps=5")
     'rtsp://***@10.0.0.5/live?token=***&fps=5'
     """
-    return _SECRET.sub(rf"\g<1>{HIDDEN}", _USER.sub(f"{HIDDEN}@", text))
+    for pattern in (_USER, _ODD_USER):
+        text = pattern.sub(f"{HIDDEN}@", text)
+    for pattern in (_QUERY, _PATH):
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return text
+
+
+class RedactFilter(logging.Filter):
+    """Redacts messages and tracebacks; add it to handlers, so that it sees all loggers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place and let it pass."""
+        record.msg, record.args = redact(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        return True

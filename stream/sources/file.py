@@ -5,41 +5,55 @@ from __future__ import annotations
 import heapq
 import logging
 import os
+import stat
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import Self
+from typing import Any, Self
 
 import av
-import av.error
 
-from egomon.errors import SourceOpenError
+from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Gap, SilentListener, SourceListener, StateChange
-from egomon.stream.sources.pyav import Converter, open_container, video_stream
+from egomon.stream.sources.device_thread import Cancelled, DeviceThread
+from egomon.stream.sources.pyav import (
+    Converter,
+    FrameReader,
+    open_container,
+    seconds_of,
+    video_stream,
+)
+from egomon.stream.timing import BACK_SECONDS, FALLBACK_FPS, MediaClock
 
 logger = logging.getLogger(__name__)
 
 LOOKAHEAD_FRAMES = 8
 """Some writers store decoding times as presentation times: within this many frames the times are
 put in order, the pictures already are."""
-MOST_ERRORS_IN_A_ROW = 30
-GAP_SECONDS = 2.0
-"""A forward jump of at least this, and of many frame periods, begins a new epoch."""
-GAP_PERIODS = 20
-FALLBACK_FPS = 25.0
+NS = 1e-9
 
 
 class VideoFile:
     """A video file, or a recording served over HTTP.
 
-    Times that go back are put in order where the writer mixed them up within a few frames (the
-    pictures come in the right order anyway); a frame whose time still does not advance is dropped
-    and counted as `out_of_order`. Damaged packets are skipped and counted as `decode_error`.
+    Times that go back are put in order where the writer mixed them up within a few frames: the
+    pictures come in the right order anyway, so no frame is lost. This is said once (state code
+    STREAM_RETIMED) and by an `out_of_order` gap of 0 lost frames at the end. A frame whose time
+    still does not advance is dropped and counted as `out_of_order`. Damaged packets are skipped
+    and counted as `decode_error`; 30 in a row are the end. A missing time goes on at the nominal
+    rate; time begins at the first frame shown.
+
+    Args:
+        reference: path or URL.
+        name: topic name.
+        listener: hears states and gaps.
+        remote: an already open container and the thread that owns it, for network recordings.
 
     Raises:
-        SourceOpenError: missing, not a video, or without a video stream.
+        SourceOpenError: missing, not a video, without a video stream, or without one good frame.
     """
 
     def __init__(
@@ -48,29 +62,33 @@ class VideoFile:
         *,
         name: str,
         listener: SourceListener | None = None,
-        timeout: tuple[float, float] | None = None,
+        remote: tuple[Any, DeviceThread, threading.Event] | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._reference = reference
+        self._shown = redact(reference)
         self._listener = listener or SilentListener()
         self._clock_ns, self._wall_clock_ns = clock_ns, wall_clock_ns
-        self._closed = False
-        if "://" not in reference and os.path.isdir(reference):
-            raise SourceOpenError(
-                f"{reference} is a folder; give one video file", code="STREAM_NOT_FOUND"
-            )
-        self._container = open_container(reference, timeout=timeout, options={})
+        self._thread = remote[1] if remote else None
+        self._stop = remote[2] if remote else threading.Event()
+        self._reading = threading.Lock()
+        if remote is None:
+            _check_path(reference)
+        self._container = remote[0] if remote else open_container(reference, options={})
+        self._moved = self._errors = 0
+        self._convert = Converter()
         try:
-            self._stream = video_stream(self._container, reference)
+            self._stream = video_stream(self._container, self._shown)
             # Frame threads decode twice as fast; the delay they add does not matter in a file.
             self._stream.thread_type = "AUTO"
-            self._info = self._describe(name)
+            self._reader = FrameReader(self._container, self._stream, self._shown)
+            self._first = self._decode_first()
+            self._info = self._describe(name, self._first)
         except BaseException:
-            self._container.close()
+            self._release()
             raise
+        self._media = MediaClock(self._listener, live=False, fps=self._info.fps)
         self._period = 1.0 / (self._info.fps or FALLBACK_FPS)
-        self._convert = Converter()
         self._grabs = self._read_all()
 
     @property
@@ -80,85 +98,132 @@ class VideoFile:
 
     def read(self) -> Grab | None:
         """See `Source`."""
-        return None if self._closed else next(self._grabs, None)
+        with self._reading:
+            grab = None
+            if not self._stop.is_set():
+                try:
+                    grab = next(self._grabs, None)
+                except Cancelled:
+                    grab = None
+            if grab is None or self._stop.is_set():
+                self._finish()
+                return None
+            return grab
 
     def close(self) -> None:
-        """See `Source`; the container itself is closed by the reading thread."""
-        self._closed = True
+        """See `Source`; during a `read` in another thread that one releases the file."""
+        self._stop.set()
+        if self._reading.acquire(blocking=False):
+            try:
+                self._finish()
+            finally:
+                self._reading.release()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-        self._grabs.close()
-        self._container.close()
 
-    def _describe(self, name: str) -> SourceInfo:
-        stream, container = self._stream, self._container
-        fps = float(stream.average_rate) if stream.average_rate else None
-        duration = container.duration / av.time_base if container.duration else None
-        context = stream.codec_context
+    def _finish(self) -> None:
+        self._grabs.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._thread is None:
+            self._container.close()
+        else:
+            self._thread.close()  # it owns the container
+
+    def _decode_first(self) -> av.VideoFrame:
+        try:
+            frame = self._decode()
+        except (SourceLostError, Cancelled):
+            frame = None
+        if frame is None:
+            raise SourceOpenError(
+                f"{self._shown} holds no frame that can be decoded", code="STREAM_DAMAGED"
+            )
+        return frame
+
+    def _decode(self) -> av.VideoFrame | None:
+        if self._thread is None:
+            return self._reader.next()
+        answer = self._thread.submit(self._reader.next)
+        answer.wait(float("inf"), self._stop)  # FFmpeg's time-outs end it
+        return answer.result()
+
+    def _describe(self, name: str, first: av.VideoFrame) -> SourceInfo:
+        rate, duration = self._stream.average_rate, self._container.duration
+        width, height = first.width, first.height
+        if round(first.rotation / 90) % 2:
+            width, height = height, width
         return SourceInfo(
             name=name,
-            uri=redact(self._reference),
+            uri=self._shown,
             kind="file",
-            width=context.width,
-            height=context.height,
-            fps=fps,
-            duration_seconds=duration,
+            width=width,
+            height=height,
+            fps=float(rate) if rate else None,
+            duration_seconds=duration / av.time_base if duration else None,
         )
 
     def _read_all(self) -> Generator[Grab, None, None]:
         self._listener.on_state(StateChange("online"))
-        index, epoch, late, moved = 0, 0, 0, 0
-        first: float | None = None
-        last: float | None = None
+        lost: SourceLostError | None = None
+        t = 0.0
         try:
-            for frame, t, was_moved in self._in_order():
-                first = t if first is None else first
-                t -= first
-                moved += was_moved
-                index += 1
-                if last is not None and t <= last:
-                    late += 1
+            for frame, pts in self._in_order():
+                arrival_ns = self._clock_ns()
+                stamp = self._media.stamp(pts, arrival_ns * NS)
+                if stamp is None:
                     continue
-                if last is not None and t - last >= max(GAP_SECONDS, GAP_PERIODS * self._period):
-                    epoch += 1
-                    self._listener.on_gap(Gap("pts_jump", 0, last, t))
-                last = t
+                t = stamp.t_seconds
                 yield Grab(
                     t_seconds=t,
-                    mono_ns=self._clock_ns(),
+                    mono_ns=arrival_ns,
                     wall_ns=self._wall_clock_ns(),
-                    index=index - 1,
-                    epoch=epoch,
+                    index=stamp.index,
+                    epoch=stamp.epoch,
                     to_rgb=self._convert.deferred(frame),
                 )
+        except SourceLostError as error:
+            lost = error
         finally:
-            self._container.close()
-        self._account(late, moved, last)
-        self._listener.on_state(StateChange("ended"))
+            self._account(t)
+            change = StateChange("ended", lost.code, str(lost)) if lost else StateChange("ended")
+            self._listener.on_state(change)
 
-    def _account(self, late: int, moved: int, last: float | None) -> None:
-        if late:
-            self._listener.on_gap(Gap("out_of_order", late, 0.0, last))
-        if moved:
-            message = f"{moved} frames carried times out of order; they were put in order"
-            logger.info("%s: %s", self._info.uri, message)
-            self._listener.on_state(StateChange("online", "STREAM_RETIMED", message))
+    def _account(self, t_seconds: float) -> None:
+        self._report_errors()
+        self._media.finish()
+        if self._moved:
+            self._listener.on_gap(Gap("out_of_order", 0, 0.0, t_seconds))
+            logger.info("%s: times of %d frames put in order", self._shown, self._moved)
 
-    def _in_order(self) -> Iterator[tuple[av.VideoFrame, float, bool]]:
+    def _report_errors(self) -> None:
+        new = self._reader.errors - self._errors
+        if new:
+            self._errors += new
+            self._media.skip(new)
+            self._listener.on_gap(Gap("decode_error", new))
+
+    def _in_order(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Frames as decoded, each with the smallest time of the ones around it."""
         frames: deque[tuple[av.VideoFrame, float]] = deque()
         times: list[float] = []
 
-        def pop() -> tuple[av.VideoFrame, float, bool]:
+        def pop() -> tuple[av.VideoFrame, float]:
             frame, own = frames.popleft()
             t = heapq.heappop(times)
-            return frame, t, t != own
+            if t != own:
+                self._moved_one()
+            return frame, t
 
         for frame, t in self._timed():
+            # A clock that starts anew (joined recordings) is no mix-up: finish the part before.
+            while frames and t < frames[-1][1] - BACK_SECONDS:
+                yield pop()
             frames.append((frame, t))
             heapq.heappush(times, t)
             if len(frames) > LOOKAHEAD_FRAMES:
@@ -166,35 +231,43 @@ class VideoFile:
         while frames:
             yield pop()
 
+    def _moved_one(self) -> None:
+        if not self._moved:
+            message = f"{self._shown} carries times out of order; they are put in order"
+            self._listener.on_state(StateChange("online", "STREAM_RETIMED", message))
+        self._moved += 1
+
     def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Decoded frames with seconds; a missing time goes on at the nominal rate."""
         previous: float | None = None
-        for frame in self._decoded():
-            if frame.pts is not None and frame.time_base:
-                t = float(frame.pts * frame.time_base)
-            else:
+        frame: av.VideoFrame | None = self._first
+        del self._first
+        while frame is not None:
+            self._report_errors()
+            t = seconds_of(frame)
+            if t is None:
                 t = 0.0 if previous is None else previous + self._period
             previous = t
             yield frame, t
+            frame = self._decode()
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
-        errors = 0
-        packets = self._container.demux(self._stream)
-        while not self._closed:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                frames = packet.decode()
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError as error:
-                errors += 1
-                self._listener.on_gap(Gap("decode_error", 1))
-                logger.debug("%s: damaged data: %s", self._info.uri, error)
-                if errors >= MOST_ERRORS_IN_A_ROW:
-                    return
-                continue
-            if frames:
-                errors = 0
-            yield from frames
+
+def _check_path(reference: str) -> None:
+    """Refuse what would block or confuse FFmpeg.
+
+    Raises:
+        SourceOpenError: not there, a folder, a pipe, or empty.
+    """
+    try:
+        found = os.stat(reference)
+    except (OSError, ValueError):
+        text = f"{reference} not found; give the path of a video file"
+        raise SourceOpenError(text, code="STREAM_NOT_FOUND") from None
+    if stat.S_ISDIR(found.st_mode):
+        text = f"{reference} is a folder; give one video file"
+        raise SourceOpenError(text, code="STREAM_NOT_FOUND")
+    if not stat.S_ISREG(found.st_mode):
+        text = f"{reference} is no ordinary file; give a video file"
+        raise SourceOpenError(text, code="STREAM_NOT_FOUND")
+    if found.st_size == 0:
+        raise SourceOpenError(f"{reference} is empty", code="STREAM_DAMAGED")

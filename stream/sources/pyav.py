@@ -1,7 +1,8 @@
-"""What all PyAV sources share: opening, picking the video stream, conversion, error words."""
+"""What all PyAV sources share: opening, picking the video stream, decoding, conversion."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,16 @@ import av.logging
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from egomon.errors import SourceOpenError
+from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.redact import redact
 
 # FFmpeg prints addresses, passwords included, on stderr: errors reach the user through exceptions.
 av.logging.set_level(av.logging.PANIC)
+
+MOST_ERRORS_IN_A_ROW = 30
+# Time-outs arrive as ExitError, broken connections as the system's own errors.
+LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
@@ -36,6 +41,59 @@ class Converter:
         return np.ascontiguousarray(np.rot90(rgb, turns) if turns else rgb)
 
 
+class FrameReader:
+    """Decoded frames of one container; damaged packets are skipped and counted.
+
+    Raises:
+        SourceLostError: from `next`, after a time-out, a broken connection, or too many damaged
+            packets in a row (code STREAM_DAMAGED).
+    """
+
+    def __init__(self, container: Any, stream: Any, shown: str) -> None:
+        self._container, self._stream, self._shown = container, stream, shown
+        self._packets = container.demux(stream)
+        self._frames: list[av.VideoFrame] = []
+        self._in_a_row = 0
+        self.errors = 0
+        """Damaged packets so far."""
+
+    def next(self) -> av.VideoFrame | None:
+        """The next frame; None at the end."""
+        while not self._frames:
+            try:
+                packet = next(self._packets, None)
+                if packet is None:
+                    return None
+                decoded = packet.decode()
+            except av.error.EOFError:
+                return None
+            except av.error.FFmpegError as error:
+                self._damaged(error)
+                continue
+            if decoded:
+                self._in_a_row = 0
+                self._frames = decoded[::-1]
+        return self._frames.pop()
+
+    def _damaged(self, error: av.error.FFmpegError) -> None:
+        if isinstance(error, LOST):
+            raise SourceLostError(f"{self._shown} stopped sending", code="STREAM_TIMEOUT") from None
+        self.errors += 1
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_ERRORS_IN_A_ROW:
+            message = f"{self._shown} is damaged: {self._in_a_row} packets in a row"
+            raise SourceLostError(message, code="STREAM_DAMAGED") from None
+        # The error may have come from the demuxer, whose generator is then used up.
+        self._packets = self._container.demux(self._stream)
+
+
+def seconds_of(frame: av.VideoFrame) -> float | None:
+    """Presentation time, exact for any time base; None where missing."""
+    if frame.pts is None or not frame.time_base:
+        return None
+    return float(frame.pts * frame.time_base)
+
+
 def open_container(
     reference: str, *, timeout: tuple[float, float] | None = None, options: dict[str, str]
 ) -> Any:
@@ -44,55 +102,59 @@ def open_container(
     Raises:
         SourceOpenError: with a code and a sentence; the address is redacted.
     """
-    shown = redact(reference)
+    begin = time.monotonic()
     try:
         return av.open(reference, timeout=timeout, options=options)
-    except av.error.FileNotFoundError as error:
-        raise SourceOpenError(f"{shown} not found", code="STREAM_NOT_FOUND") from error
-    except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError) as error:
-        raise SourceOpenError(
-            f"{shown} refuses the user name or password", code="STREAM_AUTH_FAILED"
-        ) from error
-    except av.error.HTTPNotFoundError as error:
-        raise SourceOpenError(f"{shown} not found", code="STREAM_NOT_FOUND") from error
-    except av.error.ConnectionRefusedError as error:
-        raise SourceOpenError(
-            f"nothing listens at {shown}; is the camera on?", code="STREAM_NOT_FOUND"
-        ) from error
-    except (av.error.ExitError, av.error.TimeoutError) as error:
-        raise SourceOpenError(f"{shown} did not answer in time", code="STREAM_TIMEOUT") from error
-    except av.error.FFmpegError as error:
-        if timeout is not None and "Invalid data" in str(error):
-            # A server that accepts and stays silent ends like this when the time-out fires.
-            raise SourceOpenError(
-                f"{shown} sent no video within {timeout[0]:g} s", code="STREAM_TIMEOUT"
-            ) from error
-        reason = redact(error.strerror or str(error))
-        raise SourceOpenError(
-            f"{shown} is no video that can be read ({reason})", code="STREAM_DAMAGED"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise SourceOpenError(
-            f"cannot open {shown}: {redact(str(error))}", code="STREAM_NOT_FOUND"
-        ) from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        late = timeout is not None and time.monotonic() - begin >= 0.9 * timeout[0]
+        # Not chained: FFmpeg's message holds the address with its password.
+        raise _explain(error, redact(reference), late) from None
 
 
-def video_stream(container: Any, reference: str) -> Any:
-    """The first video stream, by type: audio may come first, cover pictures do not count.
+def _explain(error: Exception, shown: str, late: bool) -> SourceOpenError:
+    match error:
+        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+            text = f"{shown} refuses the user name or password"
+            return SourceOpenError(text, code="STREAM_AUTH_FAILED")
+        case av.error.PermissionError():
+            text = f"{shown} may not be read by this user; check its permissions"
+            return SourceOpenError(text, code="STREAM_AUTH_FAILED")
+        case av.error.FileNotFoundError() | av.error.HTTPNotFoundError():
+            return SourceOpenError(f"{shown} not found", code="STREAM_NOT_FOUND")
+        case av.error.ConnectionRefusedError():
+            text = f"nothing listens at {shown}; is the camera on?"
+            return SourceOpenError(text, code="STREAM_NOT_FOUND")
+    # A server that accepts and stays silent ends as "invalid data" when the time-out fires.
+    if late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        text = f"{shown} did not answer in time; is it the right address?"
+        return SourceOpenError(text, code="STREAM_TIMEOUT")
+    if isinstance(error, av.error.InvalidDataError):
+        return SourceOpenError(f"{shown} is no video, or damaged", code="STREAM_DAMAGED")
+    reason = redact(getattr(error, "strerror", None) or str(error))
+    code = "STREAM_NOT_FOUND" if isinstance(error, OSError) else "STREAM_DAMAGED"
+    return SourceOpenError(f"cannot open {shown}: {reason}", code=code)
+
+
+def video_stream(container: Any, shown: str) -> Any:
+    """The first moving video stream: audio may come first, cover pictures do not count.
+
+    Args:
+        container: open.
+        shown: redacted address.
 
     Raises:
         SourceOpenError: there is none, or no decoder for it.
     """
-    shown = redact(reference)
-    if not container.streams.video:
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise SourceOpenError(
             f"{shown} has no video, only {', '.join(kinds)}", code="STREAM_NO_VIDEO"
         )
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
+    if streams[0].codec_context is None:
         raise SourceOpenError(
             f"{shown} uses a video codec that this build cannot decode",
             code="STREAM_CODEC_UNSUPPORTED",
         )
-    return stream
+    return streams[0]

@@ -21,6 +21,9 @@ class SyntheticSource:
 
     Args:
         realtime: deliver at `fps` like a camera (kind `live`); else as fast as asked (`file`).
+
+    Raises:
+        ValueError: a rate, length or size out of range.
     """
 
     def __init__(
@@ -36,6 +39,10 @@ class SyntheticSource:
         listener: SourceListener | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if not 0 < fps <= 1000 or not 0 <= seconds <= 1e6:
+            raise ValueError("fps has to be within 0..1000, seconds within 0..1000000")
+        if not 24 <= width <= 8192 or not 1 <= height <= 8192:
+            raise ValueError("size has to be within 24x1..8192x8192")
         self._listener = listener or SilentListener()
         self._count = round(seconds * fps)
         self._fps = fps
@@ -50,7 +57,7 @@ class SyntheticSource:
         self._columns = np.arange(width, dtype=np.float32)
         self._info = SourceInfo(
             name=name,
-            uri=f"synthetic:seed={seed}",
+            uri=f"synthetic:seed={seed},seconds={seconds:g},fps={fps:g},size={width}x{height}",
             kind="live" if realtime else "file",
             width=width,
             height=height,

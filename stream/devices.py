@@ -1,0 +1,55 @@
+"""Which cameras are plugged in, read from Linux's own folders without opening any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One camera. Its modes are not listed: asking for them means opening it."""
+
+    index: int
+    """Number of `/dev/videoN`; changes when cameras are plugged in another order."""
+    path: str
+    """`/dev/v4l/by-id/...` where there is one: the same camera after a reboot; else /dev/videoN."""
+    name: str
+    """What the driver calls it."""
+
+
+def list_devices(
+    *, sys_root: Path = Path("/sys/class/video4linux"), dev_root: Path = Path("/dev")
+) -> list[Device]:
+    """Cameras by number; empty where there are none, and on systems without Video4Linux."""
+    stable = _stable_paths(dev_root)
+    found = []
+    for entry in sys_root.glob("video*") if sys_root.is_dir() else ():
+        number = entry.name.removeprefix("video")
+        # One camera makes several nodes; all but the first carry metadata, not pictures.
+        if not number.isdigit() or _text(entry / "index", "0") != "0":
+            continue
+        path = stable.get(entry.name, str(dev_root / entry.name))
+        found.append(Device(int(number), path, _text(entry / "name", entry.name)))
+    return sorted(found, key=lambda device: device.index)
+
+
+def _stable_paths(dev_root: Path) -> dict[str, str]:
+    folder = dev_root / "v4l" / "by-id"
+    if not folder.is_dir():
+        return {}
+    return {link.resolve().name: str(link) for link in sorted(folder.iterdir(), reverse=True)}
+
+
+def _text(path: Path, default: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or default
+    except OSError:
+        return default
+
+
+def describe_devices(devices: list[Device]) -> str:
+    """For messages: what is there instead."""
+    if not devices:
+        return "no camera is plugged in"
+    return "there is " + ", ".join(f"{device.index} ({device.name})" for device in devices)

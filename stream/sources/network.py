@@ -1,0 +1,173 @@
+"""RTSP, RTMP, HTTP, SRT, UDP and TCP streams, through FFmpeg."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from av.codec.context import Flags
+
+from egomon.errors import SourceLostError, SourceOpenError
+from egomon.stream.frame import SourceInfo, SourceKind
+from egomon.stream.options import SourceOptions
+from egomon.stream.redact import redact
+from egomon.stream.source import Source, SourceListener
+from egomon.stream.sources.device_thread import Answer, Cancelled, DeviceThread
+from egomon.stream.sources.file import VideoFile
+from egomon.stream.sources.pyav import (
+    Converter,
+    FrameReader,
+    open_container,
+    seconds_of,
+    video_stream,
+)
+from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+
+LATER_SECONDS = 1.0
+"""FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
+WITHOUT_TIMES = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "image2pipe"}
+"""Formats whose times FFmpeg makes up from a guessed rate: arrival is nearer to the truth."""
+
+
+def open_stream(
+    reference: str,
+    name: str,
+    kind: SourceKind | None,
+    options: SourceOptions,
+    listener: SourceListener,
+    clock: Callable[[], float] = time.monotonic,
+    stop: threading.Event | None = None,
+) -> Source:
+    """Open a stream; an HTTP address with a duration is a recording unless `kind` says `live`.
+
+    Raises:
+        SourceOpenError: it does not answer, refuses, or holds no video.
+    """
+    stop = stop or threading.Event()
+    scheme = urlsplit(reference).scheme
+    if kind == "file" or (kind is None and scheme in ("http", "https")):
+        recording = _open_recording(reference, name, kind, options, listener, stop)
+        if recording is not None:
+            return recording
+    info = SourceInfo(name, redact(reference), "live", 0, 0, None, None)
+    return Reconnecting(
+        info,
+        lambda event: Stream(reference, options, event),
+        options=options,
+        listener=listener,
+        clock=clock,
+        stop=stop,
+    )
+
+
+def _open_recording(
+    reference: str,
+    name: str,
+    kind: SourceKind | None,
+    options: SourceOptions,
+    listener: SourceListener,
+    stop: threading.Event,
+) -> VideoFile | None:
+    """The recording at this address; None if it turns out to be a live stream."""
+    stream = Stream(reference, options, stop)
+    try:
+        try:
+            stream.open(live=False)
+        except SourceOpenError:
+            if options.wait_source and kind is None:
+                return None  # not there yet: waiting is for live sources
+            raise
+        except Cancelled:
+            text = f"{redact(reference)}: closed while connecting"
+            raise SourceOpenError(text, code="STREAM_TIMEOUT") from None
+        if kind is None and not stream.container.duration:
+            stream.close()
+            return None
+        remote = (stream.container, stream.thread, stop)
+        return VideoFile(reference, name=name, listener=listener, remote=remote)
+    except BaseException:
+        stream.close()
+        raise
+
+
+class Stream:
+    """One connection to one address; see `Connection`."""
+
+    def __init__(self, reference: str, options: SourceOptions, stop: threading.Event) -> None:
+        self._reference, self._options, self._stop = reference, options, stop
+        self._shown = redact(reference)
+        self._convert = Converter()
+        self._pending: Answer[RawFrame | None] | None = None
+        self._lost = 0
+        self._reader: FrameReader | None = None
+        self._arrival_times = False
+        self.container: Any = None
+        self.thread = DeviceThread(f"stream {self._shown}", self._release)
+
+    def open(self, *, live: bool = True) -> tuple[int, int, float | None]:
+        """See `Connection`."""
+        answer = self.thread.submit(lambda: self._connect(live))
+        if not answer.wait(self._options.open_timeout_seconds, self._stop):
+            text = f"{self._shown} did not answer within {self._options.open_timeout_seconds:g} s"
+            raise SourceOpenError(text, code="STREAM_TIMEOUT")
+        return answer.result()
+
+    def read(self, timeout_seconds: float) -> RawFrame | None:
+        """See `Connection`."""
+        if self._pending is None:
+            self._pending = self.thread.submit(self._next)
+        if not self._pending.wait(timeout_seconds, self._stop):
+            return None
+        answer, self._pending = self._pending, None
+        frame = answer.result()
+        if frame is None:
+            raise SourceLostError(f"{self._shown} was closed by its server", code="STREAM_ENDED")
+        return frame
+
+    def close(self) -> None:
+        """See `Connection`."""
+        self.thread.close()
+
+    def _connect(self, live: bool) -> tuple[int, int, float | None]:
+        open_seconds = self._options.open_timeout_seconds + LATER_SECONDS
+        read_seconds = self._options.read_timeout_seconds + LATER_SECONDS
+        container = open_container(
+            self._reference,
+            timeout=(open_seconds, read_seconds),
+            options=_ffmpeg_options(self._reference) if live else {},
+        )
+        self.container = container
+        stream = video_stream(container, self._shown)
+        if live:
+            # Frame threads would hold back one frame for each thread.
+            stream.thread_type = "SLICE"
+            stream.codec_context.flags |= Flags.low_delay
+        self._arrival_times = container.format.name in WITHOUT_TIMES
+        self._reader = FrameReader(container, stream, self._shown)
+        rate = stream.average_rate
+        width, height = stream.codec_context.width, stream.codec_context.height
+        return width, height, float(rate) if rate else None
+
+    def _next(self) -> RawFrame | None:
+        assert self._reader is not None
+        frame = self._reader.next()
+        lost, self._lost = self._reader.errors - self._lost, self._reader.errors
+        if frame is None:
+            return None
+        pts = None if self._arrival_times else seconds_of(frame)
+        mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        return RawFrame(pts, mono_ns, wall_ns, self._convert.deferred(frame), lost)
+
+    def _release(self) -> None:
+        if self.container is not None:
+            self.container.close()
+
+
+def _ffmpeg_options(reference: str) -> dict[str, str]:
+    options = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "500000"}
+    if urlsplit(reference).scheme in ("rtsp", "rtsps"):
+        options["rtsp_transport"] = "tcp"
+    return options

@@ -1,0 +1,282 @@
+"""Live sources: stalls are noticed, lost connections are opened again, nothing blocks for long.
+
+```
+connecting -> online -> stalled (no frame for max(2 s, 5 periods)) -> online
+                     -> reconnecting (no frame for 5 s, or lost) -> online, epoch + 1
+reconnecting -> offline after `give_up_seconds` (never by default)
+close() -> ended
+```
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+from egomon.errors import SourceError, SourceLostError, SourceOpenError
+from egomon.stream.frame import Grab, SourceInfo, UInt8Image
+from egomon.stream.options import SourceOptions
+from egomon.stream.source import Gap, SourceListener, StateChange
+from egomon.stream.sources.device_thread import Cancelled
+from egomon.stream.timing import MediaClock
+
+logger = logging.getLogger(__name__)
+
+STALL_PERIODS = 5
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
+RESET_SECONDS = 30.0
+"""Online for this long: the next loss begins with the shortest wait again."""
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawFrame:
+    """A frame as its device gives it."""
+
+    pts_seconds: float | None
+    mono_ns: int
+    wall_ns: int
+    to_rgb: Callable[[], UInt8Image]
+    lost: int = 0
+    """Damaged frames skipped since the one before."""
+
+
+class Connection(Protocol):
+    """One attempt at one device; dead for good after the first error, as FFmpeg's objects are."""
+
+    def open(self) -> tuple[int, int, float | None]:
+        """Connect; width, height and nominal rate.
+
+        Raises:
+            SourceOpenError: it did not work.
+            Cancelled: the source is being closed.
+        """
+
+    def read(self, timeout_seconds: float) -> RawFrame | None:
+        """The next frame, or None if there is none in time; then `read` may be called again.
+
+        Raises:
+            SourceLostError: the connection is dead.
+            Cancelled: the source is being closed.
+        """
+
+    def close(self) -> None:
+        """Release; returns within a second, may be called twice."""
+
+
+class Reconnecting:
+    """A live source that opens a new connection whenever one is lost.
+
+    Args:
+        info: name and address; size and rate are filled in once connected (until then 0).
+        connect: makes an unopened connection, in the reading thread; it watches the event, which
+            is set when the source is closed.
+        options: time-outs.
+        listener: hears states and gaps.
+        clock: monotonic seconds.
+        wait: sleeps until the event or so many seconds; True if the event is set.
+        rng: jitter.
+        stop: set by `close`; a caller may pass one to cut the first opening short.
+
+    Raises:
+        SourceOpenError: the first opening failed and `options.wait_source` is off.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        connect: Callable[[threading.Event], Connection],
+        *,
+        options: SourceOptions,
+        listener: SourceListener,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        rng: random.Random | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._info, self._connect = info, connect
+        self._options, self._listener = options, listener
+        self._clock, self._wait = clock, wait
+        self._rng = rng or random.Random()
+        self._stop = stop or threading.Event()
+        self._media = MediaClock(listener, live=True)
+        self._connection: Connection | None = None
+        self._attempt, self._ever_online, self._ended = 0, False, False
+        self._offline_since = self._online_since = clock()
+        self._lock = threading.Lock()
+        self._tell("connecting")
+        if not options.wait_source:
+            try:
+                self._open()
+            except Cancelled:
+                raise SourceOpenError(
+                    f"{info.uri}: closed while connecting", code="STREAM_TIMEOUT"
+                ) from None
+
+    @property
+    def info(self) -> SourceInfo:
+        """See `Source`."""
+        return self._info
+
+    def read(self) -> Grab | None:
+        """See `Source`."""
+        with self._lock:
+            try:
+                while not self._stop.is_set():
+                    if self._connection is None and not self._reopen():
+                        continue
+                    if (grab := self._next()) is not None:
+                        return grab
+            except Cancelled:
+                pass
+            except SourceError:
+                self._drop()
+                raise
+            self._finish()
+            return None
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._stop.set()
+        # If a read is under way it sees the event within 0.1 s and releases the device itself.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._finish()
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        connection = self._connect(self._stop)
+        try:
+            width, height, fps = connection.open()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._info = replace(self._info, width=width, height=height, fps=fps)
+        if fps:
+            self._media.period_seconds = 1.0 / fps
+        self._fresh = True
+
+    def _reopen(self) -> bool:
+        """One more attempt, after its wait; False if it failed."""
+        give_up = self._options.give_up_seconds
+        if give_up is not None and self._clock() - self._offline_since >= give_up:
+            message = f"{self._info.uri} did not come back within {give_up:g} s"
+            self._tell("offline", "STREAM_TIMEOUT", message)
+            raise SourceLostError(message + "; check the camera", code="STREAM_TIMEOUT")
+        if self._attempt and self._wait(self._stop, self._pause_seconds):
+            return False
+        try:
+            self._open()
+        except SourceOpenError as error:
+            self._schedule(error)
+            return False
+        return True
+
+    def _schedule(self, error: SourceError) -> None:
+        """Choose the wait before the next attempt and say so."""
+        longest = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._attempt, 16))
+        # Half fixed, half random: many monitors of one camera spread out, none hammers it.
+        self._pause_seconds = longest * (0.5 + 0.5 * self._rng.random())
+        self._attempt += 1
+        state = "reconnecting" if self._ever_online else "connecting"
+        logger.warning("%s: %s; attempt %d follows", self._info.uri, error, self._attempt)
+        self._listener.on_state(
+            StateChange(
+                state,  # type: ignore[arg-type]
+                error.code,
+                str(error),
+                attempt=self._attempt,
+                next_retry_seconds=round(self._pause_seconds, 3),
+            )
+        )
+
+    def _next(self) -> Grab | None:
+        """The next frame; None if it was dropped or the connection died."""
+        try:
+            raw = self._await_frame()
+        except SourceLostError as error:
+            self._lost(error)
+            return None
+        if self._fresh:
+            self._came_online()
+        if raw.lost:
+            self._media.skip(raw.lost)
+            self._listener.on_gap(Gap("decode_error", raw.lost))
+        stamp = self._media.stamp(raw.pts_seconds, raw.mono_ns * NS)
+        if stamp is None:
+            return None
+        return Grab(
+            t_seconds=stamp.t_seconds,
+            mono_ns=raw.mono_ns,
+            wall_ns=raw.wall_ns,
+            index=stamp.index,
+            epoch=stamp.epoch,
+            to_rgb=raw.to_rgb,
+        )
+
+    def _await_frame(self) -> RawFrame:
+        assert self._connection is not None
+        begin, stalled = self._clock(), False
+        dead_after = self._options.read_timeout_seconds
+        stall_after = max(self._options.stall_seconds, STALL_PERIODS * self._media.period_seconds)
+        while True:
+            waited = self._clock() - begin
+            if waited >= dead_after:
+                message = f"{self._info.uri} sent no frame for {dead_after:g} s"
+                raise SourceLostError(message, code="STREAM_TIMEOUT")
+            if waited >= stall_after and not stalled:
+                stalled = True
+                message = f"{self._info.uri} sends no frames"
+                self._tell("stalled", "STREAM_TIMEOUT", message)
+            until = dead_after if stalled else min(stall_after, dead_after)
+            raw = self._connection.read(until - waited)
+            if raw is not None:
+                if stalled and not self._fresh:
+                    self._tell("online")
+                return raw
+
+    def _came_online(self) -> None:
+        self._fresh = False
+        if self._ever_online:
+            self._media.reconnected()
+        self._ever_online = True
+        self._online_since = self._clock()
+        self._tell("online")
+
+    def _lost(self, error: SourceLostError) -> None:
+        now = self._clock()
+        if not self._fresh and now - self._online_since >= RESET_SECONDS:
+            self._attempt = 0
+        if not self._fresh:
+            self._offline_since = now
+        self._drop()
+        self._schedule(error)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _finish(self) -> None:
+        self._drop()
+        if not self._ended:
+            self._ended = True
+            self._media.finish()
+            self._tell("ended")
+
+    def _tell(self, state: str, code: str | None = None, message: str | None = None) -> None:
+        self._listener.on_state(StateChange(state, code, message))  # type: ignore[arg-type]
