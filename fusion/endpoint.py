@@ -117,16 +117,23 @@ def _in_use(endpoint: str, option: str) -> AddressInUseError:
 
 
 def open_socket(context: Context, kind: int, *, max_bytes: int) -> Socket:
-    """A socket with the options that every egomon socket has."""
+    """A socket with the options that every egomon socket has.
+
+    ZMTP heartbeats stay off: with them libzmq 4.3.5 aborts the whole process
+    (`Assertion failed: _input_stopped`, zeromq/libzmq#3937) when a reader falls behind its
+    high-water mark for longer than the time-out. TCP keep-alive finds dead peers, and egomon's
+    own heartbeat messages tell a reader that the monitor is silent.
+    """
     socket = context.socket(kind)
     socket.linger = LINGER_MS
     socket.sndhwm = HIGH_WATER_MARK
     socket.rcvhwm = HIGH_WATER_MARK
     socket.maxmsgsize = max_bytes
-    socket.heartbeat_ivl = 2_000
-    socket.heartbeat_timeout = 6_000
     socket.handshake_ivl = 10_000
     socket.reconnect_ivl = 100
     socket.reconnect_ivl_max = 5_000
     socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = 10
+    socket.tcp_keepalive_intvl = 5
+    socket.tcp_keepalive_cnt = 3
     return socket

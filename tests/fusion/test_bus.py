@@ -14,7 +14,7 @@ from wire_station import MakeStation, Station, alert, online
 
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.bus import AlertBus
-from egomon.fusion.endpoint import MAX_MESSAGE_BYTES, Context, check_bind, is_local
+from egomon.fusion.endpoint import MAX_MESSAGE_BYTES, Context, check_bind, is_local, open_socket
 from egomon.fusion.wire import decode_envelope
 
 
@@ -77,6 +77,14 @@ def test_a_stalled_reader_never_slows_the_publisher(
             quick.recv_multipart()
         assert slowest < 0.1
         assert stalled.recv_multipart()[0] == b"egomon/1/cam0/alert/"
+
+
+def test_zmtp_heartbeats_stay_off_since_they_abort_the_process(term_context: Context) -> None:
+    """A reader behind its high-water mark for 6 s ended with it in libzmq 4.3.5."""
+    with open_socket(term_context, zmq.SUB, max_bytes=1) as socket:
+        assert socket.heartbeat_ivl == 0
+        assert socket.tcp_keepalive == 1
+        assert socket.linger == 500
 
 
 def test_closing_takes_less_than_a_second_with_unread_messages() -> None:

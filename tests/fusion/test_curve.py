@@ -113,6 +113,7 @@ def test_an_unknown_client_key_gets_nothing_and_both_sides_know(
     with subscribe(publisher, term_context, theirs) as subscriber:
         publisher.serve_until(lambda: publisher.bus.auth_failures > 0)
         publisher.emit(alert("a-1"))
+        assert subscriber._monitor.poll(3000)
         event = subscriber.receive(2)
         assert isinstance(event, Stale)
         assert event.refused
