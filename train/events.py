@@ -36,7 +36,7 @@ class TagRecall:
 
     @property
     def recall(self) -> float:
-        """found / mistakes."""
+        """Found / mistakes."""
         return self.found / self.mistakes
 
 
@@ -60,13 +60,13 @@ class EventReport:
 
     @property
     def precision(self) -> float:
-        """found / (found + false alarms); 0 without alerts."""
+        """Found / (found + false alarms); 0 without alerts."""
         judged = self.found + self.false_alarms
         return self.found / judged if judged else 0.0
 
     @property
     def recall(self) -> float:
-        """found / mistakes; 0 without mistakes."""
+        """Found / mistakes; 0 without mistakes."""
         return self.found / self.mistakes if self.mistakes else 0.0
 
     @property
