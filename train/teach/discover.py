@@ -93,17 +93,21 @@ def agglomerate(distance: Float64, count: int) -> Int:
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
-def change_points(looks: Float32, penalty: float | None = None) -> Int:
+def change_points(looks: Float32, lag: int = 1) -> Int:
     """Piece index (M,) of consecutive looks (M, E), by optimal partitioning.
 
-    Minimises the squared deviation from each piece's mean plus a penalty for each piece. The
-    default penalty is that of BIC, 2 s² ln(M) per dimension that moves, with the noise s² taken
-    from the differences of neighbours.
+    Minimises the squared deviation from each piece's mean plus a penalty for each piece, that of
+    BIC: 2 s² ln(M), with the noise s² taken from the median difference of neighbours.
+
+    Args:
+        looks: in order of time.
+        lag: windows that overlap with their neighbour share its noise; the first one that does
+            not is this many windows away, and so many windows count as one.
     """
     many = len(looks)
-    if penalty is None:
-        noise = float((np.diff(looks, axis=0) ** 2).sum(axis=1).mean()) / 2 if many > 1 else 0.0
-        penalty = 2.0 * noise * np.log(max(many, 2))
+    steps = looks[lag:] - looks[:-lag]
+    noise = float(np.median((steps**2).sum(axis=1))) / 2 if many > lag else 0.0
+    penalty = 2.0 * lag * noise * np.log(max(many, 2))
     total = np.vstack([np.zeros(looks.shape[1]), np.cumsum(looks, axis=0, dtype=np.float64)])
     square = np.concatenate([[0.0], np.cumsum((looks.astype(np.float64) ** 2).sum(axis=1))])
     best = np.full(many + 1, np.inf)
@@ -128,9 +132,13 @@ def change_points(looks: Float32, penalty: float | None = None) -> Int:
 
 
 def _pieces(recording: Recording, by_time: bool) -> Int:
+    many = len(recording.moments)
     if not by_time:
-        return np.arange(len(recording.moments))
-    return change_points(np.stack([m.whole_look for m in recording.moments]))
+        return np.arange(many)
+    first, second = recording.moments[0].span, recording.moments[min(1, many - 1)].span
+    stride = max(second.t_start - first.t_start, 1e-6)
+    lag = max(1, min(many - 1, round((first.t_end - first.t_start) / stride))) if many > 1 else 1
+    return change_points(np.stack([m.whole_look for m in recording.moments]), lag)
 
 
 def _piece_looks(recording: Recording, pieces: Int) -> Float32:

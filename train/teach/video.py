@@ -12,12 +12,11 @@ import numpy as np
 
 from egomon import __version__
 from egomon.branches.base import FrameEncoder
-from egomon.branches.bundle import Bundle, load_bundle, read_tensors, save_bundle
+from egomon.branches.bundle import save_bundle
 from egomon.branches.card import (
     BundleCard,
     DataCard,
     DecisionCard,
-    FrameEncoderCard,
     GuardCard,
     SmallCard,
 )
@@ -27,12 +26,18 @@ from egomon.branches.guard import fit_guard
 from egomon.branches.taught import options_of, tensors_of
 from egomon.branches.taught_base import BaseLook
 from egomon.branches.weights import Tensors, part
-from egomon.errors import BundleError, DataError, UsageError
+from egomon.errors import DataError, UsageError
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.grid import SamplingGrid
 from egomon.stream.open import open_source
 from egomon.stream.producer import Producer
-from egomon.train.teach.fit import Progress, TaughtWorkflow, teach_from_vectors
+from egomon.train.teach.base import Base, open_base
+from egomon.train.teach.fit import (
+    SINGLE_AGREEMENT,
+    Progress,
+    TaughtWorkflow,
+    teach_from_vectors,
+)
 from egomon.train.teach.moments import RecordingVectors
 from egomon.train.teach.report import TeachReport
 
@@ -115,8 +120,8 @@ def teach(
     Args:
         videos: 1 to 50 video files.
         out: folder of the new bundle.
-        base: bundle whose frame encoder, and where its guard knows the footage also activity
-            model and step head, are taken over.
+        base: bundle (or `lite0`) whose frame encoder is taken over, and where its guard knows
+            the footage also its activity model and step head.
         name: name of the new bundle; None = the folder's.
         false_alarms_per_hour: budget on correct work.
         progress: hears what is being done.
@@ -133,9 +138,7 @@ def teach(
     if not videos:
         raise UsageError("teach needs at least one correct recording")
     tell = progress or (lambda what, share: None)
-    bundle = load_bundle(base)
-    if bundle.encoder is None:
-        raise BundleError(f"bundle {base} has no frame encoder, so it cannot see videos")
+    start = open_base(base)
     recordings = []
     for path in videos:
         what = f"encoding {path.name}"
@@ -143,68 +146,64 @@ def teach(
         recordings.append(
             encode_video(
                 path,
-                bundle.encoder,
-                bundle.card.stream.fps,
+                start.encoder,
+                start.card.stream.fps,
                 lambda share, what=what: tell(what, share),  # type: ignore[misc]
             )
         )
-    taught, card, tensors = _learn(bundle, recordings, chosen, false_alarms_per_hour, tell)
+    taught, card, tensors = _learn(start, recordings, chosen, false_alarms_per_hour, tell)
     save_bundle(out, card, tensors)
     write_graph(taught.graph, out / WORKFLOW_FILE)
     return taught.report
 
 
 def _learn(
-    bundle: Bundle,
+    base: Base,
     recordings: Sequence[RecordingVectors],
     name: str,
     false_alarms_per_hour: float,
     tell: Progress,
 ) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
-    base = read_tensors(bundle.folder)
-    foreign = is_foreign(bundle, recordings)
-    stream = bundle.card.stream
+    foreign = is_foreign(base, recordings)
+    stream, small = base.card.stream, base.card.small
     if foreign and stream.policy == "activity":
         stream = msgspec.structs.replace(stream, policy="fixed")
-    look = None
-    if not foreign and bundle.card.small.kind == "uemcm" and bundle.card.small.steps:
-        look = BaseLook.of_base(bundle.card, part(base, "small."))
-    agreement = {} if look is None else {"single_agreement": STEP_AGREEMENT_OF_BASE}
+    look, agreement = None, SINGLE_AGREEMENT
+    if not foreign and small.kind == "uemcm" and small.steps:
+        look = BaseLook.of_base(base.card, part(base.tensors, "small."))
+        agreement = STEP_AGREEMENT_OF_BASE
     taught = teach_from_vectors(
         recordings,
         stream=stream,
         look=look,
-        activity=None if foreign else bundle.activity,
+        activity=None if foreign else base.activity,
         name=name,
         false_alarms_per_hour=false_alarms_per_hour,
+        single_agreement=agreement,
         progress=tell,
-        **agreement,
     )
-    kept = {k: v for k, v in base.items() if k.startswith("encoder.")}
-    guard_card = bundle.card.guard
     if foreign:
-        taught = replace(
-            taught, report=replace(taught.report, notes=(*taught.report.notes, FOREIGN_NOTE))
-        )
+        notes = (*taught.report.notes, FOREIGN_NOTE)
+        taught = replace(taught, report=replace(taught.report, notes=notes))
+    kept = ("encoder.",) if foreign else ("encoder.", "guard.", "activity.")
+    tensors = {k: v for k, v in base.tensors.items() if k.startswith(kept)}
+    guard_card = base.card.guard
+    if foreign or guard_card is None:
         guard_card, guard = own_guard(recordings)
-        kept |= {f"guard.{k}": v for k, v in guard.items()}
-    else:
-        kept |= {k: v for k, v in base.items() if k.startswith(("guard.", "activity."))}
-    small = tensors_of(taught.model, taught.look)
-    tensors = kept | {f"small.{k}": v for k, v in small.items()}
+        tensors |= {f"guard.{k}": v for k, v in guard.items()}
+    tensors |= {f"small.{k}": v for k, v in tensors_of(taught.model, taught.look).items()}
     card = msgspec.structs.replace(
-        _card(bundle.card, taught, name),
+        _card(base.card, taught, name),
         stream=stream,
-        frame_encoder=_encoder_card(bundle),
         guard=guard_card,
-        activity_width=0 if foreign else bundle.card.activity_width,
+        activity_width=0 if foreign else base.card.activity_width,
     )
     return taught, card, tensors
 
 
-def is_foreign(bundle: Bundle, recordings: Sequence[RecordingVectors]) -> bool:
+def is_foreign(base: Base, recordings: Sequence[RecordingVectors]) -> bool:
     """Whether the base's guard takes the recordings for another kind of footage."""
-    guard = bundle.guard
+    guard = base.guard
     if guard is None:
         return False
     distances = [guard.distance(clip) for r in recordings for clip in clips(r)]
@@ -226,15 +225,6 @@ def own_guard(recordings: Sequence[RecordingVectors]) -> tuple[GuardCard, Tensor
         farthest = max(farthest, max(guard.distance(clip) for clip in clips(left_out)))
     guard = fit_guard([clip for r in recordings for clip in clips(r)])
     return GuardCard(limit=GUARD_MARGIN * farthest), guard.tensors()
-
-
-def _encoder_card(bundle: Bundle) -> FrameEncoderCard:
-    """The base's tower; weights that lie in the base's folder are named by their full path."""
-    card = bundle.card.frame_encoder
-    own = card.weights is not None and (bundle.folder / card.weights).exists()
-    if not own or card.weights is None:
-        return card
-    return msgspec.structs.replace(card, weights=str((bundle.folder / card.weights).resolve()))
 
 
 def _card(base: BundleCard, taught: TaughtWorkflow, name: str) -> BundleCard:

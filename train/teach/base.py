@@ -1,0 +1,80 @@
+"""What teaching starts from: a bundle, or an image encoder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from egomon import __version__
+from egomon.branches.base import ActivityModel, DomainGuard, FrameEncoder
+from egomon.branches.bundle import load_bundle, read_tensors
+from egomon.branches.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.encoders.registry import build_frame_encoder
+from egomon.branches.weights import Tensors
+from egomon.errors import BundleError
+
+LITE0 = "lite0"
+"""Name of the base that is EfficientNet-Lite0 alone: general ImageNet features, no hub needed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Base:
+    """A frame encoder and, where it comes from a bundle, what else is trained on its vectors."""
+
+    card: BundleCard
+    """Its encoder names weights by full path, so that it holds in another folder."""
+    encoder: FrameEncoder
+    tensors: Tensors
+    """With the bundle's prefixes; empty for an encoder alone."""
+    guard: DomainGuard | None
+    activity: ActivityModel | None
+
+
+def open_base(ref: str) -> Base:
+    """Load what `--base` names: `lite0`, or a bundle by name, folder or hub id.
+
+    Raises:
+        BundleError: it cannot be loaded or cannot see videos.
+        MissingExtraError: `lite0` without its packages.
+    """
+    if ref == LITE0:
+        card = _lite0_card()
+        return Base(card, build_frame_encoder(card.frame_encoder), {}, None, None)
+    bundle = load_bundle(ref)
+    if bundle.encoder is None or bundle.card.frame_encoder.library == "none":
+        raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
+    card = msgspec.structs.replace(
+        bundle.card, frame_encoder=_with_full_path(bundle.card.frame_encoder, bundle.folder)
+    )
+    return Base(card, bundle.encoder, read_tensors(bundle.folder), bundle.guard, bundle.activity)
+
+
+def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:
+    if card.weights is None or not (folder / card.weights).exists():
+        return card
+    return msgspec.structs.replace(card, weights=str((folder / card.weights).resolve()))
+
+
+def _lite0_card() -> BundleCard:
+    from egomon.branches.encoders.lite0 import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STD
+
+    return BundleCard(
+        name=LITE0,
+        description="EfficientNet-Lite0 with ImageNet weights",
+        created="",
+        egomon_version=__version__,
+        licence="Apache-2.0",
+        frame_encoder=FrameEncoderCard(
+            library="lite0",
+            architecture=ARCHITECTURE,
+            weights="package",
+            image_px=224,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            dim=1280,
+        ),
+        small=SmallCard(),
+        stream=StreamCard(fps=4.0, length_seconds=2.0, stride_seconds=1.0),
+    )
