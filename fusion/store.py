@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from egomon.errors import StoreError
+from egomon.fusion.store_alive import AliveBoots
 from egomon.fusion.store_rows import (
     ALERT_SELECT,
     KEPT_KINDS,
@@ -27,7 +28,8 @@ from egomon.fusion.store_rows import (
     alert_row,
     open_database,
 )
-from egomon.fusion.store_upkeep import EVENT_COLUMNS, Retention, insert_event, prune_events
+from egomon.fusion.store_upkeep import EVENT_COLUMNS as COLUMNS
+from egomon.fusion.store_upkeep import NEW_BOOT, SINCE, Retention, insert_event, prune_events
 from egomon.fusion.wire import AlertData
 
 __all__ = ["AlertRow", "EventStore", "FeedbackRow", "MediaRow", "Retention", "StoredEvent"]
@@ -66,6 +68,7 @@ class EventStore:
         self._lock = threading.RLock()
         self._waiting: deque[tuple[StoredEvent, AlertData | None]] = deque()
         self._db = open_database(path, busy_seconds, create=create)
+        self._alive = AliveBoots(path)
 
     def __enter__(self) -> Self:
         return self
@@ -76,13 +79,13 @@ class EventStore:
     def close(self) -> None:
         """Write what still waits, if the disk takes it, and close; idempotent."""
         with self._lock:
-            if self._waiting:
-                try:
-                    self.append(())
-                except StoreError:
-                    self.lost += len(self._waiting)
-                    self._waiting.clear()
+            try:
+                self.append(())
+            except StoreError:
+                self.lost += len(self._waiting)
+                self._waiting.clear()
             self._db.close()
+            self._alive.close()
 
     @property
     def waiting(self) -> int:
@@ -92,11 +95,8 @@ class EventStore:
     def begin(self, *, boot: str, sources: Sequence[str], started_wall_ns: int) -> None:
         """Record the start of a publisher; events of this boot follow."""
         with self._write("record the start") as db:
-            db.execute(
-                "INSERT INTO boots (boot, started_wall_ns, sources, after_id) VALUES (?, ?, ?,"
-                " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0))",
-                (boot, started_wall_ns, json.dumps(list(sources))),
-            )
+            row = db.execute(NEW_BOOT, (boot, started_wall_ns, json.dumps([*sources]))).lastrowid
+        self._alive.claim(row or 0)
         self.boot = boot
 
     def append(self, events: Sequence[StoredEvent]) -> None:
@@ -109,7 +109,7 @@ class EventStore:
             StoreError: the disk is full, or another process holds the lock.
         """
         with self._lock:
-            self._waiting.extend((e, alert_in(e)) for e in events if e.kind in KEPT_KINDS)
+            self._waiting += [(e, alert_in(e)) for e in events if e.kind in KEPT_KINDS]
             if not self._waiting:
                 return
             try:
@@ -150,24 +150,20 @@ class EventStore:
             limit: most events returned.
             prefix: only topics that start with it.
         """
+        found = [StoredEvent(*row) for row in self._all(SINCE, (boot, seq, prefix, limit))]
         waiting = [e for e, _ in self._waiting if e.boot != boot or e.seq > seq]
-        rows = self._all(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE id > coalesce("
-            "(SELECT max(id) FROM events WHERE boot = ?1 AND seq <= ?2),"
-            "(SELECT after_id FROM boots WHERE boot = ?1))"
-            " AND substr(topic, 1, length(?3)) = ?3 ORDER BY id LIMIT ?4",
-            (boot, seq, prefix, limit),
-        )
-        found = [StoredEvent(*row) for row in rows]
-        found += [event for event in waiting if event.topic.startswith(prefix)]
-        return found[:limit]
+        return [*found, *(e for e in waiting if e.topic.startswith(prefix))][:limit]
 
     def open_alerts(self) -> list[tuple[str, AlertData]]:
-        """`(boot, latest revision)` of each alert that was opened and not closed, oldest first."""
-        return [(row.boot, row.data) for row in self.open_rows()]
+        """`(boot, latest revision)` of each alert that was opened and not closed, oldest first.
+
+        Alerts of another monitor that shares this file and is alive are left out.
+        """
+        others = self._alive.among(self._all("SELECT rowid, boot FROM boots"))
+        return [(row.boot, row.data) for row in self.open_rows() if row.boot not in others]
 
     def open_rows(self) -> list[AlertRow]:
-        """As `open_alerts`, with the source and times of each."""
+        """All open alerts of any monitor, with times and what people said."""
         return self._alerts("WHERE a.phase IN ('new', 'update') ORDER BY a.first_wall_ns", ())
 
     def alerts(self, since_wall_ns: int | None = None, limit: int = 1000) -> list[AlertRow]:
@@ -185,7 +181,7 @@ class EventStore:
     def revisions(self, alert_id: str) -> list[StoredEvent]:
         """All stored revisions of an alert, oldest first."""
         rows = self._all(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE alert_id = ? ORDER BY id", (alert_id,)
+            f"SELECT {COLUMNS} FROM events WHERE alert_id = ? ORDER BY id", (alert_id,)
         )
         return [StoredEvent(*row) for row in rows]
 
@@ -254,10 +250,10 @@ class EventStore:
         Returns:
             Number of events removed, at most `Retention.prune_chunk`; call again while not zero.
         """
-        with self._write("prune") as db:
-            removed = prune_events(db, self._retention, now_wall_ns)
-        if removed:
-            with self._lock:
+        with self._lock:
+            with self._write("prune") as db:
+                removed = prune_events(db, self._retention, now_wall_ns)
+            if removed:
                 # Python steps a PRAGMA without columns once, and that frees a single page.
                 self._db.executescript("PRAGMA incremental_vacuum")
         return removed

@@ -113,6 +113,19 @@ def test_open_alerts_are_those_without_a_close(store: EventStore) -> None:
     ]
 
 
+def test_the_alerts_of_another_living_monitor_are_not_orphans(path: Path) -> None:
+    with EventStore(path) as first, EventStore(path) as second:
+        first.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
+        first.append([Numbered("boot-1")(alert("a-1"))])
+        second.begin(boot="boot-2", sources=["cam1"], started_wall_ns=1)
+        second.append([Numbered("boot-2")(alert("a-2"))])
+        assert [boot for boot, _ in first.open_alerts()] == ["boot-1"]
+        assert [boot for boot, _ in second.open_alerts()] == ["boot-2"]
+        assert len(second.open_rows()) == 2
+        first.close()
+        assert [boot for boot, _ in second.open_alerts()] == ["boot-1", "boot-2"]
+
+
 def test_an_older_revision_never_replaces_a_newer_one(store: EventStore) -> None:
     make = Numbered()
     store.append([make(alert(rev=3, phase="end"))])
@@ -369,4 +382,6 @@ def test_nothing_that_was_announced_is_lost_by_kill_9(tmp_path: Path) -> None:
             stored = [e.seq for e in store.since(boot, 0, 100_000) if e.boot == boot]
             assert stored == list(range(1, len(stored) + 1))
             assert announced <= len(stored) <= announced + 1
-            assert all(isinstance(data, AlertData) for _, data in store.open_alerts())
+            orphans = [data for boot_, data in store.open_alerts() if boot_ == boot]
+            assert len(orphans) == len(stored), "a killed monitor counts as dead"
+            assert all(isinstance(data, AlertData) for data in orphans)
