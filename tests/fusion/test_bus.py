@@ -70,7 +70,7 @@ def test_a_stalled_reader_never_slows_the_publisher(
         publisher.serve_until(lambda: publisher.bus.subscriptions == 2)
         picture = bytes(20_000)
         slowest = 0.0
-        for i in range(2_000):
+        for i in range(600):
             started = time.thread_time()
             publisher.bus.publish("cam0", alert(f"a-{i}"), [picture])
             slowest = max(slowest, time.thread_time() - started)

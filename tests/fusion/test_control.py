@@ -198,7 +198,7 @@ _requests = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=100) | _requests)
 def test_whatever_arrives_gets_one_answer(desk: Desk, body: bytes) -> None:
     reply = desk.raw(body)

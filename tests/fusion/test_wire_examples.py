@@ -63,6 +63,7 @@ def test_the_typed_example_prints_the_same(station: MakeStation) -> None:
         assert lines_of(process, publisher, asks=1) == EXPECTED  # the snapshot
 
 
+@pytest.mark.slow
 def test_the_node_example_prints_the_same(station: MakeStation, tmp_path: Path) -> None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
