@@ -70,7 +70,7 @@ def test_a_stalled_reader_never_slows_the_publisher(
         publisher.serve_until(lambda: publisher.bus.subscriptions == 2)
         picture = bytes(20_000)
         slowest = 0.0
-        for i in range(600):
+        for i in range(1_600):  # 1000 queued, about 300 in the kernel, the rest dropped
             started = time.thread_time()
             publisher.bus.publish("cam0", alert(f"a-{i}"), [picture])
             slowest = max(slowest, time.thread_time() - started)
