@@ -22,7 +22,9 @@ class RollingBuffer:
 
     Frames already read stay for clips and evidence until they are too old or room is needed.
     When unread frames fill the buffer, a file's producer waits (every frame is scored), a live
-    one drops the oldest frame and counts it. Live frames that waited longer than the staleness
+    one drops the oldest frame and counts it. How old a file's read frames are is measured from
+    the reader, not from the newest frame: a fast decoder must not push out the pixels of a
+    segment before it is scored, or a replay would depend on luck. Live frames that waited longer than the staleness
     budget are dropped too: an alert about the past helps nobody.
 
     Args:
@@ -135,12 +137,17 @@ class RollingBuffer:
         too_long = frame.epoch == oldest.epoch and (
             frame.t_seconds - oldest.t_seconds > self._seconds
         )
+        if self._on_full == "wait":  # the other half is for frames already read
+            return too_long or 2 * (self._unread + 1) * frame.nbytes > self._max_bytes
         return too_long or self._bytes + frame.nbytes > self._max_bytes
 
     def _evict_read(self, frame: Frame) -> None:
         while len(self._frames) > self._unread:
             oldest = self._frames[0]
-            old = frame.t_seconds - oldest.t_seconds > self._seconds
+            newest = frame
+            if self._on_full == "wait" and self._unread:
+                newest = self._frames[len(self._frames) - self._unread]
+            old = newest.t_seconds - oldest.t_seconds > self._seconds
             if not old and self._bytes + frame.nbytes <= self._max_bytes:
                 return
             self._pop()

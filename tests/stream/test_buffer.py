@@ -104,3 +104,13 @@ def test_a_finished_buffer_frees_a_waiting_producer() -> None:
     buffer.finish()
     producer.join(5)
     assert answers == [False]
+
+
+def test_a_fast_file_does_not_push_out_the_pixels_of_a_segment_before_it_is_scored() -> None:
+    buffer = RollingBuffer(seconds=10.0, max_bytes=MB, on_full="wait")
+    for i in range(32):
+        buffer.push(frame(i * 0.25, index=i))
+    buffer.take(16)  # the reader stands at 4 s, and the decoder goes on as far as it may
+    for i in range(32, 50):
+        buffer.push(frame(i * 0.25, index=i))
+    assert [f.index for f in buffer.window(0.0, 4.0, 0)] == list(range(16))
