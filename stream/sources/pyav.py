@@ -16,8 +16,10 @@ from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.redact import redact
 
-# FFmpeg prints addresses, passwords included, on stderr: errors reach the user through exceptions.
-av.logging.set_level(av.logging.PANIC)
+# FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
+# not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
+# a frame-threaded decoder, which waits for them with the GIL held, then hangs for ever (measured).
+av.logging.set_level(None)
 
 MOST_ERRORS_IN_A_ROW = 30
 # Time-outs arrive as ExitError, broken connections as the system's own errors.
