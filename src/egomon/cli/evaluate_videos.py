@@ -2,111 +2,216 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from egomon.branches.bundle import load_bundle
-from egomon.config import load_settings
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console, Group
+from rich.progress import track
+from rich.table import Table
+
+from egomon.branches.bundle import Bundle, load_bundle
+from egomon.config import Settings, load_settings
 from egomon.errors import DataError
 from egomon.fusion.wire import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
+from egomon.train.featureset import SegmentRow, read_segments
+from egomon.train.metrics.calibration import brier, ece
+from egomon.train.metrics.curves import pr_auc, roc_auc
+from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
+from egomon.train.metrics.threshold import Confusion
 
 SECONDS_PER_HOUR = 3600.0
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledSpan:
-    """One line of segments.jsonl."""
+class VideosReport:
+    """Segment scores of labelled segments, and events; what a user of the live monitor gets."""
 
-    recording: str
-    start: float
-    end: float
-    label: int
-    tags: tuple[str, ...]
+    model: str
+    recordings: int
+    n: int
+    positives: int
+    roc_auc: float
+    pr_auc: float
+    brier: float
+    ece: float
+    confusion: Confusion
+    by_tag_auc: dict[str, float]
+    """ROC-AUC of the mistakes with one tag against all correct segments."""
+    out_of_domain_share: float
+    """Share of scored segments on footage that the guard calls foreign."""
+    events: EventReport
+    trivial: dict[str, dict[str, float]]
+
+    def to_json(self) -> dict[str, object]:
+        """One flat object, NaN-free."""
+        body: dict[str, object] = {
+            "model": self.model,
+            "recordings": self.recordings,
+            "n": self.n,
+            "positives": self.positives,
+            "roc_auc": _finite(self.roc_auc),
+            "pr_auc": _finite(self.pr_auc),
+            "brier": self.brier,
+            "ece": self.ece,
+            "holoassist_f": self.confusion.holoassist_f,
+            "macro_f1": self.confusion.macro_f1,
+            "mistake_precision": self.confusion.mistake_precision,
+            "mistake_recall": self.confusion.mistake_recall,
+            "by_tag_auc": {tag: _finite(value) for tag, value in self.by_tag_auc.items()},
+            "out_of_domain_share": self.out_of_domain_share,
+            "trivial": self.trivial,
+        }
+        return {**body, **self.events.to_json()}
+
+    def table(self) -> Group:
+        """For people."""
+        table = Table("score", "value", title=f"Labelled segments, {self.model}")
+        for key, value in self.to_json().items():
+            if isinstance(value, float):
+                table.add_row(key, f"{value:.3f}")
+            elif isinstance(value, int):
+                table.add_row(key, str(value))
+        for tag, value in self.by_tag_auc.items():
+            table.add_row(f"ROC-AUC of {tag}", f"{value:.3f}")
+        return Group(table, self.events.table())
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingRun:
-    """What the monitor said about one recording."""
-
+class _Run:
     recording: str
     seconds: float
     alerts: tuple[AlertData, ...]
-    """First revision of each alert that was not retracted."""
     segments: tuple[SegmentData, ...]
-    truth: tuple[LabelledSpan, ...]
 
 
-def read_labels(folder: Path) -> dict[str, list[LabelledSpan]]:
-    """Labelled segments of `folder/segments.jsonl` by recording; unknown labels are left out.
+def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosReport:
+    """Replay every video of a folder and compare with `segments.jsonl` beside them.
 
-    Raises:
-        DataError: missing or malformed; names the line.
-    """
-    path = folder / "segments.jsonl"
-    if not path.is_file():
-        raise DataError(f"{folder} has no segments.jsonl; `egomon simulate` shows the layout")
-    labels: dict[str, list[LabelledSpan]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name, label = Path(str(row["recording"])).stem, row["label"]
-            span = (float(row["start"]), float(row["end"]))
-            tags = tuple(str(tag) for tag in row.get("tags") or ())
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}, line {number}: expected recording, start, end and label ({error})"
-            ) from error
-        if label in (0, 1):
-            labels.setdefault(name, []).append(LabelledSpan(name, *span, int(label), tags))
-    return labels
-
-
-def run_recordings(model: str, folder: Path) -> list[RecordingRun]:
-    """Replay every labelled video of a folder, with both branches and the gate.
+    A labelled segment's score is that of the scored segment that overlaps it most, and 0 where
+    the monitor saw no activity: what it does not look at it does not report.
 
     Raises:
-        DataError: no videos, or labels of a video that is not there.
+        DataError: no videos, no labels, or labels of a video that is not there.
     """
-    labels = read_labels(folder)
+    rows = [row for row in read_segments(folder / "segments.jsonl") if row.label is not None]
     videos = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
-    missing = sorted(set(labels) - set(videos))
-    if missing:
-        raise DataError(f"{folder}/segments.jsonl names {missing[0]!r}, but there is no such video")
     if not videos:
         raise DataError(f"{folder} holds no video ({', '.join(VIDEO_SUFFIXES)})")
+    missing = sorted({_stem(row) for row in rows} - set(videos))
+    if missing:
+        raise DataError(f"{folder}/segments.jsonl names {missing[0]!r}, but there is no such video")
     bundle = load_bundle(model)
     settings = load_settings(
         None, {"model": {"name": model}, "bus": {"publish": (), "control": "none"}}
     )
-    runs = []
-    for name, path in videos.items():
-        events: list[Data] = []
-        monitor = Monitor(
-            [SourceRequest("video", str(path), False)],
-            settings,
-            bundle=bundle,
-            listeners=[lambda source, data, events=events: events.append(data)],  # type: ignore[misc]
-        )
-        summary = monitor.run()
-        runs.append(_run_of(name, summary.media_seconds, events, labels.get(name, [])))
-    return runs
+    console = Console(stderr=True, quiet=quiet)
+    runs = {
+        name: _replay(name, path, bundle, settings)
+        for name, path in track(list(videos.items()), "replaying", console=console)
+    }
+    return _report(bundle, rows, runs)
 
 
-def _run_of(
-    name: str, seconds: float, events: Sequence[Data], truth: Sequence[LabelledSpan]
-) -> RecordingRun:
+def _replay(name: str, path: Path, bundle: Bundle, settings: Settings) -> _Run:
+    events: list[Data] = []
+
+    def keep(source: str, data: Data) -> None:
+        events.append(data)
+
+    request = SourceRequest("video", str(path), False)
+    summary = Monitor([request], settings, bundle=bundle, listeners=[keep]).run()
     alerts = [event for event in events if isinstance(event, AlertData)]
-    retracted = {alert.alert_id for alert in alerts if alert.phase == "retract"}
-    return RecordingRun(
+    taken_back = {alert.alert_id for alert in alerts if alert.phase == "retract"}
+    return _Run(
         recording=name,
-        seconds=seconds,
-        alerts=tuple(a for a in alerts if a.rev == 1 and a.alert_id not in retracted),
+        seconds=summary.media_seconds,
+        alerts=tuple(a for a in alerts if a.rev == 1 and a.alert_id not in taken_back),
         segments=tuple(event for event in events if isinstance(event, SegmentData)),
-        truth=tuple(sorted(truth, key=lambda span: span.start)),
     )
+
+
+def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -> VideosReport:
+    y = np.array([row.label for row in rows], dtype=np.int64)
+    found = [_best(row, runs[_stem(row)].segments) for row in rows]
+    p = np.array([0.0 if s is None or s.out_of_domain else s.p for s in found])
+    flagged = np.array(
+        [s is not None and not s.out_of_domain and s.p >= s.scores.threshold for s in found],
+        dtype=bool,
+    )
+    scored = [segment for run in runs.values() for segment in run.segments]
+    foreign = sum(segment.out_of_domain for segment in scored)
+    alerts = [
+        AlertTime(run.recording, alert.media_opened)
+        for run in runs.values()
+        for alert in run.alerts
+    ]
+    stems = [_with_stem(row) for row in rows]
+    hours = sum(run.seconds for run in runs.values()) / SECONDS_PER_HOUR
+    return VideosReport(
+        model=bundle.model_id,
+        recordings=len(runs),
+        n=len(rows),
+        positives=int(y.sum()),
+        roc_auc=_auc(y, p),
+        pr_auc=pr_auc(y, p) if 0 < y.sum() < len(y) else float("nan"),
+        brier=brier(y, p) if len(y) else 0.0,
+        ece=ece(y, p) if len(y) else 0.0,
+        confusion=Confusion.of(y, flagged),
+        by_tag_auc=_by_tag(rows, y, p),
+        out_of_domain_share=foreign / len(scored) if scored else 0.0,
+        events=evaluate_events(alerts, stems, hours),
+        trivial={
+            "always": _trivial(y, np.ones(len(y), dtype=bool)),
+            "never": _trivial(y, np.zeros(len(y), dtype=bool)),
+        },
+    )
+
+
+def _best(row: SegmentRow, segments: Sequence[SegmentData]) -> SegmentData | None:
+    def overlap(segment: SegmentData) -> float:
+        ref = segment.segment
+        return min(row.end, ref.media_end) - max(row.start, ref.media_start)
+
+    best = max(segments, key=overlap, default=None)
+    return best if best is not None and overlap(best) > 0 else None
+
+
+def _by_tag(
+    rows: Sequence[SegmentRow], y: NDArray[np.int64], p: NDArray[np.float64]
+) -> dict[str, float]:
+    tags = sorted({tag for row in rows if row.label == 1 for tag in row.tags})
+    has = {tag: np.array([tag in row.tags for row in rows]) for tag in tags}
+    return {tag: _auc(y[(y == 0) | has[tag]], p[(y == 0) | has[tag]]) for tag in tags}
+
+
+def _auc(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+    return roc_auc(y, p) if 0 < y.sum() < len(y) else float("nan")
+
+
+def _trivial(y: NDArray[np.int64], flagged: NDArray[np.bool_]) -> dict[str, float]:
+    row = Confusion.of(y, flagged)
+    return {
+        "holoassist_f": row.holoassist_f,
+        "macro_f1": row.macro_f1,
+        "mistake_precision": row.mistake_precision,
+        "mistake_recall": row.mistake_recall,
+        "roc_auc": 0.5,
+    }
+
+
+def _stem(row: SegmentRow) -> str:
+    return Path(row.recording).stem
+
+
+def _with_stem(row: SegmentRow) -> SegmentRow:
+    return msgspec.structs.replace(row, recording=_stem(row))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

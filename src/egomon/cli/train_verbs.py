@@ -104,7 +104,7 @@ def evaluate(
     if videos is not None:
         from egomon.cli.evaluate_videos import evaluate_videos
 
-        report = evaluate_videos(model, videos)
+        report = evaluate_videos(model, videos, quiet=json)
     else:
         from egomon.train.evaluate import evaluate_features
 
