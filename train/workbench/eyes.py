@@ -36,8 +36,9 @@ STATE = len(PARTS) + 1 + len(PHASES) + NUMBERS
 class EyesPlan:
     """How long and how hard."""
 
-    steps: int = 1100
-    batch: int = 192
+    cycles: tuple[int, ...] = (800, 900)
+    """Steps of each warm restart; every cycle begins with fresh reading heads."""
+    batch: int = 160
     rate: float = 1.5e-3
     seed: int = 20
 
@@ -74,10 +75,11 @@ def state_loss(predicted: Tensor, states: NDArray[np.float32]) -> tuple[Tensor, 
     return loss, (numbers[held, 0] - wanted[held, 0]).abs().detach()
 
 
-def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan) -> None:
-    """Train `model.visual` in place."""
-    torch.manual_seed(plan.seed)
-    rng = np.random.default_rng([plan.seed, 4])
+def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan, cycle: int) -> None:
+    """Train `model.visual` in place for one cycle."""
+    torch.manual_seed(plan.seed + cycle)
+    rng = np.random.default_rng([plan.seed, 4, cycle])
+    steps = plan.cycles[cycle]
     eye = Eye(model.visual)
     heat = nn.Linear(model.visual.config.hidden_size, 2 * THINGS)
     nn.init.constant_(heat.bias, -4.0)
@@ -86,8 +88,8 @@ def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan) -> None:
     optimiser = torch.optim.AdamW(modules.parameters(), lr=plan.rate, weight_decay=0.03)
     order = torch.from_numpy(cell_order())
     modules.train()
-    for step in range(plan.steps):
-        share = min(1.0, (step + 1) / 80) * (0.5 + 0.5 * math.cos(math.pi * step / plan.steps))
+    for step in range(steps):
+        share = min(1.0, (step + 1) / 80) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = plan.rate * share
         pairs = rng.integers(len(pictures), size=plan.batch)
@@ -111,6 +113,6 @@ def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan) -> None:
         if (step + 1) % 100 == 0:
             log.info(
                 "eyes, step %d of %d: heat %.2f, state %.2f, error of the turn %.2f",
-                step + 1, plan.steps, dense_loss.item(), told_loss.item(), turn.mean().item(),
+                step + 1, steps, dense_loss.item(), told_loss.item(), turn.mean().item(),
             )  # fmt: skip
     modules.eval()

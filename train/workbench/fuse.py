@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from egomon.train.losses import class_weights, uemcm_loss
 from numpy.typing import NDArray
 from torch import Tensor
 
 from egomon.branches.card import GateCard
 from egomon.branches.heads import AdaptiveGate
+from egomon.train.losses import class_weights, uemcm_loss
 from egomon.train.workbench.scores import Scores, auc
 
 CARD = GateCard(kind="learned", width=32)

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from egomon.train.losses import class_weights, uemcm_loss
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egomon.branches.heads import LargeHead
 from egomon.branches.views import span_indices
+from egomon.train.losses import class_weights, uemcm_loss
 from egomon.train.workbench.eyes import StateHead, state_loss
 from egomon.train.workbench.footage import KINDS, Take
 from egomon.train.workbench.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
@@ -37,7 +37,7 @@ VARIANTS = 3
 class LargePlan:
     """How long and how hard."""
 
-    steps: int = 700
+    steps: int = 600
     batch: int = 48
     rate: float = 1.5e-3
     seed: int = 20

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +39,7 @@ GATE = Reel("gate", 60, 0.35, salt=1)
 VAL = Reel("val", 70, 0.2, salt=2)
 """The gate is fitted on GATE, thresholds are set on VAL; neither branch was trained on them."""
 GUARD_SECONDS = 2.0
-GUARD_QUANTILE = 0.997
+GUARD_QUANTILE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,8 @@ class Workshop:
     def qwen(self) -> tuple[Any, Any, LargeHead]:
         """The tiny Qwen3-VL, its processor and its head."""
         model, processor = new_model(SEED)
-        model.visual = self._kept("eyes", lambda: model.visual, lambda: self._eyes(model))
+        for cycle in range(len(self.size.eyes.cycles)):
+            self._kept(f"eyes{cycle}", lambda: model.visual, partial(self._eyes, model, cycle))
         head = LargeHead(WIDTH, large.HEAD_WIDTH)
         both = nn.ModuleDict({"language": model.language_model, "head": head})
 
@@ -149,9 +150,9 @@ class Workshop:
         self._kept("large", lambda: both, train)
         return model.eval(), processor, head.eval()
 
-    def _eyes(self, model: Any) -> Any:
+    def _eyes(self, model: Any, cycle: int) -> Any:
         pool = pictures.Pictures(self.pool, self.size.chunks, "large")
-        train_eyes(model, pool, self.size.eyes)
+        train_eyes(model, pool, self.size.eyes, cycle)
         return model.visual
 
     def opinions(self, takes: list[Take]) -> Opinions:
