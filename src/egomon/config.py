@@ -57,8 +57,18 @@ class SourceSettings(Section):
         60.0, description="A hole longer than this begins a new workflow"
     )
     wait: bool = Field(False, description="Keep trying if the source is not there at the start")
-    size: str | None = Field(None, description="Camera resolution, e.g. 1280x720")
-    fps: float | None = Field(None, description="Camera frame rate")
+    size: str | None = Field(
+        None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
+    )
+    fps: float | None = Field(None, gt=0, description="Camera frame rate")
+
+    @property
+    def camera_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels; None = as the camera likes."""
+        if self.size is None:
+            return None
+        width, _, height = self.size.partition("x")
+        return int(width), int(height)
 
 
 class SegmentSettings(Section):

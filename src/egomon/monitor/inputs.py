@@ -13,7 +13,8 @@ from egomon.monitor.plan import Plan
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.grid import SamplingGrid
-from egomon.stream.open import SourceOptions, is_live, open_source
+from egomon.stream.open import is_live, open_source
+from egomon.stream.options import SourceOptions
 from egomon.stream.producer import FrameSink, Producer
 from egomon.stream.redact import redact
 from egomon.stream.source import Gap, Source, StateChange
@@ -88,6 +89,12 @@ class Input:
     def media_seconds(self) -> float:
         """Media time of the newest frame that was read."""
         return 0.0 if self._producer is None else self._producer.counts.t_seconds
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the source's pictures, once it is open."""
+        info = None if self._source is None else self._source.info
+        return None if info is None else (info.width, info.height)
 
     def frame_counts(self) -> dict[str, int]:
         """decoded, sampled and `dropped_<cause>`."""
@@ -166,8 +173,12 @@ class Input:
             options=SourceOptions(
                 open_timeout_seconds=options.open_timeout_seconds,
                 read_timeout_seconds=options.read_timeout_seconds,
+                wait_source=options.wait,
+                size=options.camera_size,
+                fps=options.fps,
             ),
             listener=self,
+            stop=self._stop,
         )
 
     def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
