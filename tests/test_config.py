@@ -1,0 +1,78 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from egomon.cli.config_file import commented_toml, resolved_rows
+from egomon.config import Settings, load_settings
+from egomon.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings file of the person who runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_flags_beat_environment_beats_file_beats_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.toml", '[model]\nname = "file"\ndevice = "cpu"\ndtype = "float32"\n')
+    monkeypatch.setenv("EGOMON_MODEL__NAME", "environment")
+    monkeypatch.setenv("EGOMON_MODEL__DEVICE", "cuda")
+    model = load_settings(file, {"model": {"name": "flag", "device": None}}).model
+    assert (model.name, model.device, model.dtype) == ("flag", "cuda", "float32")
+    assert load_settings(None).model.dtype == "auto"
+
+
+def test_the_file_in_this_folder_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "egomon.toml", "[decision]\nthreshold_small = 0.25\n")
+    assert load_settings().decision.threshold_small == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[decision]\nemitt = 'gated'\n", "did you mean decision.emit?"),
+        ("[modle]\nname = 'x'\n", "did you mean model?"),
+        ("[decision]\nthreshold_small = 7\n", "threshold_small"),
+        ("[decision]\nemit = 'loud'\n", "decision.emit"),
+        ("[source]\nsize = 'big'\n", "source.size"),
+        ("not toml at all", "cannot read"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_to_do(tmp_path: Path, text: str, words: str) -> None:
+    file = write(tmp_path / "a.toml", text)
+    with pytest.raises(ConfigError, match=r"a\.toml") as caught:
+        load_settings(file)
+    assert words in str(caught.value)
+
+
+def test_the_commented_file_is_valid_and_changes_nothing(tmp_path: Path) -> None:
+    text = commented_toml()
+    assert load_settings(write(tmp_path / "a.toml", text)) == load_settings()
+    uncommented = re.sub(r"(?m)^# ([a-z_]+ = (?!.*not set).*)$", r"\1", text)
+    assert uncommented != text
+    load_settings(write(tmp_path / "b.toml", uncommented))
+    for section, field in Settings.model_fields.items():
+        assert f"[{section}]" in text
+        assert field.annotation is not None
+        for key in field.annotation.model_fields:
+            assert f"# {key} = " in text
+
+
+def test_resolved_settings_say_where_each_value_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.toml", '[model]\nname = "mine"\n')
+    monkeypatch.setenv("EGOMON_DECISION__EMIT", "provisional")
+    rows = {key: origin for key, _, origin in resolved_rows(load_settings(file), file)}
+    assert rows["model.name"] == str(file)
+    assert rows["decision.emit"] == "environment"
+    assert rows["model.device"] == "default"
