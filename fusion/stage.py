@@ -13,7 +13,8 @@ from egomon.fusion.breaker import Breaker
 from egomon.fusion.decision import CallBudget, Decider, Verdict
 from egomon.fusion.lifecycle import AlertLifecycle, scores_of, segment_ref
 from egomon.fusion.refine import RefineJob, RefineQueue, RefineResult
-from egomon.fusion.wire import Data, Mode, Reason, SegmentData, Step
+from egomon.fusion.wire import AlertData, Data, Mode, Reason, SegmentData, Step
+from egomon.stream.frame import Segment
 
 Emission = Literal["gated", "provisional", "small-only"]
 
@@ -96,6 +97,8 @@ class SourceStage:
         """Provisional emission: applied already, the large branch is still at it."""
         self.segments = 0
         self.progress: Progress | None = None
+        self.on_open: Callable[[str, Segment], None] = lambda alert_id, segment: None
+        """Hears the id of each new alert and the segment that opened it, before it goes out."""
 
     def on_scored(self, scored: ScoredSegment) -> list[Data]:
         """A segment came from the small worker."""
@@ -198,7 +201,7 @@ class SourceStage:
         out: list[Data] = []
         if self._emission == "provisional":
             small = self._decider.small(entry.scored, flagged=True)
-            out += self.lifecycle.apply(small, mode=refinement.mode, provisional=True)
+            out += self._apply(small, refinement.mode, provisional=True)
         for lost in refinement.queue.submit(entry.job):
             refinement.counts["rejected" if lost is entry.job else "coalesced"] += 1
             refinement.breaker.withdraw()
@@ -231,8 +234,19 @@ class SourceStage:
                 else self.lifecycle.refined(verdict, mode=mode)
             )
         else:
-            alerts = self.lifecycle.apply(verdict, mode=mode, degraded=degraded)
+            alerts = self._apply(verdict, mode, degraded=degraded)
         return [self._segment_data(verdict, mode), *alerts]
+
+    def _apply(
+        self, verdict: Verdict, mode: Mode, *, degraded: bool = False, provisional: bool = False
+    ) -> list[AlertData]:
+        alerts = self.lifecycle.apply(
+            verdict, mode=mode, degraded=degraded, provisional=provisional
+        )
+        for alert in alerts:
+            if alert.phase == "new":
+                self.on_open(alert.alert_id, verdict.scored.segment)
+        return alerts
 
     def _segment_data(self, verdict: Verdict, mode: Mode) -> SegmentData:
         scored = verdict.scored

@@ -24,8 +24,8 @@ class RollingBuffer:
     When unread frames fill the buffer, a file's producer waits (every frame is scored), a live
     one drops the oldest frame and counts it. How old a file's read frames are is measured from
     the reader, not from the newest frame: a fast decoder must not push out the pixels of a
-    segment before it is scored, or a replay would depend on luck. Live frames that waited longer than the staleness
-    budget are dropped too: an alert about the past helps nobody.
+    segment before it is scored, or a replay would depend on luck. Live frames that waited longer
+    than the staleness budget are dropped too: an alert about the past helps nobody.
 
     Args:
         seconds: how far back frames are kept behind the newest one.

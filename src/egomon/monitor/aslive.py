@@ -16,7 +16,7 @@ import numpy as np
 from egomon.branches.base import FrameEncoder, LargeBranch
 from egomon.branches.lane import Lane, Progress, ScoredSegment
 from egomon.config import Settings
-from egomon.fusion.outlet import Outlet
+from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.refine import RefineJob, RefineQueue, RefineResult, refine
 from egomon.fusion.stage import SourceStage
 from egomon.fusion.wire import AlertData, Data
@@ -159,7 +159,7 @@ def simulate(
     item: Input,
     plan: Plan,
     settings: Settings,
-    outlet: Outlet,
+    desk: EvidenceDesk,
     model: LatencyModel,
     alerts: Counter[str],
 ) -> Parts:
@@ -176,6 +176,7 @@ def simulate(
     )
     assert plan.bundle.encoder is not None
     stage = parts.stages[item.name]
+    desk.watch(stage, item.name, buffer, lambda: item.size)
     simulation = LiveSimulation(
         build_lane(plan, item, buffer, settings),
         buffer,
@@ -191,7 +192,7 @@ def simulate(
         for event in events:
             if isinstance(event, AlertData):
                 alerts[event.phase] += 1
-            outlet.emit(item.name, event)
+            desk.emit(item.name, event)
 
     with item.open() as source:
         producer = item.producer(plan, source, _Arrivals(simulation, emit))

@@ -12,7 +12,7 @@ import zmq
 from egomon.branches.lane import Progress
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.control import ControlHandler
-from egomon.fusion.outlet import Outlet
+from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.refine import RefineResult
 from egomon.fusion.stage import Refinement, SourceStage
 from egomon.fusion.wire import (
@@ -52,7 +52,7 @@ class Emitter:
         self,
         stages: Mapping[str, SourceStage],
         refinement: Refinement,
-        outlet: Outlet,
+        outlet: EvidenceDesk,
         bus: AlertBus,
         control: ControlHandler,
         *,
@@ -111,6 +111,8 @@ class Emitter:
         self._take_notices()
         self._take_results()
         over = self._take_scored()
+        for source, update in self._outlet.ready():
+            self._emit(source, update)
         self._bus.serve(self._control)
         for name, stage in self._stages.items():
             self._emit_all(name, stage.tick())
@@ -220,8 +222,6 @@ class Emitter:
         )
 
     def _change(self, source: str, **fields: object) -> None:
-        import msgspec
-
         before = self._status[source]
         after = msgspec.structs.replace(before, **fields)
         if after != before:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from egomon.config import Settings
 from egomon.errors import EgomonError, WorkerCrashedError
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.control import StoreControl
-from egomon.fusion.curve import CurveConfig
+from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.outlet import EventListener, Outlet
 from egomon.fusion.refine import RefineResult, run_refiner
 from egomon.fusion.wire import StatsData
@@ -32,6 +31,7 @@ from egomon.monitor.orphans import close_orphans
 from egomon.monitor.parts import Parts, build_lane, build_parts
 from egomon.monitor.plan import Plan, make_plan
 from egomon.monitor.scoring import Camera, ScoringLoop
+from egomon.monitor.services import Services, open_bus, watch_all
 from egomon.monitor.storage import open_event_store
 from egomon.stream.channel import Channel, Wake
 from egomon.stream.worker import Worker
@@ -44,7 +44,6 @@ TICK_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 """Longest time to drain after a stop."""
 FILE_OPEN_SECONDS = 10.0
-NO_CONTROL = "none"
 
 StoppedBy = Literal["end", "shutdown", "duration", "crash"]
 
@@ -150,38 +149,32 @@ class Monitor:
         """
         settings = self._settings
         configure_torch(settings.model.threads, live=self._live)
-        with open_event_store(settings, live=self._live) as store, self._open_bus() as bus:
+        with (
+            open_event_store(settings, live=self._live) as store,
+            open_bus(settings, self.boot) as bus,
+            Services(settings, store, wake=self._wake, live=self._live) as services,
+        ):
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
-            outlet = Outlet(bus, store, listeners=self._listeners)
+            outlet = Outlet(bus, store, listeners=(*services.listeners, *self._listeners))
+            desk = services.desk(outlet)
             control = StoreControl(
                 store, bus.snapshot, reset_context=self._reset_context, stats=self._latest_stats
             )
             close_orphans(store, outlet)
             try:
                 if self._latency_model is not None:
-                    return self._simulate(outlet, self._latency_model)
-                return self._watch(outlet, bus, control, on_tick)
+                    return self._simulate(desk, self._latency_model)
+                return self._watch(desk, bus, control, on_tick)
             finally:
                 self._stop.set()
                 for item in self.inputs:
                     item.close()
                 self._wake.close()
 
-    def _open_bus(self) -> AlertBus:
-        bus = self._settings.bus
-        return AlertBus(
-            publish=bus.publish,
-            control=None if bus.control == NO_CONTROL else bus.control,
-            host=socket.gethostname(),
-            boot=self.boot,
-            curve=None if bus.curve is None else CurveConfig.server(bus.curve),
-            insecure_bind=bus.insecure_bind,
-        )
-
     def _watch(
         self,
-        outlet: Outlet,
+        desk: EvidenceDesk,
         bus: AlertBus,
         control: StoreControl,
         on_tick: Callable[[], None],
@@ -192,7 +185,8 @@ class Monitor:
             self._load(), self.inputs, self._settings, boot=self.boot, live=self._live
         )
         self._parts = parts
-        self._build(parts, outlet, bus, control)
+        watch_all(desk, parts.stages, self.inputs)
+        self._build(parts, desk, bus, control)
         try:
             self._start(parts)
             self._wait(on_tick)
@@ -201,12 +195,12 @@ class Monitor:
         self._raise_crash()
         return self._summary(parts)
 
-    def _simulate(self, outlet: Outlet, model: LatencyModel) -> Summary:
+    def _simulate(self, desk: EvidenceDesk, model: LatencyModel) -> Summary:
         """One thread, simulated time: the source is opened and read here."""
         (item,) = self.inputs
         plan = self._load()
         alerts: Counter[str] = Counter()
-        parts = simulate(item, plan, self._settings, outlet, model, alerts)
+        parts = simulate(item, plan, self._settings, desk, model, alerts)
         return summarise(
             self.inputs, parts, wall_seconds=self._elapsed(), alerts=alerts, stopped_by="end"
         )
@@ -232,7 +226,9 @@ class Monitor:
         self._raise_crash()
         return make_plan(bundle, self._settings)
 
-    def _build(self, parts: Parts, outlet: Outlet, bus: AlertBus, control: StoreControl) -> None:
+    def _build(
+        self, parts: Parts, desk: EvidenceDesk, bus: AlertBus, control: StoreControl
+    ) -> None:
         inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=self._wake)
         cameras = []
         for item in self.inputs:
@@ -245,7 +241,7 @@ class Monitor:
         self._emitter = Emitter(
             parts.stages,
             parts.refinement,
-            outlet,
+            desk,
             bus,
             control,
             inbox=inbox,

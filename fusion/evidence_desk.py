@@ -1,0 +1,101 @@
+"""Evidence on the emit thread's side: attaches the snapshot, asks for clips, announces them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from egomon.fusion.evidence import EvidenceWriter
+from egomon.fusion.outlet import Outlet
+from egomon.fusion.pictures import Size, snapshot
+from egomon.fusion.stage import SourceStage
+from egomon.fusion.wire import AlertData, Data
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import ChannelClosed
+from egomon.stream.frame import Segment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    stage: SourceStage
+    buffer: RollingBuffer
+    size: Callable[[], Size | None]
+
+
+class EvidenceDesk:
+    """Owned by the emit thread; passes everything on to the outlet.
+
+    Args:
+        outlet: where events leave.
+        snapshot: attach a JPEG to each new alert.
+        writer: None without clips.
+        announce: publish `evidence_ready` once a clip is there. Off in a replay, whose alerts
+            must not depend on how long the disk takes; the store knows the clip all the same.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        *,
+        snapshot: bool = False,
+        writer: EvidenceWriter | None = None,
+        announce: bool = False,
+    ) -> None:
+        self._outlet = outlet
+        self._snapshot = snapshot
+        self._writer = writer
+        self._announce = announce
+        self._watched: dict[str, _Watched] = {}
+        self._opened: dict[str, Segment] = {}
+
+    def watch(
+        self,
+        stage: SourceStage,
+        source: str,
+        buffer: RollingBuffer,
+        size: Callable[[], Size | None] = lambda: None,
+    ) -> None:
+        """Look after one source; `size` is asked when an alert opens."""
+        self._watched[source] = _Watched(stage, buffer, size)
+        if self._snapshot or self._writer is not None:
+            stage.on_open = self._opened.__setitem__
+
+    def emit(self, source: str, data: Data) -> None:
+        """Send an event; a new alert with its picture. Its clip is asked for after that."""
+        segment = self._opened.pop(data.alert_id, None) if isinstance(data, AlertData) else None
+        if segment is None or not isinstance(data, AlertData):
+            self._outlet.emit(source, data)
+            return
+        watched = self._watched[source]
+        size = watched.size()
+        found = snapshot(segment, size) if self._snapshot else None
+        if found is None:
+            self._outlet.emit(source, data)
+        else:
+            evidence, jpeg = found
+            self._outlet.emit(source, msgspec.structs.replace(data, evidence=(evidence,)), [jpeg])
+        if self._writer is not None:
+            self._writer.submit(data.alert_id, segment, watched.buffer, size)
+
+    def ready(self) -> list[tuple[str, AlertData]]:
+        """Updates of open alerts whose clips were finished since the last call."""
+        out: list[tuple[str, AlertData]] = []
+        while self._writer is not None:
+            try:
+                clip = self._writer.done.get(0)
+            except ChannelClosed:
+                break
+            if clip is None:
+                break
+            lifecycle = self._watched[clip.source].stage.lifecycle
+            alert = lifecycle.open_alert
+            if self._announce and alert is not None and alert.alert_id == clip.alert_id:
+                out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
+        return out
+
+    def close(self) -> None:
+        """Write what waits; after the last alert is closed."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,85 @@
+"""What stands around the monitor's threads: sockets, evidence, metrics."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from egomon.config import Settings
+from egomon.fusion.bus import AlertBus
+from egomon.fusion.curve import CurveConfig
+from egomon.fusion.evidence import ClipRules, EvidenceWriter
+from egomon.fusion.evidence_desk import EvidenceDesk
+from egomon.fusion.outlet import EventListener, Outlet
+from egomon.fusion.stage import SourceStage
+from egomon.fusion.store import EventStore
+from egomon.monitor.inputs import Input
+from egomon.stream.channel import Wake
+
+NO_CONTROL = "none"
+
+
+def open_bus(settings: Settings, boot: str) -> AlertBus:
+    """The sockets of a run.
+
+    Raises:
+        AddressInUseError: an endpoint belongs to another program.
+        ConfigError: an endpoint is wrong, or open to the network without keys.
+    """
+    bus = settings.bus
+    return AlertBus(
+        publish=bus.publish,
+        control=None if bus.control == NO_CONTROL else bus.control,
+        host=socket.gethostname(),
+        boot=boot,
+        curve=None if bus.curve is None else CurveConfig.server(bus.curve),
+        insecure_bind=bus.insecure_bind,
+    )
+
+
+class Services:
+    """Evidence and metrics of a run; a context manager that starts and ends their threads.
+
+    Raises:
+        ConfigError: the evidence folder cannot be made.
+    """
+
+    def __init__(self, settings: Settings, store: EventStore, *, wake: Wake, live: bool) -> None:
+        evidence = settings.evidence
+        self._snapshot = evidence.snapshot
+        self._live = live
+        self.writer: EvidenceWriter | None = None
+        if evidence.folder is not None:
+            rules = ClipRules(
+                folder=evidence.folder,
+                before_seconds=evidence.before_seconds,
+                after_seconds=evidence.after_seconds,
+                max_bytes=evidence.max_mb << 20,
+                keep_days=evidence.keep_days,
+            )
+            self.writer = EvidenceWriter(rules, store, wake=wake)
+        self.listeners: tuple[EventListener, ...] = ()
+
+    def desk(self, outlet: Outlet) -> EvidenceDesk:
+        """The emit thread's way out."""
+        return EvidenceDesk(
+            outlet, snapshot=self._snapshot, writer=self.writer, announce=self._live
+        )
+
+    def __enter__(self) -> Self:
+        if self.writer is not None:
+            self.writer.worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def watch_all(
+    desk: EvidenceDesk, stages: Mapping[str, SourceStage], inputs: Sequence[Input]
+) -> None:
+    """Let the desk see every source."""
+    for item in inputs:
+        desk.watch(stages[item.name], item.name, item.buffer, lambda item=item: item.size)  # type: ignore[misc]

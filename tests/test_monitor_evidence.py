@@ -1,0 +1,91 @@
+"""Evidence through the whole monitor: attached, announced, and silent when it is off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FrameList, ScriptedLarge
+from test_monitor import alerts, bright_at, bundle
+
+from egomon.config import load_settings
+from egomon.fusion.bus import AlertBus
+from egomon.fusion.store import EventStore
+from egomon.fusion.wire import AlertData, Data, encode
+from egomon.monitor import Monitor, SourceRequest
+
+
+def run(source: FrameList, evidence: dict[str, Any], *, live: bool = False) -> list[AlertData]:
+    events: list[Data] = []
+    store = evidence.pop("store", "none")
+    settings = load_settings(
+        None,
+        {
+            "bus": {"publish": ("tcp://127.0.0.1:*",), "control": "none"},
+            "store": {"path": str(store)},
+            "source": {"staleness_seconds": 1e9},
+            "evidence": evidence,
+        },
+    )
+    watch = Monitor(
+        [SourceRequest("fake", "fake", live, source)],
+        settings,
+        bundle=bundle(ScriptedLarge([3.0] * 99)),
+        listeners=[lambda name, data: events.append(data)],
+    )
+    if live:
+        source.on_read = lambda index: watch.inputs[0].ready.wait(10) and None
+    watch.run()
+    return alerts(events)
+
+
+def bytes_of(found: list[AlertData]) -> list[bytes]:
+    return [encode(alert) for alert in found]
+
+
+def test_a_new_alert_carries_its_snapshot_and_later_revisions_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[tuple[str, int]] = []
+    original = AlertBus.send
+
+    def send(self: AlertBus, prepared: Any, attachments: Any = ()) -> Any:
+        if isinstance(prepared.data, AlertData):
+            sent.append((prepared.data.phase, len(attachments)))
+        return original(self, prepared, attachments)
+
+    monkeypatch.setattr(AlertBus, "send", send)
+    found = run(FrameList(bright_at((3, 6), seconds=10)), {"snapshot": True})
+    assert sent == [("new", 1), ("end", 0)]
+    assert [e.kind for e in found[0].evidence] == ["snapshot"]
+    assert found[1].evidence == ()
+
+
+def test_a_replay_with_snapshots_repeats_and_clips_do_not_change_its_alerts(
+    tmp_path: Path,
+) -> None:
+    def again(**evidence: Any) -> list[bytes]:
+        return bytes_of(run(FrameList(bright_at((3, 6), seconds=10)), evidence))
+
+    assert again(snapshot=True) == again(snapshot=True)
+    assert again(folder=tmp_path / "clips") == again()
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 1
+
+
+def test_a_live_alert_is_updated_when_its_clip_is_ready(tmp_path: Path) -> None:
+    store = tmp_path / "events.sqlite"
+    found = run(
+        FrameList(bright_at((3, 6), seconds=10), kind="live"),
+        {"folder": tmp_path / "clips", "after_seconds": 0.0, "store": store},
+        live=True,
+    )
+    with EventStore(store) as kept:
+        (row,) = kept.media(found[0].alert_id)
+    assert Path(row.path).is_file()
+    phases = [a.phase for a in found]
+    assert (phases[0], phases[-1]) == ("new", "end")
+    assert [a.rev for a in found] == list(range(1, len(found) + 1))
+    for alert in found[1:-1]:
+        assert alert.reason == "evidence_ready"
+        assert alert.evidence[0].uri == Path(row.path).as_uri()
