@@ -76,6 +76,7 @@ class VideoFile:
             _check_path(reference)
         self._container = remote[0] if remote else open_container(reference, options={})
         self._moved = self._errors = 0
+        self._reason: tuple[str, str] | tuple[()] = ()
         self._convert = Converter()
         try:
             self._stream = video_stream(self._container, self._shown)
@@ -170,7 +171,6 @@ class VideoFile:
 
     def _read_all(self) -> Generator[Grab, None, None]:
         self._listener.on_state(StateChange("online"))
-        lost: SourceLostError | None = None
         t = 0.0
         try:
             for frame, pts in self._in_order():
@@ -187,12 +187,9 @@ class VideoFile:
                     epoch=stamp.epoch,
                     to_rgb=self._convert.deferred(frame),
                 )
-        except SourceLostError as error:
-            lost = error
         finally:
             self._account(t)
-            change = StateChange("ended", lost.code, str(lost)) if lost else StateChange("ended")
-            self._listener.on_state(change)
+            self._listener.on_state(StateChange("ended", *self._reason))
 
     def _account(self, t_seconds: float) -> None:
         self._report_errors()
@@ -249,7 +246,11 @@ class VideoFile:
                 t = 0.0 if previous is None else previous + self._period
             previous = t
             yield frame, t
-            frame = self._decode()
+            try:
+                frame = self._decode()
+            except SourceLostError as error:  # the end, but not of the frames still in hand
+                self._reason = (error.code, str(error))
+                return
 
 
 def _check_path(reference: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import av
 import av.error
 
@@ -16,12 +14,12 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the header; None if this is no JPEG, or larger than 32 megapixels.
+    """Width and height from the header; None for what is no whole JPEG of up to 32 megapixels.
 
     >>> jpeg_size(b"GIF89a") is None
     True
     """
-    if data[:2] != b"\xff\xd8":
+    if data[:2] != b"\xff\xd8" or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         return None
     at = 2
     while at + 9 <= len(data):
@@ -48,7 +46,8 @@ class JpegDecoder:
     def __call__(self, data: bytes) -> UInt8Image | None:
         """RGB uint8 (H, W, 3); None if damaged."""
         decoder = av.CodecContext.create("mjpeg", "r")
-        decoder.time_base = Fraction(1, 25)
+        decoder.thread_count = 1
+        decoder.options = {"err_detect": "explode"}  # do not paint over damage
         try:
             frames = decoder.decode(av.Packet(data))
             return self._convert(frames[0]) if frames else None
