@@ -70,6 +70,15 @@ class RollingBuffer:
         return self._unread
 
     @property
+    def oldest_unread_seconds(self) -> float:
+        """Age of the frame that has waited longest for the reader; 0 when none waits."""
+        with self.condition:
+            if not self._unread:
+                return 0.0
+            oldest = self._frames[len(self._frames) - self._unread]
+            return max(0.0, self._clock() - oldest.mono_ns * NS)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of pixels held."""
         return self._bytes

@@ -152,7 +152,9 @@ class Monitor:
         with (
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
-            Services(settings, store, wake=self._wake, live=self._live) as services,
+            Services(
+                settings, store, bus, self.inputs, wake=self._wake, live=self._live
+            ) as services,
         ):
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())

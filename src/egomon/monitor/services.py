@@ -14,7 +14,9 @@ from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.outlet import EventListener, Outlet
 from egomon.fusion.stage import SourceStage
 from egomon.fusion.store import EventStore
+from egomon.monitor.health import HealthServer
 from egomon.monitor.inputs import Input
+from egomon.monitor.metrics import MonitorMetrics
 from egomon.stream.channel import Wake
 
 NO_CONTROL = "none"
@@ -42,10 +44,20 @@ class Services:
     """Evidence and metrics of a run; a context manager that starts and ends their threads.
 
     Raises:
-        ConfigError: the evidence folder cannot be made.
+        ConfigError: the evidence folder cannot be made, or the metrics address used.
+        AddressInUseError: another program has the metrics address.
     """
 
-    def __init__(self, settings: Settings, store: EventStore, *, wake: Wake, live: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: EventStore,
+        bus: AlertBus,
+        inputs: Sequence[Input],
+        *,
+        wake: Wake,
+        live: bool,
+    ) -> None:
         evidence = settings.evidence
         self._snapshot = evidence.snapshot
         self._live = live
@@ -59,7 +71,20 @@ class Services:
                 keep_days=evidence.keep_days,
             )
             self.writer = EvidenceWriter(rules, store, wake=wake)
+        self._store, self._bus, self._inputs = store, bus, inputs
+        self.health: HealthServer | None = None
         self.listeners: tuple[EventListener, ...] = ()
+        if settings.metrics.address is not None:
+            metrics = MonitorMetrics(probe=self._probe)
+            self.listeners = (metrics.on_event,)
+            self.health = HealthServer(
+                settings.metrics.address,
+                metrics,
+                unhealthy=lambda: self.trouble,
+                insecure_bind=settings.bus.insecure_bind,
+            )
+        self.trouble: str | None = None
+        """Why `/healthz` says no."""
 
     def desk(self, outlet: Outlet) -> EvidenceDesk:
         """The emit thread's way out."""
@@ -70,11 +95,27 @@ class Services:
     def __enter__(self) -> Self:
         if self.writer is not None:
             self.writer.worker.start()
+        if self.health is not None:
+            self.health.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.writer.close()
+        if self.health is not None:
+            self.health.__exit__()
+
+    def _probe(self) -> dict[str, float]:
+        """Numbers that no event carries."""
+        writer = self.writer
+        return {
+            "bus_send_dropped_total": self._bus.send_failed,
+            "store_waiting_events": self._store.waiting,
+            "store_lost_events_total": self._store.lost,
+            "queue_oldest_age_seconds": max(i.buffer.oldest_unread_seconds for i in self._inputs),
+            "clips_written_total": 0 if writer is None else writer.written,
+            "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
+        }
 
 
 def watch_all(
