@@ -124,7 +124,7 @@ class EvidenceWriter:
         self.failed = 0
         self.fault: str | None = None
         """Why clips cannot be written at the moment."""
-        self.worker = Worker("evidence", self.run)
+        self.worker = Worker("evidence", self.run, on_crash=self._crashed)
 
     @property
     def dropped(self) -> int:
@@ -200,6 +200,10 @@ class EvidenceWriter:
         self.fault = None
         self.written += 1
         self.done.put(Clip(job.alert_id, job.source, evidence))
+
+    def _crashed(self, worker: Worker) -> None:
+        self.fault = f"the writer crashed: {worker.crash}"
+        logger.error("no more clips in this run, alerts go on: %s", self.fault, exc_info=True)
 
     def _note(self, alert_id: str, path: Path) -> None:
         expires = self._wall_ns() + int(self._rules.keep_days * DAY_NS)

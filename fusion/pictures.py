@@ -84,7 +84,7 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shape = _encode(part, frames, size)
         os.replace(part, path)
-    except (OSError, ValueError) as error:  # what PyAV raises is one or the other
+    except (OSError, ValueError, av.FFmpegError) as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise StoreError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
@@ -91,23 +91,37 @@ class Producer:
         self._pace = pace
         self._range_seconds = range_seconds
         self._timeline = Timeline()
+        self._epochs_before = 0
+        self._epoch = 0
         self.counts = ProducerCounts()
 
     def run(self, worker: Worker) -> None:
         """Body of the producer's thread; the buffer is finished whatever happens."""
         try:
-            while not worker.stopping:
-                grab = self._source.read()
-                worker.beat()
-                if grab is None or not self.take(grab):
-                    break
-            self.counts.ended = True
+            self.read_all(worker)
         finally:
             self._source.close()
             self._buffer.finish()
 
+    def read_all(self, worker: Worker) -> None:
+        """Read until the source ends; source and buffer stay as they are."""
+        while not worker.stopping:
+            grab = self._source.read()
+            worker.beat()
+            if grab is None or not self.take(grab):
+                break
+        self.counts.ended = True
+
+    def resume(self, source: Source) -> None:
+        """Go on with a source that was opened anew: a new epoch, on the same time line."""
+        self._source = source
+        self._epochs_before = self._epoch + 1
+
     def take(self, grab: Grab) -> bool:
         """Use one grab; False when no more are wanted."""
+        if self._epochs_before:
+            grab = replace(grab, epoch=grab.epoch + self._epochs_before)
+        self._epoch = grab.epoch
         t = self._timeline.place(grab)
         first, end = self._range_seconds
         if end is not None and t >= end:

@@ -31,6 +31,8 @@ from egomon.stream.worker import Worker
 
 POLL_MS = 250
 TIMER_SECONDS = 1.0
+STAGE_STUCK = "STAGE_STUCK"
+"""Error code of a status while the watchdog sees a stage that does not move."""
 MOST_PENDING = 8
 """Replay: segments that may wait for the large branch before no more are taken in."""
 
@@ -83,11 +85,17 @@ class Emitter:
         """Last statistics by source, for requests."""
         self.close_reason: Reason = "source_ended"
         """Why alerts end when their source is over; `shutdown` after a signal."""
+        self.trouble: str | None = None
+        """What the watchdog found; shown in every source's status."""
 
     @property
     def degraded(self) -> bool:
         """True if any source runs without its large branch at the moment."""
         return self._refinement.degraded
+
+    def source_state(self, source: str) -> str:
+        """Last state of a source."""
+        return self._status[source].source_state
 
     def domain(self, source: str) -> str:
         """Last domain state of a source."""
@@ -219,7 +227,14 @@ class Emitter:
             refiner="absent" if refinement.queue is None or refinement.failed else state,
             mode=refinement.mode,
             degraded=refinement.degraded,
+            **self._stuck(source),
         )
+
+    def _stuck(self, source: str) -> dict[str, ErrorInfo | None]:
+        error = self._status[source].error
+        if self.trouble is not None:
+            return {"error": ErrorInfo(code=STAGE_STUCK, message=self.trouble)}
+        return {"error": None} if error is not None and error.code == STAGE_STUCK else {}
 
     def _change(self, source: str, **fields: object) -> None:
         before = self._status[source]

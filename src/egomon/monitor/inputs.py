@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from egomon.config import Settings
 from egomon.monitor.messages import Notice
 from egomon.monitor.plan import Plan
+from egomon.monitor.watchdog import RestartBudget
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.grid import SamplingGrid
@@ -22,6 +24,10 @@ from egomon.stream.worker import Worker
 
 BYTES_PER_MB = 1 << 20
 WAIT_SECONDS = 0.2
+RESTART_SECONDS = 0.5
+"""Pause before a crashed source is opened again."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Input:
         self._producer: Producer | None = None
         self._plan: Plan | None = None
         self._dropped: Counter[str] = Counter()
+        self._restarts = RestartBudget()
         self._started: float | None = None
         self.opened = threading.Event()
         """The source is open."""
@@ -116,11 +123,35 @@ class Input:
             if not self._wait_until_ready(source, worker):
                 return
             assert self._plan is not None
-            self.producer(self._plan, source, self.buffer).run(worker)
+            producer = self.producer(self._plan, source, self.buffer)
+            while not self._read_all(producer, worker):
+                pass
         finally:
             self.opened.set()
             self.close()
             self.buffer.finish()
+
+    def _read_all(self, producer: Producer, worker: Worker) -> bool:
+        """Read to the end; False if a live source crashed and was opened anew."""
+        try:
+            producer.read_all(worker)
+        except Exception as error:
+            # A file never starts again: its result would depend on luck. Nor does a source of
+            # the caller's own, which cannot be opened here.
+            may = self.is_live and self._request.source is None and producer.counts.decoded > 0
+            if not may or self._stop.is_set() or not self._restarts.take():
+                raise
+            logger.warning("source %s crashed and is opened again: %s", self.name, error)
+            if self._source is not None:
+                self._source.close()
+            last = self.media_seconds
+            self._stop.wait(RESTART_SECONDS)
+            if self._stop.is_set():
+                return True
+            producer.resume(self.open())
+            self.on_gap(Gap("reconnect", 0, from_seconds=last))
+            return False
+        return True
 
     def close(self) -> None:
         """Make a blocked read return; from any thread."""

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from egomon.branches.base import LargeBranch
@@ -33,6 +32,8 @@ from egomon.monitor.plan import Plan, make_plan
 from egomon.monitor.scoring import Camera, ScoringLoop
 from egomon.monitor.services import Services, open_bus, watch_all
 from egomon.monitor.storage import open_event_store
+from egomon.monitor.threads import Threads
+from egomon.monitor.watchdog import Watchdog
 from egomon.stream.channel import Channel, Wake
 from egomon.stream.worker import Worker
 
@@ -46,27 +47,6 @@ JOIN_SECONDS = 5.0
 FILE_OPEN_SECONDS = 10.0
 
 StoppedBy = Literal["end", "shutdown", "duration", "crash"]
-
-
-@dataclass(slots=True, eq=False)
-class Threads:
-    """All workers of a run."""
-
-    producers: list[Worker] = field(default_factory=list)
-    small: Worker | None = None
-    large: Worker | None = None
-    emit: Worker | None = None
-
-    @property
-    def in_order(self) -> list[Worker]:
-        """Along the path of the data; the large branch answers to its queue alone."""
-        return [*self.producers, *(w for w in (self.small, self.emit) if w is not None)]
-
-    @property
-    def crashed(self) -> Worker | None:
-        """The first that raised."""
-        later = [self.large] if self.large is not None else []
-        return next((w for w in [*self.in_order, *later] if w.crash is not None), None)
 
 
 class Monitor:
@@ -125,6 +105,7 @@ class Monitor:
         ]
         self.boot = boot or secrets.token_hex(4)
         self._threads = Threads()
+        self._watchdog = Watchdog(self._moving, self._frames)
         self._started = time.monotonic()
         self._parts: Parts | None = None
         self._scoring: ScoringLoop | None = None
@@ -153,7 +134,7 @@ class Monitor:
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
             Services(
-                settings, store, bus, self.inputs, wake=self._wake, live=self._live
+                settings, store, bus, self.inputs, self._watchdog, wake=self._wake, live=self._live
             ) as services,
         ):
             names = [item.name for item in self.inputs]
@@ -289,6 +270,9 @@ class Monitor:
                 self.stop("duration")
                 return
             emit.join(TICK_SECONDS)
+            self._watchdog.check()
+            if self._emitter is not None:
+                self._emitter.trouble = self._watchdog.trouble
             on_tick()
 
     def _shut_down(self, parts: Parts) -> None:
@@ -339,6 +323,21 @@ class Monitor:
         logger.error("the large branch is not available: %s", worker.crash)
         if not self._live:
             self.stop("crash")
+
+    def _moving(self) -> list[Worker]:
+        """Live stages that must give signs of life; a replay may wait for its large branch."""
+        if not self._live or self._emitter is None:
+            return []
+        threads, emitter = self._threads, self._emitter
+        online = [
+            worker
+            for item, worker in zip(self.inputs, threads.producers, strict=False)
+            if item.is_live and emitter.source_state(item.name) == "online"
+        ]
+        return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
+
+    def _frames(self) -> int:
+        return sum(item.frame_counts()["decoded"] for item in self.inputs)
 
     def _reset_context(self, source: str) -> bool:
         if self._scoring is None or self._parts is None or source not in self._parts.stages:

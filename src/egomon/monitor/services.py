@@ -17,6 +17,7 @@ from egomon.fusion.store import EventStore
 from egomon.monitor.health import HealthServer
 from egomon.monitor.inputs import Input
 from egomon.monitor.metrics import MonitorMetrics
+from egomon.monitor.watchdog import Watchdog
 from egomon.stream.channel import Wake
 
 NO_CONTROL = "none"
@@ -54,6 +55,7 @@ class Services:
         store: EventStore,
         bus: AlertBus,
         inputs: Sequence[Input],
+        watchdog: Watchdog,
         *,
         wake: Wake,
         live: bool,
@@ -80,11 +82,9 @@ class Services:
             self.health = HealthServer(
                 settings.metrics.address,
                 metrics,
-                unhealthy=lambda: self.trouble,
+                unhealthy=lambda: watchdog.trouble,
                 insecure_bind=settings.bus.insecure_bind,
             )
-        self.trouble: str | None = None
-        """Why `/healthz` says no."""
 
     def desk(self, outlet: Outlet) -> EvidenceDesk:
         """The emit thread's way out."""
