@@ -23,7 +23,6 @@ from egomon.stream.sources.pyav import (
     Converter,
     FrameReader,
     open_container,
-    seconds_of,
     video_stream,
 )
 from egomon.stream.timing import BACK_SECONDS, FALLBACK_FPS, MediaClock
@@ -241,7 +240,7 @@ class VideoFile:
         del self._first
         while frame is not None:
             self._report_errors()
-            t = seconds_of(frame)
+            t = self._reader.seconds(frame)
             if t is None:
                 t = 0.0 if previous is None else previous + self._period
             previous = t

@@ -21,7 +21,6 @@ from egomon.stream.sources.pyav import (
     Converter,
     FrameReader,
     open_container,
-    seconds_of,
     video_stream,
 )
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
@@ -157,7 +156,7 @@ class Stream:
         lost, self._lost = self._reader.errors - self._lost, self._reader.errors
         if frame is None:
             return None
-        pts = None if self._arrival_times else seconds_of(frame)
+        pts = None if self._arrival_times else self._reader.seconds(frame)
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         return RawFrame(pts, mono_ns, wall_ns, self._convert.deferred(frame), lost)
 

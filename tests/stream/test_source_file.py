@@ -278,3 +278,13 @@ def test_a_frame_that_does_not_advance_is_dropped_and_counted() -> None:
         ("out_of_order", 1),
     ]
     assert isinstance(listener.gaps[0], Gap)
+
+
+def test_ffmpegs_log_callback_stays_off() -> None:
+    # With any level set it takes the GIL in FFmpeg's threads: closing a file then hangs for ever.
+    import av.logging
+
+    import egomon.stream.sources.pyav
+
+    assert egomon.stream.sources.pyav.MOST_ERRORS_IN_A_ROW == 30
+    assert av.logging.get_level() is None

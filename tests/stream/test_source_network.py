@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from contract import check_source
 from fakes import RecordingListener
@@ -199,7 +200,9 @@ class VideoServer(BaseHTTPRequestHandler):
     body = b""
 
     def do_GET(self) -> None:
-        if self.path == "/secret":
+        if self.path == "/mjpeg":
+            self.send_pictures()
+        elif self.path == "/secret":
             self.send_error(401)
         elif self.path == "/missing":
             self.send_error(404)
@@ -215,6 +218,20 @@ class VideoServer(BaseHTTPRequestHandler):
                 self.wfile.write(self.body[start:])
             except OSError:
                 return
+
+    def send_pictures(self) -> None:
+        """As a cheap network camera does: no times, no end, here at 10 pictures a second."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", pictures(1)[0])[1].tobytes()
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        try:
+            while True:
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                time.sleep(0.1)
+        except OSError:
+            return  # the reader went away
 
     def log_message(self, *args: Any) -> None:
         """Quiet."""
@@ -257,3 +274,13 @@ def test_nobody_listening_is_said_at_once() -> None:
     with pytest.raises(SourceOpenError, match="nothing listens") as caught:
         open_source(f"tcp://127.0.0.1:{port}")
     assert caught.value.code == "STREAM_NOT_FOUND"
+
+
+def test_a_camera_without_times_is_live_and_timed_by_arrival(http: str) -> None:
+    with open_source(f"{http}/mjpeg") as source:
+        assert source.info.kind == "live"
+        grabs = [source.read() for _ in range(10)]
+        times = [(grab.t_seconds, grab.mono_ns * 1e-9) for grab in grabs if grab]
+    assert len(times) == 10
+    for t, arrival in times:
+        assert t == pytest.approx(arrival - times[0][1], abs=1e-6)
