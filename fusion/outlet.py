@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from egomon.errors import StoreError
 from egomon.fusion.bus import AlertBus
-from egomon.fusion.store import EventStore
+from egomon.fusion.store import EventStore, StoredEvent
 from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatusData
 
 logger = logging.getLogger(__name__)
 
 EventListener = Callable[[str, Data], None]
 """Called in the emit thread with the source's name and the event; must be quick."""
+
+PRUNE_SECONDS = 60.0
+PRUNE_MORE_SECONDS = 1.0
+"""While there is more to remove."""
 
 STORED = (AlertData, GapData, StatusData)
 
@@ -38,7 +43,11 @@ class Outlet:
         *,
         store_segments: bool = True,
         listeners: Sequence[EventListener] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._clock, self._wall_clock_ns = clock, wall_clock_ns
+        self._next_prune = clock() + PRUNE_SECONDS
         self._bus = bus
         self._store = store
         self._kept = (*STORED, SegmentData) if store_segments else STORED
@@ -50,13 +59,27 @@ class Outlet:
         """Store, publish, tell."""
         prepared = self._bus.prepare(source, data)
         if isinstance(data, self._kept):
-            try:
-                self._store.append([prepared.event])
-                self.store_error = None
-            except StoreError as error:
-                if self.store_error is None:
-                    logger.error("%s; alerts go on without it", error)
-                self.store_error = str(error)
+            self._keep(prepared.event)
         self._bus.send(prepared, attachments)
         for listener in self._listeners:
             listener(source, data)
+        if self._clock() >= self._next_prune:
+            self._prune()
+
+    def _keep(self, event: StoredEvent) -> None:
+        try:
+            self._store.append([event])
+            self.store_error = None
+        except StoreError as error:
+            if self.store_error is None:
+                logger.error("%s; alerts go on without it", error)
+            self.store_error = str(error)
+
+    def _prune(self) -> None:
+        """One bounded piece of old events at a time, after publishing: no alert waits for it."""
+        self._next_prune = self._clock() + PRUNE_SECONDS
+        try:
+            if self._store.prune(self._wall_clock_ns()):
+                self._next_prune = self._clock() + PRUNE_MORE_SECONDS
+        except StoreError as error:
+            logger.debug("cannot remove old events: %s", error)
