@@ -108,6 +108,7 @@ def make_card(parts: Parts) -> BundleCard:
     return BundleCard(
         name=NAME,
         description=DESCRIPTION,
+        demonstration=True,
         created=CREATED,
         egomon_version=egomon.__version__,
         licence="Apache-2.0",
