@@ -49,7 +49,9 @@ def insert_event(db: sqlite3.Connection, event: StoredEvent, alert: AlertData | 
         "INSERT INTO alerts (alert_id, boot, source, rev, phase, first_wall_ns, last_wall_ns, data)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (alert_id) DO UPDATE SET"
         " rev = excluded.rev, phase = excluded.phase, last_wall_ns = excluded.last_wall_ns,"
-        " data = excluded.data WHERE excluded.rev > alerts.rev",
+        " boot = excluded.boot, data = excluded.data"
+        # A replay that runs again gives its alerts the same ids: the later boot is right.
+        " WHERE excluded.rev > alerts.rev OR excluded.boot <> alerts.boot",
         (
             *(alert.alert_id, event.boot, source_of(event.topic), alert.rev, alert.phase),
             *(event.wall_ns, encode(alert)),
