@@ -29,5 +29,8 @@ check: $(VENV)/.installed-dev
 test: check
 	$(BIN)/python -m pytest
 
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
