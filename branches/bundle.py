@@ -22,6 +22,7 @@ from egomon.branches.base import (
 from egomon.branches.bundle_save import save_bundle
 from egomon.branches.card import BundleCard
 from egomon.branches.encoders.registry import build_frame_encoder
+from egomon.branches.evidence import EvidenceBranch
 from egomon.branches.find import (
     CARD_FILE,
     EXTRA_FILES,
@@ -163,6 +164,8 @@ def _small(card: BundleCard, tensors: Tensors, folder: Path) -> SmallBranch:
     if card.small.kind == "taught":
         taught = import_module("egomon.branches.taught")
         return cast(SmallBranch, taught.load(card, tensors, folder))
+    if card.small.kind == "evidence":
+        return EvidenceBranch.load(card, tensors)
     return UemcmSmallBranch.load(card, tensors)
 
 

@@ -1,0 +1,57 @@
+"""Small feature sets with a known answer, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from egomon.branches.card import FrameEncoderCard
+from egomon.train.featureset import DatasetCard, FeatureSet, SegmentRow, Track
+from egomon.train.featureset_write import write_feature_set
+
+DIM = 16
+STEPS = ("lift", "turn", "press", "close")
+ROWS = 6
+ENCODER = FrameEncoderCard(library="none", architecture="test", image_px=1, dim=DIM)
+
+
+def workshop(recordings: int = 24, seed: int = 0, noise: float = 0.15) -> FeatureSet:
+    """Recordings of four steps in order; a mistake is a step out of order or with a wrong look."""
+    generator = np.random.default_rng(seed)
+    looks = np.random.default_rng(99).normal(size=(len(STEPS) + 1, DIM))
+    rows: list[SegmentRow] = []
+    tracks: dict[str, Track] = {}
+    for number in range(recordings):
+        name = f"rec{number:02d}"
+        order = list(range(len(STEPS)))
+        swapped = number % 2 == 1
+        if swapped:
+            order[1], order[2] = order[2], order[1]
+        vectors = []
+        for place, step in enumerate(order):
+            odd = swapped and generator.random() < 0.3
+            look = looks[step] + (0.8 * looks[-1] if odd else 0)
+            vectors.append(look + noise * generator.normal(size=(ROWS, DIM)))
+            wrong = odd or (swapped and place == 1)
+            rows.append(
+                SegmentRow(
+                    recording=name,
+                    start=float(place * ROWS),
+                    end=float((place + 1) * ROWS),
+                    label=int(wrong),
+                    split="val" if number % 4 < 2 and number < recordings // 2 else "train",
+                    tags=("odd",) if odd else ("order",) if wrong else (),
+                    text=STEPS[step],
+                    workflow="bench",
+                )
+            )
+        stacked = np.concatenate(vectors).astype(np.float16)
+        tracks[name] = Track(np.arange(len(stacked), dtype=np.float64), stacked)
+    card = DatasetCard(name="workshop", licence="CC0", encoder=ENCODER, fps=1.0, dim=DIM)
+    return FeatureSet(card, tuple(rows), lambda name: tracks[name], "workshop")
+
+
+def write_workshop(folder: Path, recordings: int = 24) -> Path:
+    """The same as a folder."""
+    return write_feature_set(folder, workshop(recordings))

@@ -1,0 +1,1 @@
+"""Readers: published layouts and plain tables to feature sets."""

@@ -1,0 +1,189 @@
+"""HoloAssist labels as an oracle-perception track: true verb, noun and times instead of pixels.
+
+No video is involved, so a score here is never a video result: it exercises the long-tail losses
+and the context branch on 124k real actions with 4.8 % mistakes. One row is one action; times
+count actions, so that "one row a second" holds, and hours are kept apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from egomon.branches.base import Float32
+from egomon.branches.card import FrameEncoderCard
+from egomon.errors import DataError
+from egomon.train.featureset import DatasetCard, FeatureSet, SegmentRow, Track
+
+FINE_FILE = "fine.csv.gz"
+ARCHITECTURE = "holoassist-labels"
+_NEEDED = ("video", "task", "start", "end", "correctness", "verb", "noun")
+_LOG_EDGES = np.array([0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.6, 7.0, 11.0, 20.0])
+_SEPARATOR = "|"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One row of the file."""
+
+    video: str
+    task: str
+    start: float
+    end: float
+    label: int
+    verb: str
+    noun: str
+
+
+def is_holoassist(folder: Path) -> bool:
+    """Whether a folder has this layout."""
+    return (folder / FINE_FILE).is_file()
+
+
+def is_held(video: str) -> bool:
+    """Whether a video belongs to the inner validation split: SHA-1 of its name mod 5 is 0."""
+    return int(hashlib.sha1(video.encode()).hexdigest(), 16) % 5 == 0
+
+
+def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureSet:
+    """Actions sorted by start; the class `otherwise` is neither correct nor wrong, so dropped.
+
+    Raises:
+        DataError: naming file and row, or an encoder that is not of this track.
+    """
+    by_video: dict[str, list[Action]] = defaultdict(list)
+    for action in _actions(folder / FINE_FILE):
+        by_video[action.video].append(action)
+    if not by_video:
+        raise DataError(f"{folder / FINE_FILE} holds no action")
+    for actions in by_video.values():
+        actions.sort(key=lambda a: (a.start, a.end))
+    card = encoder or _encoder(by_video)
+    if card.architecture != ARCHITECTURE:
+        raise DataError(
+            f"{folder} holds labels without pixels, but the bundle's encoder is "
+            f"{card.architecture}; take a bundle of the oracle-perception track"
+        )
+    words = _Words(card)
+    spans = (max(a.end for a in acts) - acts[0].start for acts in by_video.values())
+    return FeatureSet(
+        card=DatasetCard(
+            name="HoloAssist labels (oracle perception)",
+            licence="CDLA-Permissive-2.0",
+            attribution="HoloAssist (Wang et al., ICCV 2023)",
+            encoder=card,
+            fps=1.0,
+            dim=card.dim,
+        ),
+        segments=tuple(row for name in sorted(by_video) for row in _rows(by_video[name])),
+        track=lambda name: Track(
+            np.arange(len(by_video[name]), dtype=np.float64), words.vectors(by_video[name])
+        ),
+        where=str(folder),
+        hours=sum(spans) / 3600,
+    )
+
+
+def _rows(actions: list[Action]) -> Iterator[SegmentRow]:
+    split = "val" if is_held(actions[0].video) else "train"
+    for k, action in enumerate(actions):
+        yield SegmentRow(
+            recording=action.video,
+            start=float(k),
+            end=float(k + 1),
+            label=action.label,
+            split=split,
+            tags=(action.verb,) if action.label else (),
+            text=f"{action.verb} {action.noun}",
+            workflow=action.task,
+        )
+
+
+class _Words:
+    """One-hot blocks of verb, noun, task, duration, gap and repetition; the card's vocabulary."""
+
+    def __init__(self, card: FrameEncoderCard) -> None:
+        self.dim = card.dim
+        self.tables = []
+        first = 0
+        for key in ("verbs", "nouns", "tasks"):
+            words = str(card.options[key]).split(_SEPARATOR)
+            self.tables.append({word: first + k for k, word in enumerate(words)})
+            first += len(words)
+        self.duration, self.gap = first, first + len(_LOG_EDGES) + 1
+        self.repeat = self.gap + len(_LOG_EDGES) + 2
+
+    def vectors(self, actions: list[Action]) -> Float32:
+        out = np.zeros((len(actions), self.dim), np.float32)
+        last: Action | None = None
+        for row, action in zip(out, actions, strict=True):
+            words = (action.verb, action.noun, action.task)
+            for table, word in zip(self.tables, words, strict=True):
+                if word in table:
+                    row[table[word]] = 1
+            row[self.duration + np.searchsorted(_LOG_EDGES, action.end - action.start)] = 1
+            if last is None:
+                row[self.gap + len(_LOG_EDGES) + 1] = 1
+            else:
+                row[self.gap + np.searchsorted(_LOG_EDGES, action.start - last.end)] = 1
+                row[self.repeat] = action.verb == last.verb
+                row[self.repeat + 1] = action.noun == last.noun
+            last = action
+        return out
+
+
+def _encoder(by_video: dict[str, list[Action]]) -> FrameEncoderCard:
+    actions = [action for found in by_video.values() for action in found]
+    verbs, nouns, tasks = (
+        sorted({getattr(a, name) for a in actions}) for name in ("verb", "noun", "task")
+    )
+    return FrameEncoderCard(
+        library="none",
+        architecture=ARCHITECTURE,
+        image_px=1,
+        dim=len(verbs) + len(nouns) + len(tasks) + 2 * len(_LOG_EDGES) + 5,
+        options={
+            "verbs": _SEPARATOR.join(verbs),
+            "nouns": _SEPARATOR.join(nouns),
+            "tasks": _SEPARATOR.join(tasks),
+        },
+    )
+
+
+def _actions(path: Path) -> Iterator[Action]:
+    try:
+        text = gzip.decompress(path.read_bytes()).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
+        raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(_NEEDED)}")
+    for number, row in enumerate(reader, start=1):
+        try:
+            label = _label(row["correctness"])
+            start, end = float(row["start"]), float(row["end"])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}, row {number}: {error}") from error
+        if label is None or end <= start:
+            continue  # `otherwise`, and four rows of the published file without a length
+        yield Action(row["video"], row["task"], start, end, label, row["verb"], row["noun"])
+
+
+def _label(correctness: str) -> int | None:
+    text = correctness.strip().lower()
+    if text.startswith("correct"):
+        return 0
+    if text.startswith("wrong"):
+        return 1
+    if text in ("otherwise", "others", ""):
+        return None
+    raise ValueError(f"correctness {correctness!r} is unknown")

@@ -1,0 +1,41 @@
+"""Opens whatever a `--data` folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from egomon.branches.card import FrameEncoderCard
+from egomon.errors import DataError
+from egomon.train.datasets.captaincook4d import is_captaincook4d, read_captaincook4d
+from egomon.train.datasets.holoassist import is_holoassist, read_holoassist
+from egomon.train.featureset import DATASET_FILE, FeatureSet, read_feature_set
+
+
+def open_data(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureSet:
+    """A feature set, or a folder laid out like CaptainCook4D or HoloAssist.
+
+    Args:
+        folder: where it lies.
+        encoder: of the bundle that will score; HoloAssist's label vectors are made with its
+            vocabulary. None makes them with the folder's own.
+
+    Raises:
+        DataError: if it is none of these, or broken; names file and row.
+    """
+    if (folder / DATASET_FILE).is_file():
+        data = read_feature_set(folder)
+    elif is_captaincook4d(folder):
+        data = read_captaincook4d(folder)
+    elif is_holoassist(folder):
+        data = read_holoassist(folder, encoder)
+    else:
+        raise DataError(
+            f"{folder} is no feature set (dataset.json), nor laid out like CaptainCook4D "
+            "(annotations.json, features/) or HoloAssist (fine.csv.gz)"
+        )
+    if encoder is not None and data.card.dim != encoder.dim:
+        raise DataError(
+            f"{folder} has vectors of {data.card.dim} numbers, but the bundle's encoder "
+            f"{encoder.architecture} gives {encoder.dim}; extract with that bundle"
+        )
+    return data

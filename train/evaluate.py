@@ -1,0 +1,221 @@
+"""How good a bundle is on labelled vectors, always beside the trivial rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from egomon.branches.bundle import Bundle, load_bundle
+from egomon.train.bootstrap import by_recording
+from egomon.train.calibrate import probability, recall_at_budget
+from egomon.train.datasets.open import open_data
+from egomon.train.featureset import FeatureSet
+from egomon.train.metrics.calibration import brier, ece
+from egomon.train.metrics.curves import Scores, aurc, pr_auc, roc_auc
+from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
+from egomon.train.metrics.threshold import Confusion, Labels
+from egomon.train.scoring import check_mode, score_segments
+from egomon.train.trivial import row_of, trivial_scores
+
+__all__ = ["AlertTime", "EvaluationReport", "EventReport", "evaluate_events", "evaluate_features"]
+
+Flags = NDArray[np.bool_]
+
+BUDGETS = (1.0, 2.0, 6.0)
+"""False alarms an hour at which recall is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """Every score of one bundle on one data set."""
+
+    model: str
+    data: str
+    context: str
+    scores: dict[str, float]
+    trivial: dict[str, dict[str, float]]
+    by_tag: dict[str, float]
+    """Recall of each tag at the bundle's threshold."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % bootstrap intervals by recording."""
+    n: int
+    positives: int
+    recordings: int
+    hours: float
+    threshold: float
+    y: Labels = field(repr=False)
+    p: Scores = field(repr=False)
+    """Calibrated probabilities."""
+    times: list[tuple[str, float, float]] = field(repr=False)
+    """Recording, start and end of each segment, for plots."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object; a score that one class makes undefined is null."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "context": self.context,
+            "n": self.n,
+            "positives": self.positives,
+            "recordings": self.recordings,
+            "hours": self.hours,
+            "threshold": self.threshold,
+            **_clean(self.scores),
+            "by_tag": _clean(self.by_tag),
+            "intervals": {k: [_null(a), _null(b)] for k, (a, b) in self.intervals.items()},
+            "trivial": {name: _clean(row) for name, row in self.trivial.items()},
+        }
+
+    def table(self) -> Table:
+        """Model and trivial rows, for people."""
+        title = f"{self.model} on {self.data}: {self.n} segments, {self.positives} mistakes"
+        caption = ", ".join(
+            f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in self.intervals.items()
+        )
+        columns = (
+            "roc_auc",
+            "pr_auc",
+            "holoassist_f",
+            "macro_f1",
+            "mistake_precision",
+            "mistake_recall",
+        )
+        table = Table("row", *columns, title=title, caption=f"95 % intervals: {caption}")
+        rows = {f"{self.model} ({self.context})": self.scores, **self.trivial}
+        for name, row in rows.items():
+            table.add_row(name, *(_text(row[column]) for column in columns))
+        table.add_section()
+        for name, value in self.scores.items():
+            if name not in columns:
+                table.add_row(name, _text(value), *[""] * (len(columns) - 1))
+        for tag, recall in self.by_tag.items():
+            table.add_row(f"recall of {tag}", _text(recall), *[""] * (len(columns) - 1))
+        return table
+
+
+def evaluate_features(
+    model: Bundle | str | Path,
+    data: FeatureSet | Path,
+    *,
+    context: str = "causal",
+    split: str | None = None,
+    seed: int = 0,
+) -> EvaluationReport:
+    """Score every labelled segment and compare with the labels.
+
+    Args:
+        model: a bundle, or what names one.
+        data: a feature set, or a folder that `open_data` knows.
+        context: causal (as live), offline (the whole recording) or none.
+        split: only segments of this split.
+        seed: of the bootstrap.
+
+    Raises:
+        BundleError: if the bundle cannot be loaded.
+        DataError: if the data is broken or made with another encoder; names file and row.
+    """
+    mode = check_mode(context)
+    bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
+    if isinstance(data, Path):
+        data = open_data(data, bundle.card.frame_encoder)
+    data = data.labelled() if split is None else data.split(split).labelled()
+    log_odds = score_segments(bundle.small, bundle.card.stream, data, mode)
+    decision = bundle.card.decision
+    p = probability(log_odds, decision.calibration_small)
+    return report(
+        bundle.model_id,
+        data,
+        p,
+        threshold=decision.threshold_small,
+        context=mode,
+        seed=seed,
+    )
+
+
+def report(
+    model: str,
+    data: FeatureSet,
+    p: Scores,
+    *,
+    threshold: float,
+    context: str = "causal",
+    seed: int = 0,
+) -> EvaluationReport:
+    """Compare calibrated probabilities (S,) with the labels of a labelled feature set."""
+    y, hours = data.labels, data.stream_hours()
+    flagged = p >= threshold
+    scores = {**row_of(y, p, threshold), **_more_scores(y, p, flagged, hours)}
+    return EvaluationReport(
+        model=model,
+        data=data.card.name,
+        context=context,
+        scores=scores,
+        trivial={name: row_of(y, score) for name, score in trivial_scores(data).items()},
+        by_tag=_recall_by_tag(data, flagged),
+        intervals=_intervals(data, p, flagged, seed),
+        n=len(y),
+        positives=int(y.sum()),
+        recordings=len(data.recordings),
+        hours=hours,
+        threshold=threshold,
+        y=y,
+        p=p,
+        times=[(row.recording, row.start, row.end) for row in data.segments],
+    )
+
+
+def _more_scores(y: Labels, p: Scores, flagged: Flags, hours: float) -> dict[str, float]:
+    confusion = Confusion.of(y, flagged)
+    scores = {
+        "mistake_f1": confusion.mistake_f1,
+        "correct_precision": confusion.correct_precision,
+        "correct_recall": confusion.correct_recall,
+        "ece": ece(y, p),
+        "brier": brier(y, p),
+        "brier_of_prior": float(y.mean() * (1 - y.mean())),
+        "aurc": aurc(y, p),
+        "flagged_correct_per_hour": confusion.fp / hours if hours else 0.0,
+    }
+    for budget in BUDGETS:
+        scores[f"recall_at_{budget:g}_per_hour"] = recall_at_budget(p, y, hours, budget)
+    return scores
+
+
+def _intervals(
+    data: FeatureSet, p: Scores, flagged: Flags, seed: int
+) -> dict[str, tuple[float, float]]:
+    y, names = data.labels, [row.recording for row in data.segments]
+    metrics = {
+        "roc_auc": lambda i: roc_auc(y[i], p[i]),
+        "pr_auc": lambda i: pr_auc(y[i], p[i]),
+        "holoassist_f": lambda i: Confusion.of(y[i], flagged[i]).holoassist_f,
+        "mistake_recall": lambda i: Confusion.of(y[i], flagged[i]).mistake_recall,
+    }
+    return {name: by_recording(names, metric, seed=seed) for name, metric in metrics.items()}
+
+
+def _recall_by_tag(data: FeatureSet, flagged: Flags) -> dict[str, float]:
+    hits: dict[str, list[bool]] = {}
+    for row, flag in zip(data.segments, flagged, strict=True):
+        if row.label == 1:
+            for tag in row.tags:
+                hits.setdefault(tag, []).append(bool(flag))
+    return {tag: float(np.mean(hits[tag])) for tag in sorted(hits)}
+
+
+def _clean(row: dict[str, float]) -> dict[str, float | None]:
+    return {name: _null(value) for name, value in row.items()}
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _text(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,160 @@
+"""`egomon extract`: labelled videos to a feature set, each frame encoded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from egomon.branches.base import FrameEncoder
+from egomon.branches.bundle import load_bundle
+from egomon.branches.card import BundleCard
+from egomon.errors import DataError, UsageError
+from egomon.train.featureset import (
+    DATASET_FILE,
+    FEATURES_FOLDER,
+    SEGMENTS_FILE,
+    DatasetCard,
+    SegmentRow,
+    read_feature_set,
+    read_segments,
+    read_track,
+)
+from egomon.train.featureset_write import write_index, write_track
+from egomon.train.teach.video import encode_video
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractReport:
+    """What was written."""
+
+    folder: Path
+    encoded: int
+    """Recordings that this run encoded."""
+    kept: int
+    """Recordings that an earlier run had finished."""
+    segments: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "out": str(self.folder),
+            "encoded": self.encoded,
+            "kept": self.kept,
+            "segments": self.segments,
+        }
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table("feature set", "encoded now", "kept", "segments")
+        table.add_row(str(self.folder), str(self.encoded), str(self.kept), str(self.segments))
+        return table
+
+
+def extract(
+    videos: Path, out: Path, *, model: str = "workbench", large: bool = False, quiet: bool = False
+) -> ExtractReport:
+    """Encode every video that `segments.jsonl` names; an interrupted run goes on.
+
+    A recording's file appears only when it is complete. The index is written last, so a folder
+    with `dataset.json` is a whole feature set.
+
+    Args:
+        videos: folder of videos and `segments.jsonl`.
+        out: folder of the feature set.
+        model: bundle whose frame encoder and sampling rate are used.
+        large: also run the large branch; not available yet.
+        quiet: without a progress bar on stderr.
+
+    Raises:
+        UsageError: `large`, or a feature set of another encoder is there already.
+        DataError: a segment names no video, or a row is malformed.
+        SourceError: a video cannot be read.
+    """
+    if large:
+        raise UsageError("--large is not available; the small branch trains without it")
+    rows = [_named(row) for row in read_segments(videos / SEGMENTS_FILE)]
+    paths = _videos(videos, rows)
+    bundle = load_bundle(model)
+    if bundle.encoder is None:
+        raise UsageError(f"{model} has no frame encoder, so it cannot encode videos")
+    card = _card(bundle.card, videos.resolve().name)
+    _check_target(out, card)
+    done = [name for name in paths if _is_done(out, name, card)]
+    left = {name: path for name, path in paths.items() if name not in done}
+    _encode(left, out, bundle.encoder, card.fps, quiet)
+    write_index(out, card, rows)
+    read_feature_set(out)
+    return ExtractReport(out, len(left), len(done), len(rows))
+
+
+def _encode(
+    paths: dict[str, Path], out: Path, encoder: FrameEncoder, fps: float, quiet: bool
+) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task("encoding", total=float(len(paths)))
+        for number, (name, path) in enumerate(paths.items()):
+            progress.update(task, description=name)
+            recording = encode_video(
+                path,
+                encoder,
+                fps,
+                lambda share, number=number: progress.update(task, completed=number + share),  # type: ignore[misc]
+            )
+            write_track(out, name, recording.vectors, recording.times)
+            progress.update(task, completed=float(number + 1))
+
+
+def _named(row: SegmentRow) -> SegmentRow:
+    """Recordings go by stem, whether a row names `a.mp4` or `a`."""
+    return msgspec.structs.replace(row, recording=Path(row.recording).stem)
+
+
+def _videos(folder: Path, rows: list[SegmentRow]) -> dict[str, Path]:
+    found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
+    wanted = sorted({row.recording for row in rows})
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(
+            f"{folder / SEGMENTS_FILE} names {missing[0]!r}, but there is no such video beside it"
+        )
+    return {name: found[name] for name in wanted}
+
+
+def _card(bundle: BundleCard, name: str) -> DatasetCard:
+    return DatasetCard(
+        name=name,
+        licence="yours",
+        encoder=bundle.frame_encoder,
+        fps=bundle.stream.fps,
+        dim=bundle.frame_encoder.dim,
+    )
+
+
+def _check_target(out: Path, card: DatasetCard) -> None:
+    if not (out / DATASET_FILE).is_file():
+        return
+    old = read_feature_set(out).card
+    if (old.encoder, old.fps) != (card.encoder, card.fps):
+        raise UsageError(
+            f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s; "
+            "choose another folder"
+        )
+
+
+def _is_done(out: Path, name: str, card: DatasetCard) -> bool:
+    if not (out / FEATURES_FOLDER / f"{name}.npz").is_file():
+        return False
+    try:
+        read_track(out, name, card)
+    except DataError:
+        return False  # of another encoder or damaged: encode it again
+    return True

@@ -1,0 +1,1 @@
+"""Metrics: pure functions on numpy arrays, checked against scikit-learn in the tests."""
