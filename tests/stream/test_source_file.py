@@ -4,15 +4,17 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import av.error
 import numpy as np
 import pytest
 from contract import check_source
 from fakes import RecordingListener
 from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
-from egomon.errors import SourceOpenError
+from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.open import open_source
 from egomon.stream.source import Gap
+from egomon.stream.sources.pyav import FrameReader
 from egomon.stream.sources.synthetic import read_index
 
 
@@ -288,3 +290,61 @@ def test_ffmpegs_log_callback_stays_off() -> None:
 
     assert egomon.stream.sources.pyav.MOST_ERRORS_IN_A_ROW == 30
     assert av.logging.get_level() is None
+
+
+def read_with_times(
+    path: Path, times: list[float], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[float], list[int], list[int], RecordingListener]:
+    """Read a file as if its container held these times."""
+    left = iter(times)
+    monkeypatch.setattr(FrameReader, "seconds", lambda reader, frame: next(left))
+    return read_all(path)
+
+
+def test_decoding_times_stored_as_presentation_times_are_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(20))
+    mixed = [4 * group + place for group in range(5) for place in (0, 3, 1, 2)]
+    times, numbers, epochs, listener = read_with_times(
+        path, [place / 10 for place in mixed], monkeypatch
+    )
+    assert times == pytest.approx([i / 10 for i in range(20)])
+    assert numbers == list(range(20))
+    assert set(epochs) == {0}
+    assert [(gap.cause, gap.count) for gap in listener.gaps] == [("out_of_order", 0)]
+    assert [change.code for change in listener.states] == [None, "STREAM_RETIMED", None]
+
+
+def test_a_clock_that_starts_anew_is_not_mixed_with_the_part_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(20))
+    own = [50 + i / 30 for i in range(10)] + [i / 30 for i in range(10)]
+    times, numbers, epochs, listener = read_with_times(path, own, monkeypatch)
+    assert epochs == [0] * 10 + [1] * 10
+    assert numbers == list(range(20))
+    assert times == pytest.approx([i / 30 for i in range(20)])
+    assert [(gap.cause, gap.count) for gap in listener.gaps] == [("pts_jump", 0)]
+
+
+def test_a_missing_time_goes_on_at_the_nominal_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(4))
+    own: list[float | None] = [None, None, 2 / 30, None]
+    times, *_ = read_with_times(path, own, monkeypatch)  # type: ignore[arg-type]
+    assert times == pytest.approx([i / 30 for i in range(4)])
+
+
+def test_a_time_out_of_ffmpeg_is_a_lost_source_not_damage() -> None:
+    class Silent:
+        def demux(self, stream: object) -> object:
+            raise av.error.ExitError(0, "Immediate exit requested")
+            yield
+
+    reader = FrameReader(Silent(), None, "rtsp://cam")
+    with pytest.raises(SourceLostError) as caught:
+        reader.next()
+    assert caught.value.code == "STREAM_TIMEOUT"
+    assert reader.errors == 0
