@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 
 from egomon.cli.app import app
@@ -16,6 +17,8 @@ from egomon.errors import EgomonError
 __all__ = ["app", "main"]
 
 BROKEN_PIPE_EXIT_CODE = 141
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
 
 
 def main() -> None:
@@ -25,6 +28,9 @@ def main() -> None:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
     try:
         app()
     except EgomonError as error:

@@ -66,24 +66,21 @@ def listen(
         kinds=wanted,
         curve=None if curve is None else CurveConfig.client(curve),
     )
-    try:
-        with subscriber:
-            while stop_at is None or time.monotonic() < stop_at:
-                event = subscriber.receive(0.25)
-                if event is None:
-                    continue
-                if isinstance(event, Message):
-                    if event.kind in kinds:
-                        _print_message(event, format)
-                        printed += 1
-                    if until_ended and getattr(event.data, "source_state", "") == "ended":
-                        return
-                    if count is not None and printed >= count:
-                        return
-                else:
-                    _print_other(event, fail_on_gap)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    with subscriber:
+        while stop_at is None or time.monotonic() < stop_at:
+            event = subscriber.receive(0.25)
+            if event is None:
+                continue
+            if isinstance(event, Message):
+                if event.kind in kinds:
+                    _print_message(event, format)
+                    printed += 1
+                if until_ended and getattr(event.data, "source_state", "") == "ended":
+                    return
+                if count is not None and printed >= count:
+                    return
+            else:
+                _print_other(event, fail_on_gap)
 
 
 def _kinds(given: list[str] | None) -> tuple[str, ...]:

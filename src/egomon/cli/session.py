@@ -156,9 +156,12 @@ class Session:
         """First signal: close every alert and end; second: now."""
 
         def on_signal(number: int, frame: object) -> None:
+            code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
             if self._signal is not None:
-                os._exit(EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM)
+                os._exit(code)
             self._signal = number
+            if not monitor.watching:  # still loading: nothing was announced, nothing to close
+                sys.exit(code)
             monitor.stop("shutdown")
 
         return {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}

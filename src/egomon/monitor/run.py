@@ -111,6 +111,11 @@ class Monitor:
         self._scoring: ScoringLoop | None = None
         self._emitter: Emitter | None = None
 
+    @property
+    def watching(self) -> bool:
+        """True once models are loaded and frames may raise alerts."""
+        return self._emitter is not None
+
     def stop(self, by: StoppedBy = "shutdown") -> None:
         """Ask for a graceful end: sources close, what is buffered is scored, alerts end."""
         if not self._stop.is_set():
