@@ -18,6 +18,9 @@ from egomon.branches.graph_draw import draw_svg, draw_text
 FindingKind = Literal["unknown", "missing", "repeated"]
 
 DEFAULT_TOLERANCE = 0.9
+REPEAT_SHARE = 0.25
+"""A step is repeatable if more than this share of its demonstrations repeat it: one slip of a
+recogniser among many recordings does not make it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,10 @@ class WorkflowGraph:
         holds: Counter[str] = Counter()
         before: Counter[tuple[str, str]] = Counter()
         place: dict[str, float] = defaultdict(float)
-        repeated: set[str] = set()
+        repeated: Counter[str] = Counter()
         for demonstration in demonstrations:
             firsts = list(dict.fromkeys(demonstration))
-            repeated |= {s for s, times in Counter(demonstration).items() if times > 1}
+            repeated.update(s for s, times in Counter(demonstration).items() if times > 1)
             for i, b in enumerate(firsts):
                 holds[b] += 1
                 place[b] += (i + 0.5) / len(firsts)
@@ -98,7 +101,7 @@ class WorkflowGraph:
                         a for a in ordered if a != b and before[a, b] >= tolerance * holds[b]
                     ),
                     optional=holds[b] < tolerance * len(demonstrations),
-                    repeatable=b in repeated,
+                    repeatable=repeated[b] > REPEAT_SHARE * holds[b],
                 )
                 for b in ordered
             ),

@@ -27,7 +27,7 @@ from egomon.branches.taught_surprise import NULLS
 from egomon.branches.weights import Tensors, part
 from egomon.errors import BundleError
 
-LOOK_OPTIONS = ("look_scale", "base_steps")
+LOOK_OPTIONS = ("look_scale", "base_steps", "base_workflows")
 """Keys of `small.options` that describe the look; the others are `ModelOptions`."""
 LEAST_LOG_ODDS = -2.0
 """Below this nothing looks wrong, so there is no reason to give."""
@@ -69,6 +69,7 @@ class TaughtBranch:
             t_end=clip.t_end,
             workflow_start=context.t_start,
             background_frames=len(background),
+            handling=self.look.handling(clip.vectors) if isinstance(self.look, BaseLook) else 0.0,
         )
         odds = evidence.score - self.model.options.threshold
         step = self.model.ids[evidence.step]
@@ -123,7 +124,7 @@ def tensors_of(model: TaughtModel, look: Look) -> Tensors:
 def options_of(model: TaughtModel, look: Look) -> dict[str, int | float | str | bool]:
     """The card's `small.options`."""
     if isinstance(look, BaseLook):
-        return asdict(model.options) | {"base_steps": look.steps}
+        return asdict(model.options) | look.options()
     if isinstance(look, CentredLook):
         return asdict(model.options) | {"look_scale": look.scale}
     raise TypeError(f"a bundle cannot hold the look {type(look).__name__}")
@@ -148,8 +149,8 @@ def _options(given: Mapping[str, Any]) -> tuple[ModelOptions, dict[str, float]]:
 
 
 def _look(card: BundleCard, options: Mapping[str, float], tensors: Tensors) -> Look:
-    if base_steps := int(options.get("base_steps", 0)):
-        return BaseLook.load(card, base_steps, tensors)
+    if options.get("base_steps", 0) > 0:
+        return BaseLook.load(card, options, tensors)
     if set(tensors) != {"prior"} or tensors["prior"].shape != (card.frame_encoder.dim,):
         raise BundleError(
             f"taught model: look.prior must have {card.frame_encoder.dim} values; "

@@ -1,6 +1,6 @@
 """The one-class model behind a taught bundle: how steps look, when they come, how long they take.
 
-Four kinds of evidence are measured on a segment. Each becomes a surprise, -ln of the share of
+Five kinds of evidence are measured on a segment. Each becomes a surprise, -ln of the share of
 correct segments that are at least as extreme; the shares come from correct recordings judged by a
 model of the others. The score is their weighted sum.
 """
@@ -15,9 +15,6 @@ import numpy as np
 from egomon.branches.base import Float32, Float64, StepSeen
 from egomon.branches.graph import WorkflowGraph
 from egomon.branches.taught_surprise import KINDS, Kind, surprises_of, weigh
-
-NONE_MARGIN = 3.0
-"""How much likelier than the farthest correct segment a step must be to "none", nats."""
 
 EARLY_FRAMES = 8
 """With fewer frames of background, looks are judged by those of other beginnings."""
@@ -41,6 +38,8 @@ class ModelOptions:
     """Score at which the probability is one half."""
     place_weight: float = 2.0
     """Distance that a shift by the whole workflow is worth."""
+    none_distance: float = 1e6
+    """A look this far from every step is as likely none of them."""
     missing_trust: float = 1.0
     """Weight of a missing step, 0 to 1: a recogniser that errs finds gaps where there are none."""
     repeated_trust: float = 1.0
@@ -145,6 +144,7 @@ def judge(
     t_end: float,
     workflow_start: float,
     background_frames: int,
+    handling: float = 0.0,
 ) -> Evidence:
     """Measure one segment; pure.
 
@@ -157,13 +157,14 @@ def judge(
         t_end: media seconds.
         workflow_start: media seconds at which the workflow began.
         background_frames: frames that the look could be compared with.
+        handling: log odds of a mistake by the base bundle's branch, where there is one.
     """
     options = model.options
     place = place_of(seen, t_start - workflow_start, options)
     distances = look_distances(model, look)
     placed = distances + options.place_weight * np.abs(model.places - place)
     early = background_frames < EARLY_FRAMES
-    step, confidence = _recognise(model, distances, model.nulls["early" if early else "look"])
+    step, confidence = _recognise(model, distances)
     id_ = model.ids[step]
     before = earlier_runs(seen, id_, options.by_time)
     done, told = absent_before(before, graph)
@@ -184,6 +185,7 @@ def judge(
         else _notable(confidence * done.get(id_, 0.0)),
         # A window of an unfinished run says nothing about "too short".
         "time": float(max(late, 0.0) if options.by_time else abs(late)),
+        "handling": handling,
     }
     surprises = surprises_of(values, model.nulls, early=early)
     parts = weigh(
@@ -224,12 +226,11 @@ def step_distances(model: TaughtModel, distances: Float32) -> Float64:
     return result
 
 
-def _recognise(model: TaughtModel, distances: Float32, null: Float64) -> tuple[int, float]:
+def _recognise(model: TaughtModel, distances: Float32) -> tuple[int, float]:
     """The nearest step and the softmax confidence in it, with "no step" as one more choice."""
     by_step = step_distances(model, distances)
     best = int(by_step.argmin())
     slope = model.options.sharpness
     weights = np.exp(-slope * (by_step - by_step[best]))
-    farthest = float(null[-1]) if len(null) else np.inf
-    none = np.exp(min(-slope * (farthest - by_step[best]) - NONE_MARGIN, 700.0))
+    none = np.exp(min(slope * (by_step[best] - model.options.none_distance), 700.0))
     return best, float(1 / (weights.sum() + none))

@@ -29,6 +29,8 @@ def explain(evidence: Evidence, model: TaughtModel, graph: WorkflowGraph) -> str
     if kind == "time":
         usual = float(np.exp(model.log_seconds[evidence.step][0]))
         return _about_time(label, evidence.run_seconds, usual)
+    if kind == "handling":
+        return f"{label} does not look properly done"
     if _far(evidence, model):
         return "this does not look like any step of the workflow"
     when = "later" if evidence.usual_place > evidence.place else "earlier"

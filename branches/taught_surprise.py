@@ -9,18 +9,30 @@ import numpy as np
 
 from egomon.branches.base import Float64
 
-Kind = Literal["look", "missing", "repeated", "time"]
-KINDS: tuple[Kind, ...] = ("look", "missing", "repeated", "time")
+Kind = Literal["look", "missing", "repeated", "time", "handling"]
+KINDS: tuple[Kind, ...] = ("look", "missing", "repeated", "time", "handling")
 NULLS = (*KINDS, "early")
 """Samples of evidence on correct segments: of each kind, and of looks at the start of a workflow,
 where there is little background to compare with."""
-WEIGHTS: dict[Kind, float] = {"look": 1.0, "missing": 1.0, "repeated": 1.0, "time": 0.25}
+WEIGHTS: dict[Kind, float] = {
+    "look": 1.0,
+    "missing": 1.0,
+    "repeated": 1.0,
+    "time": 0.25,
+    "handling": 1.0,
+}
 """Fixed: a handful of correct recordings cannot tell what weight mistakes deserve. The two kinds
 that rest on the order of steps are scaled by how well steps are recognised, see `ModelOptions`.
 Durations vary for good reasons: they count little until they are extreme."""
-EXTREME = 3.0
-"""Surprise beyond which each kind counts in full, whatever its weight; about 1 in 20."""
-SCALE_FLOORS: dict[Kind, float] = {"look": 0.05, "missing": 0.1, "repeated": 0.1, "time": 0.3}
+EXTREME = 4.5
+"""Surprise beyond which each kind counts in full, whatever its weight; about 1 in 100."""
+SCALE_FLOORS: dict[Kind, float] = {
+    "look": 0.05,
+    "missing": 0.1,
+    "repeated": 0.1,
+    "time": 0.3,
+    "handling": 0.3,
+}
 """Least scale of each kind's tail: a few alike segments do not make small changes surprising."""
 TAIL_SHARE = 0.2
 """Above this upper share of correct segments an exponential tail goes on from the last ones."""

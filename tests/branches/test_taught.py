@@ -44,6 +44,7 @@ def model() -> TaughtModel:
             "missing": quiet,
             "repeated": quiet,
             "time": np.linspace(0, 2, 50),
+            "handling": np.empty(0),
         },
         options=ModelOptions(typical_segments=4, sharpness=20.0, threshold=4.0),
     )

@@ -154,22 +154,30 @@ def test_change_points_cut_where_the_looks_change() -> None:
 
 def test_agglomeration_merges_the_nearest_first() -> None:
     points = np.array([0.0, 0.1, 5.0, 5.1, 9.0])
-    labels = agglomerate(np.abs(points[:, None] - points[None]), 3)
+    owner = np.array([0, 1, 0, 1, 0])
+    labels = agglomerate(np.abs(points[:, None] - points[None]), owner, 3)
 
     assert len(set(labels.tolist())) == 3
     assert labels[0] == labels[1]
     assert labels[2] == labels[3]
 
 
-def test_pieces_of_one_recording_lie_apart_and_so_do_distant_places() -> None:
-    looks = np.eye(3, dtype=np.float32)[[0, 0, 0, 1]]
-    owner, places = np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.1, 0.9])
+def test_two_pieces_of_one_recording_are_kept_apart() -> None:
+    distance = np.zeros((4, 4))
+    distance[3, :3] = distance[:3, 3] = 1.0
+    owner = np.array([0, 0, 1, 1])
 
-    distance = pairwise_distance(looks, places, owner)
+    assert agglomerate(distance, owner, 2).tolist() == [0, 1, 0, 1]
+    assert agglomerate(distance, np.arange(4), 2).tolist() == [0, 0, 0, 1]
 
-    assert distance[0, 1] == pytest.approx(1.0)
-    assert distance[0, 2] == pytest.approx(0.0)
-    assert distance[0, 3] > distance[0, 2] + 1
+
+def test_distant_looks_and_distant_places_lie_apart() -> None:
+    looks = np.eye(2, dtype=np.float32)[[0, 0, 1]]
+    places = np.array([0.25, 0.75, 0.25])
+
+    distance = pairwise_distance(looks, places, np.arange(3))
+
+    assert 0 < distance[0, 1] < distance[0, 2]
 
 
 def test_discovery_numbers_steps_in_their_order() -> None:

@@ -22,8 +22,8 @@ Int = NDArray[np.int64]
 ORDER_WEIGHT = 0.6
 """What a shift by the whole recording costs, in typical distances of looks. With 0, 0.3, 0.6, 1
 and 2 the adjusted Rand index on CaptainCook4D's steps is .56, .69, .73, .73 and .72."""
-SAME_RECORDING_PENALTY = 1.0
-"""Of 0.3 and 1, adjusted Rand .51 and .73."""
+SAME_RECORDING_PENALTY = 1.5
+"""For putting two pieces of one recording into one step: more than a typical distance of looks."""
 SMALLEST_PIECE = 2
 """Windows that a piece holds at least."""
 
@@ -54,7 +54,7 @@ def discover(recordings: Sequence[Recording], *, by_time: bool, count: int | Non
     piece_place = np.concatenate([(np.arange(n) + 0.5) / n for n in numbers])
     distance = pairwise_distance(looks, piece_place, owner)
     wanted = count or round(float(np.median(numbers)))
-    of_piece = _by_first_place(agglomerate(distance, wanted), piece_place)
+    of_piece = _by_first_place(agglomerate(distance, owner, wanted), piece_place)
     labels, first = [], 0
     for piece, number in zip(pieces, numbers, strict=True):
         labels.append(of_piece[first : first + number][piece])
@@ -64,31 +64,39 @@ def discover(recordings: Sequence[Recording], *, by_time: bool, count: int | Non
 
 
 def pairwise_distance(looks: Float32, places: Float64, owner: Int) -> Float64:
-    """(P, P) distance of pieces: looks (in typical distances), place, same recording."""
+    """(P, P) distance of pieces: looks (in typical distances) and places."""
     cosine = np.asarray(1 - looks @ looks.T, np.float64)
     foreign = owner[:, None] != owner[None]
     typical = float(np.median(cosine[foreign])) if foreign.any() else 1.0
     shift = np.abs(places[:, None] - places[None])
-    result: Float64 = (
-        cosine / max(typical, 1e-6) + ORDER_WEIGHT * shift + SAME_RECORDING_PENALTY * ~foreign
-    )
+    result: Float64 = cosine / max(typical, 1e-6) + ORDER_WEIGHT * shift
     return result
 
 
-def agglomerate(distance: Float64, count: int) -> Int:
-    """Average-linkage clustering of (P, P) distances down to `count` clusters; labels (P,)."""
+def agglomerate(distance: Float64, owner: Int, count: int) -> Int:
+    """Average-linkage clustering down to `count` clusters; labels (P,).
+
+    Args:
+        distance: (P, P) of pieces.
+        owner: (P,) recording of each piece; clusters that both hold pieces of one recording are
+            `SAME_RECORDING_PENALTY` farther apart.
+        count: number of clusters wanted.
+    """
     many = len(distance)
     labels = np.arange(many)
     linkage = distance.copy()
     np.fill_diagonal(linkage, np.inf)
+    holds = owner[:, None] == np.unique(owner)[None]
     size = np.ones(many)
     for _ in range(max(0, many - count)):
-        i, j = divmod(int(linkage.argmin()), many)
+        conflict = (holds.astype(np.int64) @ holds.T.astype(np.int64)) > 0
+        i, j = divmod(int((linkage + SAME_RECORDING_PENALTY * conflict).argmin()), many)
         merged = (linkage[i] * size[i] + linkage[j] * size[j]) / (size[i] + size[j])
         linkage[i] = linkage[:, i] = merged
         linkage[i, i] = np.inf
         linkage[j] = linkage[:, j] = np.inf
         size[i] += size[j]
+        holds[i] |= holds[j]
         labels[labels == j] = i
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 

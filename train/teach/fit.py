@@ -10,7 +10,6 @@ import numpy as np
 from egomon.branches.base import ActivityModel, Float32, Float64
 from egomon.branches.card import StreamCard
 from egomon.branches.graph import WorkflowGraph
-from egomon.branches.taught_base import BaseLook
 from egomon.branches.taught_look import CentredLook, Look, unit
 from egomon.branches.taught_model import (
     Evidence,
@@ -21,10 +20,16 @@ from egomon.branches.taught_model import (
 )
 from egomon.branches.taught_surprise import surprises_of, weigh
 from egomon.errors import DataError
-from egomon.train.teach.build import build, replay
+from egomon.train.teach.build import PLACE_WEIGHT, build, replay
 from egomon.train.teach.discover import Steps, discover
 from egomon.train.teach.moments import Recording, RecordingVectors, observe
-from egomon.train.teach.nulls import guessed_nulls, nulls_of, threshold_for
+from egomon.train.teach.nulls import (
+    guessed_nulls,
+    handling_null,
+    none_distance,
+    nulls_of,
+    threshold_for,
+)
 from egomon.train.teach.report import TeachReport, notes_on
 
 Progress = Callable[[str, float], None]
@@ -97,9 +102,8 @@ def teach_from_vectors(
     by_time = stream.policy == "fixed" and recordings[0].spans is None
     if look is None:
         look = fit_look(recordings, stream, activity)
-    name_of = look.name_of if isinstance(look, BaseLook) else None
     model, graph, report = learn(
-        [observe(r, stream, look, activity, name_of) for r in recordings],
+        [observe(r, stream, look, activity) for r in recordings],
         by_time=by_time,
         name=name,
         false_alarms_per_hour=false_alarms_per_hour,
@@ -123,26 +127,29 @@ def learn(
     tell("finding steps", 0.0)
     steps = discover(recordings, by_time=by_time)
     sharpness, agreement = fit_sharpness(recordings, steps, by_time)
-    model, graph = build(recordings, steps, name=name, by_time=by_time, sharpness=sharpness)
     trusted = single_agreement if agreement is None else agreement
+    repeated_trust = _ramp(trusted, *REPEATED_TRUST)
+    settings = {"sharpness": sharpness, "place_weight": PLACE_WEIGHT * (1 - repeated_trust)}
+    model, graph = build(recordings, steps, name=name, by_time=by_time, **settings)
     options = replace(
         model.options,
         missing_trust=_ramp(trusted, *MISSING_TRUST),
-        repeated_trust=_ramp(trusted, *REPEATED_TRUST),
+        repeated_trust=repeated_trust,
     )
     judged: list[Evidence] = []
     for i in range(len(recordings) if len(recordings) > 1 else 0):
         tell("judging each recording by the others", i / len(recordings))
         others = [r for j, r in enumerate(recordings) if j != i]
         found = discover(others, by_time=by_time, count=min(steps.count, _least(others)))
-        parts = build(others, found, name=name, by_time=by_time, sharpness=sharpness)
+        parts = build(others, found, name=name, by_time=by_time, **settings)
         judged += replay(*parts, recordings[i])
     nulls = nulls_of(judged) if judged else guessed_nulls(model)
+    nulls["handling"] = handling_null(recordings)
     scores = np.array([score_of(e, nulls, options) for e in judged])
     hours = sum(r.seconds for r in recordings) / 3600
     threshold = threshold_for(scores, hours * false_alarms_per_hour, nulls)
     tell("done", 1.0)
-    options = replace(options, threshold=threshold)
+    options = replace(options, threshold=threshold, none_distance=none_distance(model, nulls))
     report = TeachReport(
         recordings=len(recordings),
         segments=len(model.steps),
@@ -152,7 +159,7 @@ def learn(
         threshold=threshold,
         false_alarms_per_hour=false_alarms_per_hour,
         alerts_on_recordings=int((scores >= threshold).sum()),
-        notes=notes_on(len(recordings), hours * false_alarms_per_hour),
+        notes=notes_on(len(recordings), len(model.ids), hours * false_alarms_per_hour),
     )
     return replace(model, nulls=nulls, options=options), graph, report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from egomon.branches.base import ActivityModel, Float32, Float64
 from egomon.branches.card import StreamCard
 from egomon.branches.context import WorkflowContext
+from egomon.branches.taught_base import BaseLook
 from egomon.branches.taught_look import Look, before
 from egomon.errors import DataError
 from egomon.stream.segmenter import (
@@ -45,6 +45,8 @@ class Moment:
     """(E,) against the whole recording: steadier, for finding steps."""
     background_frames: int
     """Frames that `look` could be compared with."""
+    handling: float = 0.0
+    """Log odds of a mistake by the base bundle's branch; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +106,6 @@ def observe(
     stream: StreamCard,
     look: Look,
     activity: ActivityModel | None = None,
-    name_of: Callable[[Float32], str | None] | None = None,
 ) -> Recording:
     """Cut a recording and describe each segment, through the views that a live lane uses.
 
@@ -113,12 +114,12 @@ def observe(
         stream: how to cut.
         look: describes a segment.
         activity: for activity boundaries.
-        name_of: a look's name, for segments without text.
 
     Raises:
         DataError: the vectors are unusable, or no segment is found.
     """
     _check(recording)
+    base = look if isinstance(look, BaseLook) else None
     dim = recording.vectors.shape[1]
     context = WorkflowContext(
         dim, max_seconds=stream.context_max_seconds, context_frames=stream.context_frames
@@ -138,10 +139,11 @@ def observe(
         seen = look(clip.vectors, background)
         moments.append(
             Moment(
-                replace(span, text=span.text or (name_of(seen) if name_of else None)),
+                replace(span, text=span.text or (base.name_of(seen) if base else None)),
                 seen,
                 look(clip.vectors, recording.vectors),
                 len(background),
+                base.handling(clip.vectors) if base else 0.0,
             )
         )
     if not moments:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from egomon.branches.base import Float64
+from egomon.branches.base import Float32, Float64
 from egomon.branches.taught_model import Evidence, TaughtModel
 from egomon.branches.taught_surprise import EXTRAPOLATION, KINDS, TAIL_SHARE, surprise
+from egomon.train.teach.moments import Recording
 
 
 def nulls_of(judged: Sequence[Evidence]) -> dict[str, Float64]:
@@ -27,7 +28,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
     (CaptainCook4D); durations are log-normal.
     """
     many = max(10, len(model.steps))
-    distances = 1 - model.looks @ model.looks.T
+    distances = pairwise(model)
     apart = distances[~np.eye(len(distances), dtype=bool)]
     typical = float(np.median(apart)) if len(apart) else 1.0
     shares = (np.arange(many) + 0.5) / many
@@ -40,6 +41,30 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
         "repeated": np.linspace(0.0, 0.3, many),
         "time": np.sort(np.abs(bell)),
     }
+
+
+def handling_null(recordings: Sequence[Recording]) -> Float64:
+    """The base's log odds on correct work: they do not depend on what is taught, so all count.
+
+    Empty where no base judges, which then never surprises.
+    """
+    values = np.sort([m.handling for r in recordings for m in r.moments])
+    return values if values.any() else np.empty(0)
+
+
+def none_distance(model: TaughtModel, nulls: dict[str, Float64]) -> float:
+    """Halfway from the farthest correct look to the typical distance of different steps."""
+    apart = pairwise(model)[model.steps[:, None] != model.steps[None]]
+    farthest = max((float(nulls[n][-1]) for n in ("look", "early") if len(nulls[n])), default=0.0)
+    typical = float(np.median(apart)) if len(apart) else farthest + 1.0
+    return farthest + max(0.0, typical - farthest) / 2
+
+
+def pairwise(model: TaughtModel) -> Float32:
+    """(E, E) half squared distances of the exemplars."""
+    lengths = (model.looks**2).sum(axis=1)
+    distances: Float32 = (lengths[:, None] + lengths[None]) / 2 - model.looks @ model.looks.T
+    return distances
 
 
 def threshold_for(scores: Float64, allowed: float, nulls: dict[str, Float64]) -> float:

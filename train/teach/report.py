@@ -49,14 +49,20 @@ class TeachReport:
         return table
 
 
-def notes_on(recordings: int, allowed: float) -> tuple[str, ...]:
+def notes_on(recordings: int, steps: int, allowed: float) -> tuple[str, ...]:
     """What the user should know about a threshold from so many recordings.
 
     Args:
         recordings: number of demonstrations.
+        steps: number of steps found.
         allowed: false alarms that the budget allows in all of them together.
     """
     notes = []
+    if steps == 1:
+        notes.append(
+            "only one step was found, so no order can be judged; show the whole workflow in "
+            "each recording, or start from a base whose vectors tell its steps apart"
+        )
     if recordings == 1:
         notes.append(
             "one recording shows no variation: any other order counts as a mistake and the "
