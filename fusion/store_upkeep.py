@@ -36,22 +36,24 @@ class Retention:
 
 def insert_event(db: sqlite3.Connection, event: StoredEvent, alert: AlertData | None) -> None:
     """Insert one event, and bring its alert up to date; repeating it changes nothing."""
-    db.execute(
+    added = db.execute(
         f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}, alert_id) VALUES (?,?,?,?,?,?,?,?)",
         (
             *(event.boot, event.seq, event.tseq, event.topic, event.kind),
             *(event.wall_ns, event.envelope, alert and alert.alert_id),
         ),
-    )
-    if alert is None:
+    ).rowcount
+    if alert is None or not added:
         return
     db.execute(
         "INSERT INTO alerts (alert_id, boot, source, rev, phase, first_wall_ns, last_wall_ns, data)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (alert_id) DO UPDATE SET"
         " rev = excluded.rev, phase = excluded.phase, last_wall_ns = excluded.last_wall_ns,"
         " boot = excluded.boot, data = excluded.data"
-        # A replay that runs again gives its alerts the same ids: the later boot is right.
-        " WHERE excluded.rev > alerts.rev OR excluded.boot <> alerts.boot",
+        # A replay that runs again gives its alerts the same ids, and opens anew, in a later boot,
+        # what the boot before it left closed or that it has closed itself as an orphan.
+        " WHERE excluded.rev > alerts.rev OR excluded.boot <> alerts.boot"
+        " OR excluded.phase = 'new'",
         (
             *(alert.alert_id, event.boot, source_of(event.topic), alert.rev, alert.phase),
             *(event.wall_ns, encode(alert)),

@@ -192,6 +192,23 @@ def test_a_client_that_hangs_up_does_not_stop_the_pages() -> None:
         assert get(server.port, "/healthz")[0] == 200
 
 
+def test_a_client_that_drips_its_request_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("egomon.monitor.health.JOIN_SECONDS", 0.3)
+    monkeypatch.setattr("egomon.monitor.health._Pages.timeout", 60.0)
+    with (
+        HealthServer("127.0.0.1:0", Bench().metrics) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
+    ):
+        client.sendall(b"GET /metr")
+        server.__exit__()
+        assert server._server.fileno() == -1
+        client.close()
+        server._thread.join(5)
+        assert not server._thread.is_alive()
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:9464", "[::]:9464", "camera.local:1"])
 def test_an_address_that_others_can_reach_is_refused_unless_the_user_insists(address: str) -> None:
     with pytest.raises(ConfigError, match="open to the network"):

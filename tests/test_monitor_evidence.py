@@ -13,10 +13,12 @@ from egomon.config import load_settings
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import AlertData, Data, encode
-from egomon.monitor import Monitor, SourceRequest
+from egomon.monitor import LatencyModel, Monitor, SourceRequest
 
 
-def run(source: FrameList, evidence: dict[str, Any], *, live: bool = False) -> list[AlertData]:
+def run(
+    source: FrameList, evidence: dict[str, Any], *, live: bool = False, **options: Any
+) -> list[AlertData]:
     events: list[Data] = []
     store = evidence.pop("store", "none")
     settings = load_settings(
@@ -33,6 +35,7 @@ def run(source: FrameList, evidence: dict[str, Any], *, live: bool = False) -> l
         settings,
         bundle=bundle(ScriptedLarge([3.0] * 99)),
         listeners=[lambda name, data: events.append(data)],
+        **options,
     )
     if live:
         source.on_read = lambda index: watch.inputs[0].ready.wait(10) and None
@@ -89,3 +92,13 @@ def test_a_live_alert_is_updated_when_its_clip_is_ready(tmp_path: Path) -> None:
     for alert in found[1:-1]:
         assert alert.reason == "evidence_ready"
         assert alert.evidence[0].uri == Path(row.path).as_uri()
+
+
+def test_a_simulated_live_run_attaches_the_same_snapshots() -> None:
+    def again() -> list[AlertData]:
+        source = FrameList(bright_at((3, 6), seconds=10))
+        return run(source, {"snapshot": True}, latency_model=LatencyModel(seed=1))
+
+    first = again()
+    assert [e.kind for e in first[0].evidence] == ["snapshot"]
+    assert bytes_of(first) == bytes_of(again())

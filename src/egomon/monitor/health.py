@@ -107,7 +107,9 @@ class HealthServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
+        # `shutdown` waits for the page that is being served: a client that sends one byte at a
+        # time must not hold up the end of the run.
+        threading.Thread(target=self._server.shutdown, daemon=True).start()
         self._thread.join(JOIN_SECONDS)
         self._server.server_close()
 
