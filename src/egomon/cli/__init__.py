@@ -13,6 +13,7 @@ import sys
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError
+from egomon.stream.redact import RedactFilter
 
 __all__ = ["app", "main"]
 
@@ -28,6 +29,8 @@ def main() -> None:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RedactFilter())
     # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
