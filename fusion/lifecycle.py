@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,19 +11,16 @@ import msgspec
 
 from egomon.branches.card import DecisionCard
 from egomon.fusion.decision import Verdict
+from egomon.fusion.describe import explain, isoformat, scores_of, segment_ref
 from egomon.fusion.wire import (
     AlertData,
     AlertState,
-    BranchScores,
     Evidence,
-    GateWeights,
     Latency,
     Mode,
     Phase,
     Previous,
     Reason,
-    Scores,
-    SegmentRef,
     Step,
     WallTimes,
 )
@@ -43,67 +39,6 @@ class AlertOrigin:
     demonstration: bool = False
     live: bool = False
     """Live alerts carry wall times and latencies; replayed ones do not, so that they repeat."""
-
-
-def isoformat(wall_ns: int) -> str:
-    """UTC with milliseconds.
-
-    >>> isoformat(0)
-    '1970-01-01T00:00:00.000Z'
-    """
-    moment = datetime.datetime.fromtimestamp(wall_ns // 1_000_000 / 1000, tz=datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def segment_ref(verdict: Verdict) -> SegmentRef:
-    """Where in the stream a verdict belongs, rounded to milliseconds."""
-    segment = verdict.scored.segment
-    return SegmentRef(
-        id=segment.index,
-        epoch=segment.epoch,
-        media_start=round(segment.t_start, 3),
-        media_end=round(segment.t_end, 3),
-        frames=len(segment.times),
-        dropped=segment.dropped,
-        complete=segment.dropped == 0,
-    )
-
-
-def scores_of(verdict: Verdict) -> Scores:
-    """All numbers behind a verdict; six digits are far below what the models resolve."""
-
-    def branch(p: float, logits: object) -> BranchScores:
-        correct, mistake = (round(float(z), 6) for z in logits)  # type: ignore[attr-defined]
-        return BranchScores(p=round(p, 6), logits=(correct, mistake))
-
-    large, weights = verdict.large, verdict.gate_weights
-    return Scores(
-        small=branch(verdict.p_small, verdict.scored.score.logits),
-        large=None if large is None else branch(verdict.p_large or 0.0, large.logits),
-        gate=None
-        if weights is None
-        else GateWeights(small=round(weights[0], 6), large=round(weights[1], 6)),
-        fused=round(verdict.p_mistake, 6) if verdict.stage == "fused" else None,
-        threshold=verdict.threshold,
-        t_off=round(verdict.t_off, 6),
-    )
-
-
-def explain(verdict: Verdict) -> str:
-    """One sentence for a person: what looks wrong, and who says so."""
-    score = verdict.scored.score
-    if score.reason:
-        what = score.reason
-    elif score.step is not None:
-        what = f"{score.step.text!r} looks wrong"
-    else:
-        what = "this part of the work looks wrong"
-    if verdict.gate_weights is None:
-        who = f"small branch alone, p {verdict.p_small:.2f}"
-    else:
-        a_s, a_l = verdict.gate_weights
-        who = f"small {verdict.p_small:.2f} x {a_s:.2f}, large {verdict.p_large:.2f} x {a_l:.2f}"
-    return f"{what[0].upper()}{what[1:]} ({who})."
 
 
 class AlertLifecycle:

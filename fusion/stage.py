@@ -11,7 +11,8 @@ from typing import Literal
 from egomon.branches.lane import Progress, ScoredSegment
 from egomon.fusion.breaker import Breaker
 from egomon.fusion.decision import CallBudget, Decider, Verdict
-from egomon.fusion.lifecycle import AlertLifecycle, scores_of, segment_ref
+from egomon.fusion.describe import scores_of, segment_ref
+from egomon.fusion.lifecycle import AlertLifecycle
 from egomon.fusion.refine import RefineJob, RefineQueue, RefineResult
 from egomon.fusion.wire import AlertData, Data, Mode, Reason, SegmentData, Step
 from egomon.stream.frame import Segment
