@@ -19,11 +19,11 @@ INNER_FOLDS = 8
 class EvidencePlan:
     """What a recipe may set."""
 
-    evidence_c: float = 0.03
+    evidence_c: float = 0.3
     """Inverse strength of the L2 penalty on the evidence weights."""
-    psi_ridge: float = 30.0
+    psi_ridge: float = 1.5
     """Ridge of the linear psi_s."""
-    psi_share: float = 0.5
+    psi_share: float = 0.25
     """Weight of psi_s beside the evidence, both scaled to unit spread."""
 
 
@@ -77,7 +77,7 @@ def fit_evidence(
             y.append(r.y)
     rows, labels = np.concatenate(evidence), np.concatenate(y)
     mean, scale = _moments(rows)
-    model = LogisticRegression(C=plan.evidence_c, max_iter=500).fit((rows - mean) / scale, labels)
+    model = LogisticRegression(C=plan.evidence_c, max_iter=3000).fit((rows - mean) / scale, labels)
     spread = float(model.decision_function((rows - mean) / scale).std())
     psi_spread = float(np.concatenate(own_psi).std())
     psi = _ridge(train, psi_mean, psi_scale, plan.psi_ridge) * plan.psi_share / psi_spread

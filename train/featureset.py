@@ -254,7 +254,8 @@ def read_track(folder: Path, recording: str, card: DatasetCard) -> Track:
 
 def _arrays(path: Path) -> tuple[NDArray[np.float16], Float64 | None]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves its own handle open when the archive is damaged.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return file["features"], file["times"] if "times" in file.files else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path} cannot be read as features ({error})") from error

@@ -50,9 +50,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tau: float = 1.0
     """Strength of the logit adjustment."""
 
-    evidence_c: float = 0.03
-    psi_ridge: float = 30.0
-    psi_share: float = 0.5
+    evidence_c: float = 0.3
+    psi_ridge: float = 1.5
+    psi_share: float = 0.25
     cv_seeds: int = 3
 
 

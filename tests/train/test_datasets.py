@@ -1,0 +1,114 @@
+"""Readers of the published layouts, on miniature copies and on the shared data."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egomon.errors import DataError
+from egomon.train.datasets.holoassist import is_held
+from egomon.train.datasets.open import open_data
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+COLUMNS = "video,task,id,start,end,correctness,verb,adj,noun,adverbial,explanation,corrected_by"
+
+
+def small_captaincook(folder: Path) -> Path:
+    (folder / "features").mkdir(parents=True)
+    steps = [
+        {"start_time": 8, "end_time": 99.5, "description": "late", "has_errors": True,
+         "errors": [{"tag": "Order Error", "description": "never an input"}]},
+        {"start_time": -1, "end_time": -1, "description": "omitted", "has_errors": True},
+        {"start_time": 0.2, "end_time": 4.0, "description": "first", "has_errors": False,
+         "errors": []},
+    ]  # fmt: skip
+    record = {"activity_name": "Tea", "split": "test", "steps": steps}
+    (folder / "annotations.json").write_text(json.dumps({"1_9": record, "1_10": record}))
+    np.savez(folder / "features" / "1_9.npz", features=np.ones((10, 768), np.float16))
+    return folder
+
+
+def test_captaincook_drops_omitted_steps_sorts_and_takes_recordings_with_features(
+    tmp_path: Path,
+) -> None:
+    data = open_data(small_captaincook(tmp_path))
+    assert [(r.recording, r.text, r.label) for r in data.segments] == [
+        ("1_9", "first", 0),
+        ("1_9", "late", 1),
+    ]
+    assert data.segments[1].tags == ("Order Error",)
+    assert data.track("1_9").times[:2].tolist() == [0.5, 1.5]
+
+
+def test_captaincook_names_a_broken_step(tmp_path: Path) -> None:
+    folder = small_captaincook(tmp_path)
+    path = folder / "annotations.json"
+    path.write_text(path.read_text().replace('"has_errors": false', '"wrong_key": false'))
+    with pytest.raises(DataError, match=r"'1_9', step 2.*has_errors"):
+        open_data(folder)
+
+
+def small_holoassist(folder: Path, rows: list[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "fine.csv.gz").write_bytes(gzip.compress("\n".join([COLUMNS, *rows]).encode()))
+    return folder
+
+
+def test_holoassist_rows_are_actions_and_otherwise_is_dropped(tmp_path: Path) -> None:
+    rows = [
+        'v1,tea,2,5.0,6.0,"Wrong Action, corrected by student",drop,none,cup,none,"it\nfell",none',
+        "v1,tea,1,1.0,2.0,Correct Action,grab,none,cup,none,none,none",
+        "v1,tea,3,7.0,8.0,otherwise,grab,none,cup,none,none,none",
+    ]
+    data = open_data(small_holoassist(tmp_path, rows))
+    assert [(r.text, r.label) for r in data.segments] == [("grab cup", 0), ("drop cup", 1)]
+    vectors = data.track("v1").vectors
+    assert vectors.shape == (2, data.card.dim)
+    assert not np.array_equal(vectors[0], vectors[1])
+    assert data.stream_hours() == pytest.approx(5 / 3600)
+
+
+def test_holoassist_names_a_row_of_an_unknown_class(tmp_path: Path) -> None:
+    row = "v1,tea,1,1.0,2.0,Perhaps,grab,none,cup,none,none,none"
+    with pytest.raises(DataError, match=r"fine\.csv\.gz, row 1: correctness 'Perhaps'"):
+        open_data(small_holoassist(tmp_path, [row]))
+
+
+def test_a_vocabulary_is_the_bundles_not_the_folders(tmp_path: Path) -> None:
+    old = open_data(small_holoassist(tmp_path / "a", ["v,t,1,0,1,Correct Action,grab,,cup,,,"]))
+    new = open_data(
+        small_holoassist(tmp_path / "b", ["v,t,1,0,1,Correct Action,lift,,cup,,,"]),
+        old.card.encoder,
+    )
+    gone = np.flatnonzero(old.track("v").vectors[0] != new.track("v").vectors[0])
+    assert len(gone) == 1  # `lift` is unknown: no verb at all
+
+
+@pytest.mark.data
+def test_captaincook_counts_are_the_published_ones() -> None:
+    folder = SHARED / "captaincook4d"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/captaincook4d is not here")
+    data = open_data(folder)
+    assert (len(data.recordings), len(data.segments), int(data.labels.sum())) == (81, 1042, 387)
+
+
+@pytest.mark.data
+def test_holoassist_counts_are_the_published_ones() -> None:
+    folder = SHARED / "holoassist"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/holoassist is not here")
+    with gzip.open(folder / "fine.csv.gz", "rb") as file:
+        text = file.read().decode()
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    wanted = [r for r in reader if r["correctness"] != "otherwise"]
+    data = open_data(folder)
+    assert len(wanted) - len(data.segments) == 4  # rows without a length
+    assert data.labels.mean() == pytest.approx(0.0482, abs=1e-4)
+    assert len({r for r in data.recordings if is_held(r)}) == 298
