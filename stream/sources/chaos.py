@@ -153,6 +153,7 @@ class ChaosSource:
     def _before(self, fault: Fault) -> bool:
         """Faults that come before the frame; True for the end."""
         if fault.kind == "die":
+            self._media.finish()  # every frame is accounted for, also by a source that dies
             raise SourceLostError("chaos: the source died", code="STREAM_DAMAGED")
         if fault.kind == "end":
             self._listener.on_state(StateChange("ended"))

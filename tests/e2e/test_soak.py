@@ -1,23 +1,25 @@
-"""An hour of live video with a camera that misbehaves: nothing unaccounted, nothing grows."""
+"""Hours of live video with a camera that misbehaves: nothing unaccounted, nothing grows."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FrameList, ScriptedLarge
+from fakes import FrameList, RecordingListener, ScriptedLarge
 from test_monitor import bundle
 
 from egomon.config import load_settings
+from egomon.errors import SourceLostError
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import AlertData, Data, GapData, StatsData, StatusData
 from egomon.monitor import Monitor, SourceRequest, inputs
 from egomon.monitor.watchdog import RestartBudget
+from egomon.stream.frame import Grab
 from egomon.stream.source import StateChange
-from egomon.stream.sources.chaos import RATES, ChaosSource
+from egomon.stream.sources.chaos import RATES, ChaosSource, Fault
 
 FPS = 30
 UNREAD = 64
@@ -52,6 +54,16 @@ class Log:
             self.memory.append((data.media_seconds / 3600, data.rss_bytes / 1e6))
 
 
+class CountingChaos(ChaosSource):
+    """Tells the camera about each duplicate."""
+
+    camera: Camera
+
+    def _apply(self, fault: Fault, grab: Grab) -> list[Grab]:
+        self.camera.duplicated += fault.kind == "duplicate"
+        return super()._apply(fault, grab)
+
+
 class Camera:
     """Opens a chaos source on what is left of one long stream; counts what it was asked for."""
 
@@ -70,21 +82,16 @@ class Camera:
     def open(self) -> ChaosSource:
         self.lives += 1
         item = self.watch.inputs[0]
-        source = ChaosSource.random(
+        source = CountingChaos.random(
             FrameList(self._frames, kind="live", on_read=self._wait),
             seed=self.lives,
             rates={**RATES, "die": 0.0004},
+            frames=20_000,
             stall_seconds=0.001,
             listener=item,
         )
-        apply = source._apply
-
-        def counted(fault: object, grab: object) -> list[object]:
-            out = apply(fault, grab)  # type: ignore[arg-type]
-            self.duplicated += fault.kind == "duplicate"  # type: ignore[attr-defined]
-            return out  # type: ignore[return-value]
-
-        source._apply = counted  # type: ignore[assignment, method-assign]
+        assert isinstance(source, CountingChaos)
+        source.camera = self
         item.on_state(StateChange("online"))
         return source
 
@@ -96,7 +103,7 @@ class Camera:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("minutes", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("minutes", [3, pytest.param(180, marks=pytest.mark.slow)])
 def test_a_camera_that_stalls_jumps_and_dies_leaves_every_frame_accounted(
     minutes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,10 +118,13 @@ def test_a_camera_that_stalls_jumps_and_dies_leaves_every_frame_accounted(
             "evidence": {"snapshot": True},
         },
     )
+    models = bundle(ScriptedLarge([3.0] * 100_000))
+    models.small.seen = deque(maxlen=1)  # the fakes remember everything
+    models.encoder.batches = deque(maxlen=1)
     watch = Monitor(
         [SourceRequest("cam", "fake", True)],
         settings,
-        bundle=bundle(ScriptedLarge([3.0] * 100_000)),
+        bundle=models,
         listeners=[log],
     )
     camera = Camera(watch, minutes)
@@ -143,7 +153,19 @@ def test_a_camera_that_stalls_jumps_and_dies_leaves_every_frame_accounted(
     assert log.phases["new"] == log.phases["end"] + log.phases["retract"] > minutes
     with EventStore(store) as kept:
         assert kept.open_alerts() == []
-    if minutes == 60:
-        settled = [(h, mb) for h, mb in log.memory if h > 0.3]
+    if minutes == 180:  # caches (SQLite, context, ring of events) fill in the first half
+        settled = [(h, mb) for h, mb in log.memory if h > 1.5]
         slope = float(np.polyfit(*zip(*settled, strict=True), 1)[0])
-        assert slope < SLOPE_MB_PER_HOUR, f"{slope:.1f} MB an hour over {len(settled)} samples"
+        assert slope < SLOPE_MB_PER_HOUR, f"{slope:.1f} MB an hour: {settled}"
+
+
+def test_a_chaos_source_that_dies_has_accounted_for_a_late_frame_before() -> None:
+    listener = RecordingListener()
+    frames = ((i / FPS, 0, 10) for i in range(10))
+    faults = [Fault(3, "duplicate"), Fault(4, "die")]
+    with ChaosSource(FrameList(frames), faults, listener=listener) as source:
+        for _ in range(4):
+            assert source.read() is not None
+        with pytest.raises(SourceLostError):
+            source.read()
+    assert [(gap.cause, gap.count) for gap in listener.gaps] == [("out_of_order", 1)]
