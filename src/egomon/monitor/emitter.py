@@ -33,8 +33,6 @@ POLL_MS = 250
 TIMER_SECONDS = 1.0
 STAGE_STUCK = "STAGE_STUCK"
 """Error code of a status while the watchdog sees a stage that does not move."""
-MOST_PENDING = 8
-"""Replay: segments that may wait for the large branch before no more are taken in."""
 
 
 class Emitter:
@@ -187,7 +185,9 @@ class Emitter:
             self._emit_all(source, self._stages[source].on_result(result))
 
     def _take_scored(self) -> bool:
-        while not (self._ordered and self._pending() >= MOST_PENDING):
+        # A replay takes the next segment only when the large branch has answered: whether the breaker
+        # lets a call through must not depend on how fast the answer before it came.
+        while not (self._ordered and self._pending()):
             try:
                 item = self._inbox.get(0)
             except ChannelClosed:
