@@ -185,8 +185,8 @@ class Emitter:
             self._emit_all(source, self._stages[source].on_result(result))
 
     def _take_scored(self) -> bool:
-        # A replay takes the next segment only when the large branch has answered: whether the breaker
-        # lets a call through must not depend on how fast the answer before it came.
+        # A replay takes the next segment only when the large branch has answered: whether the
+        # breaker lets a call through must not depend on how fast the answer before it came.
         while not (self._ordered and self._pending()):
             try:
                 item = self._inbox.get(0)
