@@ -11,9 +11,18 @@ from typing import Any
 import msgspec
 
 STYLES = ("page.css",)
-SCRIPTS = ("store.js", "words.js", "shapes.js", "timeline.js", "minimap.js", "why.js", "list.js")
-LAST_SCRIPT = "app.js"
+SCRIPTS = (
+    "store.js",
+    "words.js",
+    "shapes.js",
+    "timeline.js",
+    "minimap.js",
+    "why.js",
+    "list.js",
+    "app.js",
+)
 LIVE_SCRIPTS = ("live.js",)
+LAST_SCRIPT = "start.js"
 
 _UNSAFE = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

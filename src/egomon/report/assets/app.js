@@ -177,16 +177,7 @@ byId("zoom-out").addEventListener("click", () => timeline.zoom(2));
 byId("zoom-fit").addEventListener("click", () => timeline.setView(...timeline.span));
 byId("source").addEventListener("change", (event) => {
   timeline.selection = { alert: null, row: -1 };
+  list.mark(null);
   show(event.target.value, { fit: true });
 });
 
-fillHeader();
-fillLegend(byId("legend"));
-addVideo();
-list.draw();
-show([...store.sources.keys()][0] || "source", { fit: true });
-const about = Object.entries(data.bundle || {}).map(([key, value]) => `${key}: ${value}`).join(" · ");
-byId("about").textContent = [about, "Made by egomon."].filter(Boolean).join(" · ");
-if (store.alerts.length) selectAlert(store.alerts[0], { seek: false });
-else byId("why-body").replaceChildren(h("p", { class: "soft" }, "Nothing is selected: click the timeline to see why a segment scored as it did."));
-if (data.live) startLive();

@@ -1,2 +1,94 @@
-function startLive() {}
-function verdictButtons() { return null; }
+// The live page: changes as they come, the camera's picture, and a person's verdicts.
+const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistake", unsure: "? unsure" });
+const verdicts = new Map(Object.entries(data.verdicts || {}));
+
+function startLive() {
+  const state = h("span", { class: "chip", role: "status" }, "connecting");
+  document.querySelector(".tools").prepend(state);
+  const events = new EventSource("events");
+  let due = false;
+  const redraw = () => {
+    due = false;
+    if (!store.sources.has(current) && store.sources.size) current = [...store.sources.keys()][0];
+    fillHeader();
+    show(current);
+    showPicture();
+    const stats = store.source(current).stats;
+    state.textContent = stats ? `● live ${clock(stats.media_seconds, 0)} · ${stats.fps.toFixed(1)} fps` : "● live";
+  };
+  const ask = () => {
+    if (!due) setTimeout(redraw, 200);
+    due = true;
+  };
+  events.onopen = () => { state.textContent = "● live"; };
+  events.onerror = () => { state.textContent = "! connection lost, trying again"; };
+  events.onmessage = (event) => {
+    const change = JSON.parse(event.data);
+    if (change.kind === "reload") location.reload();
+    else if (change.kind === "verdict") setVerdict(change.alert_id, change.verdict);
+    else if (change.kind === "snapshot") {
+      store.load(change.data);
+      for (const [id, verdict] of Object.entries(change.data.verdicts)) verdicts.set(id, verdict);
+      list.draw();
+    } else {
+      store.apply(change);
+      if (change.kind === "alert") onAlert(change.alert);
+    }
+    ask();
+  };
+}
+
+// A new alert is shown unless a person is looking at another one.
+function onAlert(alert) {
+  list.draw();
+  const shown = selectedAlert();
+  const isShown = shown && shown.alert_id === alert.alert_id;
+  const idle = timeline.selection.row < 0 || (shown && shown.alert_id === lastFollowed);
+  if (isShown || (alert.rev === 1 && idle)) {
+    lastFollowed = alert.alert_id;
+    selectAlert(alert, { seek: false });
+  }
+}
+let lastFollowed = null;
+
+function showPicture() {
+  const box = byId("media");
+  if (!data.camera || !store.sources.has(current) || box.dataset.source === current) return;
+  box.dataset.source = current;
+  box.hidden = false;
+  byId("main").classList.add("with-media");
+  const picture = h("img", { src: `frame/${encodeURIComponent(current)}`, alt: `Camera ${current}` });
+  box.replaceChildren(picture);
+}
+
+function verdictButtons(alert) {
+  const id = alert.alert_id;
+  const buttons = Object.entries(VERDICTS).map(([verdict, text]) => h("button", {
+    type: "button", "data-verdict": verdict, "data-alert": id, "aria-pressed": String(verdicts.get(id) === verdict),
+    onclick: () => sendVerdict(id, verdict),
+  }, text));
+  return h("div", { class: "verdicts", role: "group", "aria-label": "Was it right?" },
+    h("span", {}, "Was it right?"), buttons, h("span", { class: "soft", role: "status", id: "verdict-note" }));
+}
+
+async function sendVerdict(id, verdict) {
+  let note = "The monitor does not answer; try again.";
+  try {
+    const reply = await fetch("feedback", {
+      method: "POST", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ alert_id: id, verdict }),
+    });
+    note = reply.ok ? "Stored; egomon can learn from it." : await reply.text();
+    if (reply.ok) setVerdict(id, verdict);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  if (byId("verdict-note")) byId("verdict-note").textContent = note;
+}
+
+function setVerdict(id, verdict) {
+  verdicts.set(id, verdict);
+  for (const button of document.querySelectorAll("button[data-verdict]")) {
+    if (button.dataset.alert === id) button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
+  }
+}

@@ -38,6 +38,7 @@ class Store {
       source.wasOutOfDomain ||= change.status.domain === "out_of_domain";
     }
     if (source.gaps.length > 1000) source.gaps.shift();
+    source.version += 1;
   }
 
   addAlert(alert) {
@@ -72,6 +73,7 @@ class Store {
 function sourceOf(name, each) {
   return {
     name,
+    version: 0,
     rows: each.rows || [],
     gaps: each.gaps || [],
     status: each.status || null,

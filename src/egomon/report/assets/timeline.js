@@ -29,7 +29,14 @@ class Timeline {
     this.on.onMove();
   }
 
-  zoom(factor, around = (this.view[0] + this.view[1]) / 2) {
+  // What is selected, while it is in view, else the middle.
+  focus() {
+    const row = this.source.rows[this.selection.row];
+    const t = row ? (row[ROW.start] + row[ROW.end]) / 2 : -Infinity;
+    return t >= this.view[0] && t <= this.view[1] ? t : (this.view[0] + this.view[1]) / 2;
+  }
+
+  zoom(factor, around = this.focus()) {
     const [start, end] = this.view;
     this.setView(around - (around - start) * factor, around + (end - around) * factor);
   }
@@ -63,7 +70,6 @@ class Timeline {
     const ratio = window.devicePixelRatio || 1;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
-    this.g.setTransform(ratio, 0, 0, ratio, 0, 0);
     Object.assign(this, { width, height, colours: readColours() });
     const bottom = height - PAD.axis;
     this.lanes = {
@@ -71,17 +77,36 @@ class Timeline {
       segments: [bottom - PAD.steps - PAD.segments - PAD.gap, bottom - PAD.steps - PAD.gap],
       steps: [bottom - PAD.steps, bottom],
     };
+    // A selection redraws markers over a kept picture of the scores: thousands of lines are slow.
+    const key = [this.source.name, this.source.version, ...this.view, width, height, ratio, this.colours.ink].join();
+    if (this.baseKey !== key) {
+      this.baseKey = key;
+      this.paintBase(ratio);
+    }
+    this.g = this.canvas.getContext("2d");
+    this.g.drawImage(this.base, 0, 0);
+    this.g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.clip(() => {
+      this.paintAlertBands();
+      this.paintMarkers();
+      this.paintCursor();
+    });
+  }
+
+  paintBase(ratio) {
+    this.base ||= document.createElement("canvas");
+    this.base.width = this.canvas.width;
+    this.base.height = this.canvas.height;
+    this.g = this.base.getContext("2d");
+    this.g.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.rows = this.visibleRows();
     this.paintGrid();
     this.clip(() => {
       this.paintOutside();
-      this.paintAlertBands();
       this.paintThreshold();
       this.paintScores();
       this.paintSegments();
       this.paintSteps();
-      this.paintMarkers();
-      this.paintCursor();
     });
   }
 
@@ -123,7 +148,7 @@ class Timeline {
       g.fillStyle = colours.soft;
       g.fillText(p === 0.25 || p === 0.75 ? "" : String(p), PAD.left - 6, y);
     }
-    g.fillText("p", PAD.left - 22, this.y(0.5));
+    g.fillText("p", PAD.left - 6, this.y(0.75));
     g.textAlign = "center";
     for (const t of ticks(this.view, Math.max(2, Math.floor(this.width / 110)))) {
       const x = this.x(t);

@@ -1,0 +1,199 @@
+"""Between the monitor's threads and the live page: bounded, never waits, drops the slow."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from egomon.errors import EgomonError
+from egomon.fusion.wire import Data
+from egomon.report.html import safe_json
+from egomon.report.page import PageModel
+
+VERDICTS = ("true", "false", "unsure")
+MOST_SEGMENTS = 3600
+MOST_ALERTS = 500
+MOST_WAITING = 256
+"""Changes a client may be behind; after that it is told to load the page anew."""
+MOST_CLIENTS = 16
+FRAME_SECONDS = 0.2
+"""At most five pictures a second."""
+RELOAD = '{"kind":"reload"}'
+
+Feedback = Callable[[str, str], bool]
+"""Called with alert id and verdict; False where there is no such alert."""
+
+
+class TooManyClientsError(EgomonError):
+    """The live page is open too many times."""
+
+
+class Client:
+    """One open page; `take` is called in its event loop only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready = asyncio.Event()
+        self._waiting: deque[str] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def offer(self, change: str) -> None:
+        """Any thread; never waits."""
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                self._waiting.clear()
+                change = RELOAD
+            self._waiting.append(change)
+        self._wake()
+
+    def close(self) -> None:
+        """Any thread; `take` gives None from now on."""
+        self._closed = True
+        self._wake()
+
+    async def take(self, timeout_seconds: float) -> list[str] | None:
+        """What has come; empty after the timeout, None at the end."""
+        try:
+            await asyncio.wait_for(self._ready.wait(), timeout_seconds)
+        except TimeoutError:
+            return []
+        with self._lock:
+            self._ready.clear()
+            changes = list(self._waiting)
+            self._waiting.clear()
+        return None if self._closed else changes
+
+    def _wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+
+class LiveHub:
+    """What the live page shows now, and who is looking.
+
+    Args:
+        title: heading of the page.
+        feedback: takes a person's verdict about an alert; runs in the page's thread.
+        bundle: facts about the model.
+        pictures: the monitor gives frames while `wants_frame` says so.
+        clock: seconds, for the limit of five pictures a second.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        feedback: Feedback,
+        bundle: dict[str, str] | None = None,
+        pictures: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._title = title
+        self._feedback = feedback
+        self._bundle = bundle or {}
+        self._pictures = pictures
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._model = PageModel(most_segments=MOST_SEGMENTS, most_alerts=MOST_ALERTS)
+        self._clients: set[Client] = set()
+        self._frames: dict[str, tuple[int, bytes]] = {}
+        self._watched: dict[str, float] = {}
+        self._taken: dict[str, float] = {}
+        self._verdicts: dict[str, str] = {}
+        self.closed = False
+
+    def publish(self, source: str, data: Data) -> None:
+        """An `EventListener`: any thread, never waits."""
+        with self._lock:
+            change = self._model.apply(source, data)
+            clients = tuple(self._clients)
+        if change is not None and clients:
+            text = safe_json(change)
+            for client in clients:
+                client.offer(text)
+
+    def wants_frame(self, source: str) -> bool:
+        """Whether somebody is watching and the last picture is old enough to be replaced."""
+        now = self._clock()
+        is_watched = now - self._watched.get(source, float("-inf")) < 2.0
+        return is_watched and now - self._taken.get(source, float("-inf")) >= FRAME_SECONDS
+
+    def frame(self, source: str, jpeg: bytes) -> None:
+        """Latest picture of a source; earlier ones are forgotten."""
+        with self._lock:
+            self._taken[source] = self._clock()
+            self._frames[source] = (self._frames.get(source, (0, b""))[0] + 1, jpeg)
+
+    def latest_frame(self, source: str) -> tuple[int, bytes] | None:
+        """Number and JPEG of the latest picture; asking for it is watching."""
+        with self._lock:
+            self._watched[source] = self._clock()
+            return self._frames.get(source)
+
+    def has_source(self, source: str) -> bool:
+        """Whether anything was heard of a source."""
+        return source in self._model.sources
+
+    def feedback(self, alert_id: str, verdict: str) -> bool:
+        """Pass a verdict on; False where there is no such alert.
+
+        Raises:
+            EgomonError: what the callback raises.
+        """
+        if verdict not in VERDICTS or not self._feedback(alert_id, verdict):
+            return False
+        with self._lock:
+            self._verdicts[alert_id] = verdict
+            while len(self._verdicts) > MOST_ALERTS:
+                del self._verdicts[next(iter(self._verdicts))]
+            clients = tuple(self._clients)
+        text = safe_json({"kind": "verdict", "alert_id": alert_id, "verdict": verdict})
+        for client in clients:
+            client.offer(text)
+        return True
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything shown now, as data of the page."""
+        with self._lock:
+            return self._model.as_data(
+                title=self._title,
+                live=True,
+                bundle=self._bundle,
+                camera=self._pictures,
+                verdicts=dict(self._verdicts),
+            )
+
+    def join(self, loop: asyncio.AbstractEventLoop) -> Client:
+        """A page was opened.
+
+        Raises:
+            TooManyClientsError: sixteen are open already.
+        """
+        client = Client(loop)
+        with self._lock:
+            if len(self._clients) >= MOST_CLIENTS:
+                raise TooManyClientsError(
+                    f"the live page is open {MOST_CLIENTS} times already; close one"
+                )
+            self._clients.add(client)
+            if self.closed:
+                client.close()
+        return client
+
+    def leave(self, client: Client) -> None:
+        """A page was closed."""
+        with self._lock:
+            self._clients.discard(client)
+
+    def close(self) -> None:
+        """End every stream; nothing new is taken in."""
+        with self._lock:
+            self.closed = True
+            clients = tuple(self._clients)
+        for client in clients:
+            client.close()
