@@ -141,7 +141,8 @@ class Input:
             may = self.is_live and self._request.source is None and producer.counts.decoded > 0
             if not may or self._stop.is_set() or not self._restarts.take():
                 raise
-            logger.warning("source %s crashed and is opened again: %s", self.name, error)
+            # As text: a log that keeps the error would keep its traceback, and so the old source.
+            logger.warning("source %s crashed and is opened again: %s", self.name, str(error))
             if self._source is not None:
                 self._source.close()
             last = self.media_seconds
