@@ -26,12 +26,14 @@ ENCODER = FrameEncoderCard(
     architecture="vit_pe_core_base_patch16_224.fb",
     weights="pretrained",
     image_px=224,
-    crop="squash",
+    crop="center",
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     dim=768,
 )
-"""The tower that made the published features: pooled, before the projection, num_classes = 0."""
+"""The tower that made the published features: pooled, before the projection, num_classes = 0.
+
+Crop and normalisation are timm's own for this tower; the extractor's are not documented."""
 
 CARD = DatasetCard(
     name="CaptainCook4D",
