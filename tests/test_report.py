@@ -12,11 +12,12 @@ from wire_data import alert, segment, workday
 from egomon.errors import DataError
 from egomon.fusion.wire import Data, Envelope, GapData, HeartbeatData, StatusData, encode
 from egomon.report import read_events, write_report
-from egomon.report.html import build_page, safe_json
+from egomon.report.html import build_page, safe_json, style_text
 from egomon.report.page import PageModel
 from egomon.report.rows import ROW_FIELDS, segment_row
 
 JPEG = b"\xff\xd8\xff\xe0 picture"
+LOCAL = ("#", "data:")
 HOSTILE = "</script><script>boom()</script><img src=x onerror=boom()>{{script}}\u2028'\"&"
 
 
@@ -57,8 +58,11 @@ def test_the_page_holds_every_segment_and_the_last_revision_of_every_alert(tmp_p
 
 def test_nothing_in_the_page_is_loaded_from_anywhere(tmp_path: Path) -> None:
     page = written(tmp_path, workday(20, 1))
-    linked = [a for _, a in page.tags if a.get("src") or (a.get("href") or "#")[0] != "#"]
+    linked = [
+        a for _, a in page.tags if not (a.get("src") or a.get("href") or "#").startswith(LOCAL)
+    ]
     assert linked == []
+    assert "url(" not in style_text()
     policy = next(a for _, a in page.tags if a.get("http-equiv"))["content"] or ""
     assert "default-src 'none'" in policy
     assert "unsafe-inline" not in policy

@@ -1,0 +1,286 @@
+"""The live page: who may see it, what it streams, what a person says goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from fakes import FakeClock
+from wire_data import alert, segment, stats
+
+from egomon.errors import AddressInUseError, MissingExtraError, UsageError
+from egomon.report.hub import MOST_CLIENTS, MOST_WAITING, Client, LiveHub, TooManyClientsError
+from egomon.report.live import create_app
+from egomon.report.server import LiveServer
+
+pytest.importorskip("starlette.testclient")
+from starlette.testclient import TestClient
+
+TOKEN = "a-token-of-some-length"
+HERE = "http://127.0.0.1:8000"
+
+
+class Verdicts:
+    """Feedback of a monitor that knows one alert."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, str]] = []
+
+    def __call__(self, alert_id: str, verdict: str) -> bool:
+        self.given.append((alert_id, verdict))
+        return alert_id == "a1"
+
+
+@pytest.fixture
+def verdicts() -> Verdicts:
+    return Verdicts()
+
+
+@pytest.fixture
+def hub(verdicts: Verdicts) -> LiveHub:
+    made = LiveHub("bench", feedback=verdicts)
+    made.publish("cam0", segment(1, 0.4))
+    made.publish("cam0", alert())
+    return made
+
+
+@pytest.fixture
+def here(hub: LiveHub) -> Iterator[TestClient]:
+    with TestClient(create_app(hub), base_url=HERE) as client:
+        yield client
+
+
+@pytest.fixture
+def guarded(hub: LiveHub) -> Iterator[TestClient]:
+    with TestClient(create_app(hub, TOKEN), base_url="http://bench.example:8000") as client:
+        yield client
+
+
+def say(client: TestClient, verdict: str = "true", alert_id: str = "a1", **headers: str) -> int:
+    body = {"alert_id": alert_id, "verdict": verdict}
+    return client.post("/feedback", json=body, headers=headers).status_code
+
+
+def test_the_page_holds_what_was_published(here: TestClient) -> None:
+    reply = here.get("/")
+    assert reply.status_code == 200
+    assert "The bolt is loose" in reply.text
+    assert "unsafe-inline" not in reply.headers["content-security-policy"]
+    assert reply.headers["x-frame-options"] == "DENY"
+
+
+def test_a_verdict_reaches_the_monitor(here: TestClient, verdicts: Verdicts, hub: LiveHub) -> None:
+    assert say(here, Origin=HERE) == 200
+    assert verdicts.given == [("a1", "true")]
+    assert hub.snapshot()["verdicts"] == {"a1": "true"}
+
+
+def test_a_verdict_about_an_unknown_alert_is_not_found(here: TestClient, hub: LiveHub) -> None:
+    assert say(here, alert_id="a2", Origin=HERE) == 404
+    assert hub.snapshot()["verdicts"] == {}
+
+
+def test_a_verdict_from_another_origin_is_refused(here: TestClient, verdicts: Verdicts) -> None:
+    assert say(here) == 403
+    assert say(here, Origin="null") == 403
+    assert say(here, Origin="http://evil.example") == 403
+    assert say(here, Origin="http://127.0.0.1:9000") == 403
+    assert verdicts.given == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'"x"', b"{", b'{"alert_id": 1, "verdict": "true"}', b"[" * 4000]
+)
+def test_a_malformed_verdict_is_a_bad_request(
+    here: TestClient, verdicts: Verdicts, body: bytes
+) -> None:
+    assert here.post("/feedback", content=body, headers={"Origin": HERE}).status_code == 400
+    assert say(here, verdict="maybe", Origin=HERE) == 400
+    assert verdicts.given == []
+
+
+def test_a_body_without_end_is_not_read(here: TestClient) -> None:
+    reply = here.post("/feedback", content=b" " * 1_000_000, headers={"Origin": HERE})
+    assert reply.status_code == 400
+
+
+def test_a_name_that_was_pointed_at_this_machine_is_refused(hub: LiveHub) -> None:
+    with TestClient(create_app(hub), base_url="http://evil.example:8000") as client:
+        for path in ("/", "/events", "/frame/cam0"):
+            assert client.get(path).status_code == 403
+        assert say(client, Origin="http://evil.example:8000") == 403
+
+
+def test_without_the_token_there_is_only_a_login(guarded: TestClient, verdicts: Verdicts) -> None:
+    reply = guarded.get("/")
+    assert reply.status_code == 401
+    assert "bolt" not in reply.text
+    assert 'type="password"' in reply.text
+    assert guarded.get("/events").status_code == 401
+    assert guarded.get("/frame/cam0").status_code == 401
+    assert say(guarded, Origin="http://bench.example:8000") == 401
+    assert guarded.get("/", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
+    assert guarded.get(f"/?token={TOKEN}").status_code == 401
+    assert verdicts.given == []
+
+
+def test_the_token_opens_the_page_as_a_header(guarded: TestClient, verdicts: Verdicts) -> None:
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.get("/", headers=bearer).status_code == 200
+    assert say(guarded, **bearer) == 200
+    assert verdicts.given == [("a1", "true")]
+
+
+def test_a_login_gives_a_cookie_that_is_not_the_token(guarded: TestClient) -> None:
+    origin = {"Origin": "http://bench.example:8000"}
+    assert guarded.post("/login", data={"token": TOKEN}).status_code == 403
+    assert guarded.post("/login", data={"token": "wrong"}, headers=origin).status_code == 401
+    reply = guarded.post("/login", data={"token": TOKEN}, headers=origin, follow_redirects=False)
+    assert reply.status_code == 303
+    cookie = reply.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert TOKEN not in cookie
+    assert guarded.get("/").status_code == 200
+    assert say(guarded, Origin="http://evil.example") == 403
+
+
+def test_a_source_that_does_not_exist_has_no_picture(here: TestClient) -> None:
+    assert here.get("/frame/cam9").status_code == 404
+
+
+def test_a_slow_client_is_told_to_load_anew_and_memory_stays_bounded(hub: LiveHub) -> None:
+    async def slow() -> list[str] | None:
+        client = hub.join(asyncio.get_running_loop())
+        for index in range(5 * MOST_WAITING):
+            hub.publish("cam0", segment(index, 0.5))
+        await asyncio.sleep(0)
+        return await client.take(1.0)
+
+    changes = asyncio.run(slow())
+    assert changes is not None
+    assert len(changes) <= MOST_WAITING
+    assert json.loads(changes[0]) == {"kind": "reload"}
+
+
+def test_a_client_that_ends_hears_none_and_a_silent_one_nothing(hub: LiveHub) -> None:
+    async def life() -> tuple[list[str] | None, list[str] | None]:
+        client = hub.join(asyncio.get_running_loop())
+        silent = await client.take(0.001)
+        hub.close()
+        return silent, await client.take(1.0)
+
+    assert asyncio.run(life()) == ([], None)
+
+
+def test_too_many_pages_are_refused(hub: LiveHub) -> None:
+    async def crowd() -> Client:
+        clients = [hub.join(asyncio.get_running_loop()) for _ in range(MOST_CLIENTS)]
+        with pytest.raises(TooManyClientsError):
+            hub.join(asyncio.get_running_loop())
+        hub.leave(clients[0])
+        return hub.join(asyncio.get_running_loop())
+
+    assert asyncio.run(crowd())
+
+
+def test_pictures_are_wanted_only_while_watched_and_five_times_a_second(
+    verdicts: Verdicts,
+) -> None:
+    clock = FakeClock(100.0)
+    hub = LiveHub("bench", feedback=verdicts, pictures=True, clock=clock)
+    assert not hub.wants_frame("cam0")
+    assert hub.latest_frame("cam0") is None
+    taken = 0
+    for _ in range(100):
+        clock.now += 0.01
+        if hub.wants_frame("cam0"):
+            hub.frame("cam0", b"jpeg")
+            taken += 1
+    assert taken == 5
+    assert hub.latest_frame("cam0") == (5, b"jpeg")
+    clock.now += 10
+    assert not hub.wants_frame("cam0")
+
+
+@contextmanager
+def connect(server: LiveServer, path: str) -> Iterator[http.client.HTTPResponse]:
+    address = urlsplit(server.url)
+    assert address.hostname is not None
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        with connection.getresponse() as reply:
+            yield reply
+    finally:
+        connection.close()
+
+
+def next_event(reply: http.client.HTTPResponse) -> dict[str, object]:
+    while not (line := reply.readline()).startswith(b"data: "):
+        assert line, "the stream has ended"
+    found: dict[str, object] = json.loads(line[6:])
+    return found
+
+
+def test_changes_stream_to_an_open_page_until_the_run_ends(hub: LiveHub) -> None:
+    with LiveServer(hub) as server, connect(server, "/events") as reply:
+        assert next_event(reply)["kind"] == "snapshot"
+        hub.publish("cam0", stats())
+        assert next_event(reply)["kind"] == "stats"
+        hub.publish("cam0", alert(rev=2, phase="end", state="closed"))
+        change = next_event(reply)
+        assert [r["rev"] for r in change["alert"]["revisions"]] == [1, 2]  # type: ignore[index]
+        hub.close()
+        assert reply.read().strip() == b""
+
+
+def test_pictures_stream_as_motion_jpeg(hub: LiveHub) -> None:
+    hub.frame("cam0", b"first-jpeg")
+    with LiveServer(hub) as server, connect(server, "/frame/cam0") as reply:
+        assert reply.getheader("content-type", "").startswith("multipart/x-mixed-replace")
+        head = [reply.readline() for _ in range(4)]
+        assert head[1:3] == [b"Content-Type: image/jpeg\r\n", b"Content-Length: 10\r\n"]
+        assert reply.read(10) == b"first-jpeg"
+        hub.close()
+
+
+def test_the_token_is_in_no_log_line_and_no_address(
+    hub: LiveHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with LiveServer(hub, token=TOKEN) as server:
+        with connect(server, f"/?token={TOKEN}") as reply:
+            assert reply.status == 401
+        assert TOKEN not in server.url
+    assert TOKEN not in caplog.text
+
+
+def test_other_machines_need_a_token_of_some_length(hub: LiveHub) -> None:
+    with pytest.raises(UsageError, match="give a token"):
+        LiveServer(hub, host="0.0.0.0")
+    with pytest.raises(UsageError, match="16 characters"):
+        LiveServer(hub, host="0.0.0.0", token="short")
+
+
+def test_a_taken_port_is_one_sentence(hub: LiveHub) -> None:
+    with LiveServer(hub) as server:
+        port = urlsplit(server.url).port
+        assert port is not None
+        with pytest.raises(AddressInUseError, match="give another port"):
+            LiveServer(hub, port=port)
+
+
+def test_without_the_extra_the_message_names_it(
+    hub: LiveHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(MissingExtraError, match=r"egomon\[view\]"):
+        create_app(hub)
