@@ -11,7 +11,7 @@ large/<recording>.npz      optional: features (S, D_l), one vector a segment, in
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,8 +84,8 @@ class FeatureSet:
     track: Callable[[str], Track]
     where: str
     """Folder, for messages."""
-    hours: float | None = None
-    """Stream time where times are no seconds; None = from the segments' spans."""
+    hours: Mapping[str, float] | None = None
+    """Stream time of each recording where times are no seconds; None = from segments' spans."""
 
     @property
     def recordings(self) -> list[str]:
@@ -129,7 +129,7 @@ class FeatureSet:
     def stream_hours(self) -> float:
         """Hours from the first to the last moment of each recording's segments."""
         if self.hours is not None:
-            return self.hours
+            return sum(self.hours[name] for name in self.recordings)
         ends: dict[str, float] = {}
         for row in self.segments:
             ends[row.recording] = max(ends.get(row.recording, 0.0), row.end)

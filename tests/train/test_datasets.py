@@ -74,6 +74,13 @@ def test_holoassist_rows_are_actions_and_otherwise_is_dropped(tmp_path: Path) ->
     assert data.stream_hours() == pytest.approx(5 / 3600)
 
 
+def test_hours_are_those_of_the_chosen_recordings(tmp_path: Path) -> None:
+    rows = [f"{v},t,1,0,{n},Correct Action,grab,,cup,,," for v, n in (("a", 36), ("b", 72))]
+    data = open_data(small_holoassist(tmp_path, rows))
+    assert data.stream_hours() == pytest.approx(0.03)
+    assert data.select(["b"]).stream_hours() == pytest.approx(0.02)
+
+
 def test_holoassist_names_a_row_of_an_unknown_class(tmp_path: Path) -> None:
     row = "v1,tea,1,1.0,2.0,Perhaps,grab,none,cup,none,none,none"
     with pytest.raises(DataError, match=r"fine\.csv\.gz, row 1: correctness 'Perhaps'"):

@@ -73,7 +73,10 @@ def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> Fe
             f"{card.architecture}; take a bundle of the oracle-perception track"
         )
     words = _Words(card)
-    spans = (max(a.end for a in acts) - acts[0].start for acts in by_video.values())
+    hours = {
+        name: (max(a.end for a in actions) - actions[0].start) / 3600
+        for name, actions in by_video.items()
+    }
     return FeatureSet(
         card=DatasetCard(
             name="HoloAssist labels (oracle perception)",
@@ -88,7 +91,7 @@ def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> Fe
             np.arange(len(by_video[name]), dtype=np.float64), words.vectors(by_video[name])
         ),
         where=str(folder),
-        hours=sum(spans) / 3600,
+        hours=hours,
     )
 
 
