@@ -52,5 +52,9 @@ def test_an_alert_appears_as_it_comes_and_a_click_says_whether_it_was_right(
         hub.publish("cam0", alert(rev=2, phase="retract", explanation="Taken back."))
         browser.wait_for("document.querySelector('.lead').textContent === 'Taken back.'")
         browser.wait_for("document.getElementById('summary').textContent.includes('20 segments')")
+        hub.publish("cam0", alert("a2", explanation="A newer one."))
+        browser.wait_for("document.querySelector('.lead').textContent === 'A newer one.'")
+        first = "document.querySelector('#list .what').textContent"
+        assert browser.run(first) == "A newer one."
         assert browser.errors == []
         browser.open("about:blank#end")

@@ -20,7 +20,9 @@ class AlertList {
     byId("count").textContent = shown.length === total ? String(total) : `${shown.length} of ${total}`;
     this.buttons = new Map();
     const many = this.store.sources.size > 1;
-    byId("list").replaceChildren(...shown.map((alert) => h("li", {}, this.button(alert, many))));
+    const items = shown.map((alert) => h("li", {}, this.button(alert, many)));
+    // Live: what has just happened is on top.
+    byId("list").replaceChildren(...(this.store.meta.live ? items.reverse() : items));
     if (!shown.length) byId("list").append(h("li", { class: "soft" }, total ? "No alert passes the filter." : "No alerts."));
     this.mark(this.selected);
   }

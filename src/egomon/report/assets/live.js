@@ -1,8 +1,10 @@
 // The live page: changes as they come, the camera's picture, and a person's verdicts.
 const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistake", unsure: "? unsure" });
+let lastFollowed = null;
 const verdicts = new Map(Object.entries(data.verdicts || {}));
 
-function startLive() {
+function startLive(first) {
+  lastFollowed = first ? first.alert_id : null;
   const state = h("span", { class: "chip", role: "status" }, "connecting");
   document.querySelector(".tools").prepend(state);
   const events = new EventSource("events");
@@ -49,8 +51,6 @@ function onAlert(alert) {
     selectAlert(alert, { seek: false });
   }
 }
-let lastFollowed = null;
-
 function showPicture() {
   const box = byId("media");
   if (!data.camera || !store.sources.has(current) || box.dataset.source === current) return;
