@@ -15,14 +15,13 @@ from egomon.branches.base import FrameEncoder
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import BundleCard
 from egomon.errors import DataError, UsageError
+from egomon.train.datasets.table import read_table
 from egomon.train.featureset import (
     DATASET_FILE,
     FEATURES_FOLDER,
-    SEGMENTS_FILE,
     DatasetCard,
     SegmentRow,
     read_feature_set,
-    read_segments,
     read_track,
 )
 from egomon.train.featureset_write import write_index, write_track
@@ -61,13 +60,13 @@ class ExtractReport:
 def extract(
     videos: Path, out: Path, *, model: str = "workbench", large: bool = False, quiet: bool = False
 ) -> ExtractReport:
-    """Encode every video that `segments.jsonl` names; an interrupted run goes on.
+    """Encode every video that the segments name; an interrupted run goes on.
 
     A recording's file appears only when it is complete. The index is written last, so a folder
     with `dataset.json` is a whole feature set.
 
     Args:
-        videos: folder of videos and `segments.jsonl`.
+        videos: folder of videos with `segments.jsonl` or `segments.csv`.
         out: folder of the feature set.
         model: bundle whose frame encoder and sampling rate are used.
         large: also run the large branch; not available yet.
@@ -80,7 +79,7 @@ def extract(
     """
     if large:
         raise UsageError("--large is not available; the small branch trains without it")
-    rows = [_named(row) for row in read_segments(videos / SEGMENTS_FILE)]
+    rows = [_named(row) for row in read_table(videos)]
     paths = _videos(videos, rows)
     bundle = load_bundle(model)
     if bundle.encoder is None:
@@ -124,7 +123,7 @@ def _videos(folder: Path, rows: list[SegmentRow]) -> dict[str, Path]:
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DataError(
-            f"{folder / SEGMENTS_FILE} names {missing[0]!r}, but there is no such video beside it"
+            f"{folder}: a segment names {missing[0]!r}, but there is no such video beside it"
         )
     return {name: found[name] for name in wanted}
 

@@ -1,0 +1,62 @@
+"""Segments of the user's own videos: `segments.jsonl`, or a `segments.csv` from a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from egomon.errors import DataError
+from egomon.train.featureset import SEGMENTS_FILE, SegmentRow, check_row, read_segments
+
+CSV_FILE = "segments.csv"
+_NEEDED = ("recording", "start", "end", "label")
+_LABELS = {"0": 0, "correct": 0, "1": 1, "mistake": 1, "": None}
+
+
+def read_table(folder: Path) -> tuple[SegmentRow, ...]:
+    """Segments beside the videos.
+
+    The CSV needs the columns recording, start, end (seconds) and label (0/correct, 1/mistake,
+    empty = unknown); context_start, split, text, workflow and tags (parted by `;`) are optional.
+
+    Raises:
+        DataError: naming file and row.
+    """
+    if (folder / SEGMENTS_FILE).is_file():
+        return read_segments(folder / SEGMENTS_FILE)
+    path = folder / CSV_FILE
+    if not path.is_file():
+        raise DataError(f"{folder} has neither {SEGMENTS_FILE} nor {CSV_FILE}")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(_NEEDED)}")
+        rows = [_row(path, number, row) for number, row in enumerate(reader, start=1)]
+    if not rows:
+        raise DataError(f"{path} holds no segment")
+    return tuple(rows)
+
+
+def _row(path: Path, number: int, row: dict[str, str]) -> SegmentRow:
+    where = f"{path}, row {number}"
+    label = (row["label"] or "").strip().lower()
+    if label not in _LABELS:
+        raise DataError(f"{where}: label {row['label']!r} is not 0, 1, correct, mistake or empty")
+    try:
+        start, end = float(row["start"]), float(row["end"])
+        context_start = float(row.get("context_start") or 0.0)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {error}") from error
+    segment = SegmentRow(
+        recording=row["recording"],
+        start=start,
+        end=end,
+        label=_LABELS[label],
+        context_start=context_start,
+        split=row.get("split") or "",
+        tags=tuple(tag.strip() for tag in (row.get("tags") or "").split(";") if tag.strip()),
+        text=row.get("text") or "",
+        workflow=row.get("workflow") or "",
+    )
+    return check_row(segment, where)
