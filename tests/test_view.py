@@ -154,6 +154,12 @@ def test_progress_shows_share_and_time_left() -> None:
     assert "42%, 1 min 15 s left" in drawn(state)
 
 
+def test_the_address_of_the_live_page_stays_on_the_screen() -> None:
+    state = busy()
+    state.page_url = "http://127.0.0.1:8000/"
+    assert "http://127.0.0.1:8000/" in drawn(state).splitlines()[0]
+
+
 def test_at_most_four_pictures_are_drawn_a_second() -> None:
     clock = FakeClock()
     console = Console(file=io.StringIO(), width=80, height=24)

@@ -104,9 +104,9 @@ def _line(text: str, style: str = "") -> Text:
 
 def _title(state: ViewState, width: int) -> RenderableType:
     open_alerts = sum(alert.phase in {"new", "update"} for alert in state.alerts.values())
-    left = Text.assemble(
-        ("egomon", "bold"), f"  alerts {state.alert_count}, open {open_alerts}", no_wrap=True
-    )
+    page = f"  {clean(state.page_url)}" if state.page_url else ""
+    counts = f"  alerts {state.alert_count}, open {open_alerts}{page}"
+    left = Text.assemble(("egomon", "bold"), counts, no_wrap=True, overflow="ellipsis")
     if state.progress is None:
         return left
     table = Table.grid(expand=True)

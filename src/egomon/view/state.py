@@ -74,6 +74,8 @@ class ViewState:
         """Latest revision by id, last touched last."""
         self.alert_count = 0
         self.progress: Progress | None = None
+        self.page_url = ""
+        """Where the live page is served, if it is."""
         self.notes: deque[str] = deque(maxlen=MOST_NOTES)
         """Log lines, newest last."""
         for name in sources:
