@@ -20,9 +20,9 @@ EVENTS_CAPACITY = 4096
 class Screen:
     """Takes events from the emit thread and shows them from the main thread."""
 
-    def __init__(
-        self, requests: Sequence[SourceRequest], *, quiet: bool, live_page: bool = False
-    ) -> None:
+    def __init__(self, requests: Sequence[SourceRequest], *, quiet: bool) -> None:
+        self.page_url = ""
+        """Address of the live page, kept on the dashboard."""
         self._events: Channel[tuple[str, Data]] = Channel(EVENTS_CAPACITY, on_full="drop_oldest")
         self._requests = requests
         self._quiet = quiet
@@ -43,6 +43,7 @@ class Screen:
             from egomon.view import LiveView, ViewState
 
             self._state = ViewState([request.name for request in self._requests])
+            self._state.page_url = self.page_url
             self._dashboard = LiveView(Console(stderr=True), self._state)
             self._dashboard.__enter__()
         return self

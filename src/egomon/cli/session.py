@@ -103,15 +103,20 @@ class Session:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
+        from egomon.cli.live_page import live_hub, served
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
         requests = [SourceRequest.of(name, ref, kind) for name, ref, kind in references]
 
-        screen = Screen(requests, quiet=self._quiet or self._json, live_page=self._live_page)
+        screen = Screen(requests, quiet=self._quiet or self._json)
         listeners: list[EventListener] = [self._collector, screen.listener]
         if self._file is not None:
             listeners.append(self._file)
+        hub = None
+        if self._live_page:
+            hub = live_hub(", ".join(name for name, _, _ in references), self._settings)
+            listeners.append(hub.publish)
         monitor = Monitor(
             requests,
             self._settings,
@@ -123,7 +128,7 @@ class Session:
         )
         previous = self._catch_signals(monitor)
         try:
-            with screen:
+            with served(hub) as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():

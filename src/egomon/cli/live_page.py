@@ -1,0 +1,56 @@
+"""`egomon live --view`: the live page beside the run; verdicts go to the event store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from egomon.errors import StoreError
+
+if TYPE_CHECKING:
+    from egomon.config import Settings
+    from egomon.report.hub import Feedback, LiveHub
+
+
+def live_hub(title: str, settings: Settings) -> LiveHub:
+    """What the page shows; its `publish` is an `EventListener`."""
+    from egomon.report.hub import LiveHub
+
+    return LiveHub(title, feedback=_feedback(settings))
+
+
+@contextmanager
+def served(hub: LiveHub | None) -> Iterator[str]:
+    """Serve the page while the run lasts, and say on stderr where it is; None serves nothing.
+
+    Yields:
+        The address, empty where nothing is served.
+
+    Raises:
+        MissingExtraError: the extra `view` is not installed.
+    """
+    if hub is None:
+        yield ""
+        return
+    from egomon.report.server import LiveServer
+
+    with LiveServer(hub) as server:
+        sys.stderr.write(f"egomon: live page on {server.url}\n")
+        yield server.url
+
+
+def _feedback(settings: Settings) -> Feedback:
+    def store(alert_id: str, verdict: str) -> bool:
+        from egomon.fusion.store import EventStore, Verdict
+        from egomon.monitor.storage import store_path
+
+        path = store_path(settings, live=True)
+        if path is None:
+            raise StoreError("this run keeps its events in memory only; give --store FILE")
+        with EventStore(path) as events:
+            return events.feedback(alert_id, cast(Verdict, verdict), "", time.time_ns())
+
+    return store
