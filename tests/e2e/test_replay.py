@@ -91,7 +91,7 @@ def test_ctrl_c_ends_alerts_and_exits_with_130(
     [
         (("replay", "nowhere.mp4"), 3, "not found"),
         (("replay", "FOLDER"), 3, "is a folder"),
-        (("replay", "TEXT"), 3, "no video that can be read"),
+        (("replay", "TEXT"), 3, "is no video"),
         (("replay", "VIDEO", "--model", "no-such-model"), 4, "no bundle is called"),
         (("replay", "VIDEO", "--speed", "fast"), 2, "--speed"),
         (("replay", "VIDEO", "--segments-file", "nowhere.jsonl"), 2, "cannot read segments"),
