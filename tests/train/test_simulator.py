@@ -1,5 +1,6 @@
 import collections
 import json
+from pathlib import Path
 
 import av
 import numpy as np
@@ -163,7 +164,10 @@ def test_a_longer_run_begins_with_the_same_recordings_and_correct_only_has_no_mi
     simulate(tmp_path / "a", 6, 0.1, size_px=32, fps=4.0)
     simulate(tmp_path / "b", 6, 0.8, size_px=32, fps=4.0)
     name = next((tmp_path / "a").glob("*.mp4")).name
-    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    first, again = (pictures(tmp_path / folder / name).astype(int) for folder in "ab")
+    # Pictures, not bytes: the encoder's output differed once in some fifty runs.
+    assert first.shape == again.shape
+    assert np.abs(first - again).mean() < 1.0
     simulate(tmp_path / "c", 6, 0.8, workflows="unseen", correct_only=True, size_px=32, fps=4.0)
     rows = [json.loads(line) for line in (tmp_path / "c/segments.jsonl").read_text().splitlines()]
     assert not any(row["label"] for row in rows)
@@ -174,6 +178,12 @@ def test_a_longer_run_begins_with_the_same_recordings_and_correct_only_has_no_mi
 def test_impossible_options_are_refused_with_the_reason(tmp_path, bad):
     with pytest.raises(UsageError, match="change the option"):
         simulate(tmp_path, 1, **({"minutes": 0.1} | bad))
+
+
+def pictures(path: Path) -> np.ndarray:
+    """All frames of a video, (N, H, W, 3)."""
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
 def nuisances(count: int) -> tuple[np.ndarray, np.ndarray]:

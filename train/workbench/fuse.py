@@ -62,9 +62,11 @@ def log_odds(logits: Tensor) -> Scores:
 
 
 def fit_gate(opinions: Opinions, seed: int, card: GateCard = CARD) -> AdaptiveGate:
-    """Fit the gate on frozen branches."""
+    """Fit the gate on frozen branches; the plain mean has nothing to fit."""
     torch.manual_seed(seed)
     gate = AdaptiveGate(opinions.h_s.shape[1], opinions.h_l.shape[1], card)
+    if card.kind == "mean":
+        return gate.eval()
     label = torch.from_numpy((opinions.kinds > 0).astype(np.int64))
     counts = [int((label == 0).sum()), int(label.sum())]
     prior = torch.tensor(counts, dtype=torch.float32) / sum(counts)
