@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from egomon.train.losses import class_weights, uemcm_loss
 from torch import Tensor, nn
 
 from egomon.branches.card import SmallCard
 from egomon.branches.heads import ContextBranch, SmallOutput
+from egomon.train.losses import class_weights, uemcm_loss
 from egomon.train.simulator.plan import SEEN
 from egomon.train.simulator.shapes import PARTS
 from egomon.train.simulator.write import step_text
