@@ -235,7 +235,7 @@ def test_a_run_serves_its_figures_while_it_watches() -> None:
 
     def scrape() -> None:
         port = int(address.rpartition(":")[2])
-        if not pages or "egomon_frames_total" not in pages[-1][1]:
+        if not pages or "egomon_frames_total{" not in pages[-1][1]:
             pages.append(get(port, "/metrics"))
 
     with socket.socket() as free:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from egomon.cli.keys import Keys
 from egomon.cli.printing import line_of
 from egomon.fusion.wire import AlertData, Data, GapData, StatusData, kind_of
 from egomon.stream.channel import Channel
@@ -26,6 +27,7 @@ class Screen:
         self._events: Channel[tuple[str, Data]] = Channel(EVENTS_CAPACITY, on_full="drop_oldest")
         self._requests = requests
         self._quiet = quiet
+        self._keys: Keys | None = None
         self._dashboard: Any = None
         self._state: Any = None
         self._started = time.monotonic()
@@ -46,10 +48,13 @@ class Screen:
             self._state.page_url = self.page_url
             self._dashboard = LiveView(Console(stderr=True), self._state)
             self._dashboard.__enter__()
+            self._keys = Keys().__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._drain()
+        if self._keys is not None:
+            self._keys.__exit__(None, None, None)
         if self._dashboard is not None:
             self._dashboard.__exit__(*exc)
 
@@ -58,6 +63,7 @@ class Screen:
         self._drain()
         if self._dashboard is None:
             return
+        self._obey(monitor)
         item = monitor.inputs[0]
         if not item.is_live and item.duration_seconds:
             fraction = min(1.0, item.media_seconds / item.duration_seconds)
@@ -65,6 +71,15 @@ class Screen:
             left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
             self._state.set_progress(fraction, left)
         self._dashboard.tick()
+
+    def _obey(self, monitor: Monitor) -> None:
+        """Keys of the dashboard: r begins a new workflow, q ends the run."""
+        pressed = self._keys.pressed() if self._keys is not None else ""
+        if "r" in pressed:
+            for item in monitor.inputs:
+                monitor.reset_context(item.name)
+        if "q" in pressed:
+            monitor.stop("shutdown")
 
     def _drain(self) -> None:
         while (event := self._events.get(0)) is not None:

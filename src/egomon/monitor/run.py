@@ -147,7 +147,7 @@ class Monitor:
             outlet = Outlet(bus, store, listeners=(*services.listeners, *self._listeners))
             desk = services.desk(outlet)
             control = StoreControl(
-                store, bus.snapshot, reset_context=self._reset_context, stats=self._latest_stats
+                store, bus.snapshot, reset_context=self.reset_context, stats=self._latest_stats
             )
             close_orphans(store, outlet)
             try:
@@ -344,7 +344,8 @@ class Monitor:
     def _frames(self) -> int:
         return sum(item.frame_counts()["decoded"] for item in self.inputs)
 
-    def _reset_context(self, source: str) -> bool:
+    def reset_context(self, source: str) -> bool:
+        """Begin a new workflow at this source; False where there is no such source yet."""
         if self._scoring is None or self._parts is None or source not in self._parts.stages:
             return False
         self._scoring.request_reset(source)

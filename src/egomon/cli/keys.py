@@ -1,0 +1,45 @@
+"""Single keys on the terminal while the dashboard is shown."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+HELP = "r: new workflow   q: quit"
+
+
+class Keys:
+    """Reads keys without waiting; does nothing where stdin is no terminal."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._fd = sys.stdin.fileno() if descriptor is None else descriptor
+        self._before: list[Any] | None = None
+
+    def __enter__(self) -> Self:
+        if os.isatty(self._fd):
+            import termios
+            import tty
+
+            self._before = termios.tcgetattr(self._fd)
+            tty.setcbreak(self._fd)  # Ctrl-C still makes a signal
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._before is not None:
+            import termios
+
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    def pressed(self) -> str:
+        """Keys pressed since the last call."""
+        if self._before is None or not select.select([self._fd], [], [], 0)[0]:
+            return ""
+        return os.read(self._fd, 64).decode("ascii", "ignore")
