@@ -8,8 +8,6 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-HELP = "r: new workflow   q: quit"
-
 
 class Keys:
     """Reads keys without waiting; does nothing where stdin is no terminal."""
