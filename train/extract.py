@@ -15,6 +15,7 @@ from egomon.branches.base import FrameEncoder
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import BundleCard
 from egomon.errors import DataError, UsageError
+from egomon.train.datasets.holoassist_files import is_published
 from egomon.train.datasets.table import read_table
 from egomon.train.featureset import (
     DATASET_FILE,
@@ -28,6 +29,7 @@ from egomon.train.featureset_write import write_index, write_track
 from egomon.train.teach.video import encode_video
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
+HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def extract(
     with `dataset.json` is a whole feature set.
 
     Args:
-        videos: folder of videos with `segments.jsonl` or `segments.csv`.
+        videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
         model: bundle whose frame encoder and sampling rate are used.
         large: also run the large branch; not available yet.
@@ -79,8 +81,7 @@ def extract(
     """
     if large:
         raise UsageError("--large is not available; the small branch trains without it")
-    rows = [_named(row) for row in read_table(videos)]
-    paths = _videos(videos, rows)
+    rows, paths = _find(videos)
     bundle = load_bundle(model)
     if bundle.encoder is None:
         raise UsageError(f"{model} has no frame encoder, so it cannot encode videos")
@@ -112,20 +113,34 @@ def _encode(
             progress.update(task, completed=float(number + 1))
 
 
-def _named(row: SegmentRow) -> SegmentRow:
-    """Recordings go by stem, whether a row names `a.mp4` or `a`."""
-    return msgspec.structs.replace(row, recording=Path(row.recording).stem)
-
-
-def _videos(folder: Path, rows: list[SegmentRow]) -> dict[str, Path]:
+def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
+    """Segments, and the video of each of their recordings."""
+    rows = [_named(row) for row in read_table(folder)]
     found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
+    if is_published(folder):
+        # HoloAssist's own tree; whoever took only some of its videos gets the segments of those.
+        found |= {path.parts[-3]: path for path in sorted(folder.glob(HOLOASSIST_VIDEOS))}
+        rows = [row for row in rows if row.recording in found]
+        if not rows:
+            raise DataError(
+                f"{folder} holds no video of its annotation; put them there as <name>.mp4 or as "
+                f"published ({HOLOASSIST_VIDEOS})"
+            )
     wanted = sorted({row.recording for row in rows})
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DataError(
             f"{folder}: a segment names {missing[0]!r}, but there is no such video beside it"
         )
-    return {name: found[name] for name in wanted}
+    return rows, {name: found[name] for name in wanted}
+
+
+def _named(row: SegmentRow) -> SegmentRow:
+    """Recordings go without the video's suffix, whether a row names `a.mp4` or `a`."""
+    path = Path(row.recording)
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        return row
+    return msgspec.structs.replace(row, recording=path.stem)
 
 
 def _card(bundle: BundleCard, name: str) -> DatasetCard:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from egomon.errors import DataError
-from egomon.train.datasets.holoassist import is_held
+from egomon.train.datasets.holoassist_files import clip_segments, is_held
 from egomon.train.datasets.open import open_data
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -95,6 +95,104 @@ def test_a_vocabulary_is_the_bundles_not_the_folders(tmp_path: Path) -> None:
     )
     gone = np.flatnonzero(old.track("v").vectors[0] != new.track("v").vectors[0])
     assert len(gone) == 1  # `lift` is unknown: no verb at all
+
+
+def event(label: str, start: float, end: float, **attributes: object) -> dict[str, object]:
+    named = {key.replace("_", " "): value for key, value in attributes.items()}
+    return {
+        "id": 1, "label": label, "type": "range", "start": start, "end": end, "attributes": named,
+    }  # fmt: skip
+
+
+def fine(start: float, end: float, correctness: str, verb: object = "grab") -> dict[str, object]:
+    return event(
+        "Fine grained action", start, end, Action_Correctness=correctness, Verb=verb, Noun="lid",
+        Adjective="none", adverbial="none", Incorrect_Action_Explanation="never an input",
+    )  # fmt: skip
+
+
+def published_holoassist(folder: Path, *, splits: dict[str, list[str]] | None = None) -> Path:
+    """The published layout in small: unsorted events, lists as verbs, a missing taskType."""
+    wrong = "Wrong Action, corrected by performer"
+    first = [
+        event("Narration", 0, 60, Long_form_description="..."),
+        fine(6.0, 7.2, "Wrong Action, corrected by instructor verbally", ["screw", "in"]),
+        fine(5.0, 6, "Correct Action"),
+        event("Coarse grained action", 5.0, 30.0, Action_sentence="...", Verb="open"),
+        event("Conversation", 7.0, 8.0, Transcription="no, the other one"),
+        fine(40.0, 41.0, wrong),
+        fine(8.0, 9.0, "Others"),
+    ]
+    second = [
+        event("Coarse grained action", 0.0, 3.0, Verb="close"),
+        fine(0.5, 3.01, wrong),
+        fine(3.5, 3.5, "Correct Action"),
+    ]
+    videos = [
+        {
+            "video_name": "R0001-01-Tea", "taskId": 3, "taskType": "tea",
+            "videoMetadata": {"video": {"fps": 29.97}}, "events": first,
+        },
+        {"video_name": "z002-02-%20Go", "taskId": 4, "events": second},
+    ]  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / "data-annotation-trainval-v1_1.json").write_text(json.dumps(videos))
+    for split, names in (splits or {}).items():
+        where = folder / "data-splits-v1_2"
+        where.mkdir(exist_ok=True)
+        (where / f"{split}-v1_2.txt").write_text("\n".join(names) + "\n")
+    return folder
+
+
+def test_the_published_annotation_is_read_with_its_split_lists(tmp_path: Path) -> None:
+    lists = {"train": ["R0001-01-Tea"], "val": ["z002-02-%20Go"], "test": ["hidden"]}
+    data = open_data(published_holoassist(tmp_path, splits=lists))
+    assert [(r.recording, r.text, r.label, r.split, r.workflow) for r in data.segments] == [
+        ("R0001-01-Tea", "grab lid", 0, "train", "tea"),
+        ("R0001-01-Tea", "screw in lid", 1, "train", "tea"),
+        ("R0001-01-Tea", "grab lid", 1, "train", "tea"),
+        ("z002-02-%20Go", "grab lid", 1, "val", "task 4"),
+    ]
+    assert data.stream_hours() == pytest.approx((36 + 2.51) / 3600)
+
+
+def test_without_lists_the_inner_split_is_taken(tmp_path: Path) -> None:
+    data = open_data(published_holoassist(tmp_path))
+    for row in data.segments:
+        assert row.split == ("val" if is_held(row.recording) else "train")
+
+
+def test_a_clip_s_context_begins_with_its_coarse_action(tmp_path: Path) -> None:
+    rows = clip_segments(published_holoassist(tmp_path))
+    assert [(r.start, r.end, r.context_start) for r in rows] == [
+        (6.0, 7.2, 5.0),
+        (5.0, 6.0, 5.0),
+        (0.5, 3.01, 0.0),  # 10 ms past its coarse action
+    ]  # the action from 40 s on lies in none
+    assert rows[0].tags == ("Wrong Action, corrected by instructor verbally",)
+
+
+def test_a_video_in_two_lists_is_named_with_both_files(tmp_path: Path) -> None:
+    lists = {"train": ["R0001-01-Tea"], "val": ["z002-02-%20Go", "R0001-01-Tea"]}
+    with pytest.raises(DataError, match=r"val-v1_2\.txt, line 2: 'R0001-01-Tea'.*train-v1_2"):
+        open_data(published_holoassist(tmp_path, splits=lists))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("Correct Action", "Perhaps", r"'R0001-01-Tea', event 2: correctness 'Perhaps'"),
+        ("Action Correctness", "Correctness", r"event 1.*without 'Action Correctness'"),
+        ('"start": 5.0', '"start": "soon"', r"\.json is no HoloAssist annotation.*start"),
+        ("z002-02-%20Go", "R0001-01-Tea", "comes twice"),
+    ],
+)
+def test_a_broken_annotation_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:
+    folder = published_holoassist(tmp_path)
+    path = folder / "data-annotation-trainval-v1_1.json"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=told):
+        list(open_data(folder).segments)
 
 
 @pytest.mark.data

@@ -7,13 +7,8 @@ count actions, so that "one row a second" holds, and hours are kept apart.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,49 +16,25 @@ import numpy as np
 from egomon.branches.base import Float32
 from egomon.branches.card import FrameEncoderCard
 from egomon.errors import DataError
+from egomon.train.datasets.holoassist_files import Action, read_actions
 from egomon.train.featureset import DatasetCard, FeatureSet, SegmentRow, Track
 
-FINE_FILE = "fine.csv.gz"
 ARCHITECTURE = "holoassist-labels"
-_NEEDED = ("video", "task", "start", "end", "correctness", "verb", "noun")
 _LOG_EDGES = np.array([0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.6, 7.0, 11.0, 20.0])
 _SEPARATOR = "|"
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One row of the file."""
-
-    video: str
-    task: str
-    start: float
-    end: float
-    label: int
-    verb: str
-    noun: str
-
-
-def is_holoassist(folder: Path) -> bool:
-    """Whether a folder has this layout."""
-    return (folder / FINE_FILE).is_file()
-
-
-def is_held(video: str) -> bool:
-    """Whether a video belongs to the inner validation split: SHA-1 of its name mod 5 is 0."""
-    return int(hashlib.sha1(video.encode()).hexdigest(), 16) % 5 == 0
-
-
 def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureSet:
-    """Actions sorted by start; the class `otherwise` is neither correct nor wrong, so dropped.
+    """Actions sorted by start, from either layout of `holoassist_files`.
 
     Raises:
         DataError: naming file and row, or an encoder that is not of this track.
     """
     by_video: dict[str, list[Action]] = defaultdict(list)
-    for action in _actions(folder / FINE_FILE):
+    for action in read_actions(folder):
         by_video[action.video].append(action)
     if not by_video:
-        raise DataError(f"{folder / FINE_FILE} holds no action")
+        raise DataError(f"{folder} holds no fine-grained action")
     for actions in by_video.values():
         actions.sort(key=lambda a: (a.start, a.end))
     card = encoder or _encoder(by_video)
@@ -96,14 +67,13 @@ def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> Fe
 
 
 def _rows(actions: list[Action]) -> Iterator[SegmentRow]:
-    split = "val" if is_held(actions[0].video) else "train"
     for k, action in enumerate(actions):
         yield SegmentRow(
             recording=action.video,
             start=float(k),
             end=float(k + 1),
             label=action.label,
-            split=split,
+            split=action.split,
             tags=(action.verb,) if action.label else (),
             text=f"{action.verb} {action.noun}",
             workflow=action.task,
@@ -159,34 +129,3 @@ def _encoder(by_video: dict[str, list[Action]]) -> FrameEncoderCard:
             "tasks": _SEPARATOR.join(tasks),
         },
     )
-
-
-def _actions(path: Path) -> Iterator[Action]:
-    try:
-        text = gzip.decompress(path.read_bytes()).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-    if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(_NEEDED)}")
-    for number, row in enumerate(reader, start=1):
-        try:
-            label = _label(row["correctness"])
-            start, end = float(row["start"]), float(row["end"])
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}, row {number}: {error}") from error
-        if label is None or end <= start:
-            continue  # `otherwise`, and four rows of the published file without a length
-        yield Action(row["video"], row["task"], start, end, label, row["verb"], row["noun"])
-
-
-def _label(correctness: str) -> int | None:
-    text = correctness.strip().lower()
-    if text.startswith("correct"):
-        return 0
-    if text.startswith("wrong"):
-        return 1
-    if text in ("otherwise", "others", ""):
-        return None
-    raise ValueError(f"correctness {correctness!r} is unknown")

@@ -7,7 +7,8 @@ from pathlib import Path
 from egomon.branches.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.captaincook4d import is_captaincook4d, read_captaincook4d
-from egomon.train.datasets.holoassist import is_holoassist, read_holoassist
+from egomon.train.datasets.holoassist import read_holoassist
+from egomon.train.datasets.holoassist_files import is_holoassist
 from egomon.train.featureset import DATASET_FILE, FeatureSet, read_feature_set
 
 
@@ -31,7 +32,7 @@ def open_data(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureS
     else:
         raise DataError(
             f"{folder} is no feature set (dataset.json), nor laid out like CaptainCook4D "
-            "(annotations.json, features/) or HoloAssist (fine.csv.gz)"
+            "(annotations.json, features/) or HoloAssist (data-annotation-*.json or fine.csv.gz)"
         )
     if encoder is not None and data.card.dim != encoder.dim:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Segments of the user's own videos: `segments.jsonl`, or a `segments.csv` from a spreadsheet."""
+"""Segments of videos: `segments.jsonl`, `segments.csv` of a spreadsheet, or HoloAssist's JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from egomon.errors import DataError
+from egomon.train.datasets.holoassist_files import clip_segments, is_published
 from egomon.train.featureset import SEGMENTS_FILE, SegmentRow, check_row, read_segments
 
 CSV_FILE = "segments.csv"
@@ -18,6 +19,7 @@ def read_table(folder: Path) -> tuple[SegmentRow, ...]:
 
     The CSV needs the columns recording, start, end (seconds) and label (0/correct, 1/mistake,
     empty = unknown); context_start, split, text, workflow and tags (parted by `;`) are optional.
+    HoloAssist's annotation JSON gives its fine-grained actions.
 
     Raises:
         DataError: naming file and row.
@@ -25,6 +27,8 @@ def read_table(folder: Path) -> tuple[SegmentRow, ...]:
     if (folder / SEGMENTS_FILE).is_file():
         return read_segments(folder / SEGMENTS_FILE)
     path = folder / CSV_FILE
+    if not path.is_file() and is_published(folder):
+        return clip_segments(folder)
     if not path.is_file():
         raise DataError(f"{folder} has neither {SEGMENTS_FILE} nor {CSV_FILE}")
     with path.open(newline="", encoding="utf-8-sig") as file:
