@@ -8,14 +8,57 @@ mistake). What the server checks is not known.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from rich.table import Table
+
+from egomon.branches.bundle import Bundle, load_bundle
 from egomon.errors import DataError
+from egomon.train.calibrate import probability
+from egomon.train.datasets.open import open_data
+from egomon.train.featureset import FeatureSet
 from egomon.train.featureset_write import write_bytes
+from egomon.train.scoring import check_mode, score_segments
 
 Clip = tuple[str, float, float]
 """Video, start and end in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeReport:
+    """What was written."""
+
+    file: Path
+    model: str
+    context: str
+    threshold: float
+    clips: int
+    """In the file."""
+    scored: int
+    """The others had no segment and are answered 0."""
+    mistakes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "out": str(self.file),
+            "model": self.model,
+            "context": self.context,
+            "threshold": self.threshold,
+            "clips": self.clips,
+            "scored": self.scored,
+            "mistakes": self.mistakes,
+        }
+
+    def table(self) -> Table:
+        """For people."""
+        told = self.to_json()
+        table = Table(*told)
+        table.add_row(*map(str, told.values()))
+        return table
 
 
 def clip_name(video: str, start: float, end: float) -> str:
@@ -51,10 +94,62 @@ def read_clips(path: Path) -> list[Clip]:
     return clips
 
 
+def challenge(
+    model: Bundle | str | Path,
+    data: FeatureSet | Path,
+    out: Path,
+    *,
+    clips: Path | None = None,
+    context: str = "causal",
+    split: str | None = None,
+    threshold: float | None = None,
+) -> ChallengeReport:
+    """Score segments, labelled or not, and write the prediction file.
+
+    Args:
+        model: a bundle, or what names one.
+        data: a feature set, or a folder that `open_data` knows.
+        out: the prediction file.
+        clips: the official list; None answers every segment of the data.
+        context: causal (as live), offline (the whole recording, the paper's setting) or none.
+        split: only segments of this split.
+        threshold: p from which a clip is called a mistake; None = the bundle's.
+
+    Raises:
+        UsageError: unknown context.
+        DataError: broken data, or a list that has no clip in common with the data.
+        BundleError: if the bundle cannot be loaded.
+    """
+    mode = check_mode(context)
+    bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
+    if isinstance(data, Path):
+        data = open_data(data, bundle.card.frame_encoder)
+    if split is not None:
+        data = data.split(split)
+    numbers = _numbers(data)
+    wanted = read_clips(clips) if clips is not None else list(dict.fromkeys(_clips(data)))
+    found = {clip: numbers[_key(clip)] for clip in wanted if _key(clip) in numbers}
+    if not found:
+        raise DataError(
+            f"{clips} has no clip in common with {data.where}: {clip_name(*wanted[0])} is not "
+            "among its segments; extract the videos that the list names"
+        )
+    chosen = sorted(set(found.values()))
+    scored = replace(data, segments=tuple(data.segments[k] for k in chosen))
+    log_odds = score_segments(bundle.small, bundle.card.stream, scored, mode)
+    decision = bundle.card.decision
+    p = dict(zip(chosen, probability(log_odds, decision.calibration_small).tolist(), strict=True))
+    if threshold is None:
+        threshold = decision.threshold_small
+    write_submission(out, wanted, {clip: p[k] for clip, k in found.items()}, threshold)
+    mistakes = check_submission(out, wanted)
+    return ChallengeReport(out, bundle.model_id, mode, threshold, len(wanted), len(found), mistakes)
+
+
 def write_submission(
-    path: Path, clips: list[Clip], probabilities: Mapping[Clip, float], threshold: float
-) -> int:
-    """Write the prediction file; give the number of clips called mistakes.
+    path: Path, clips: Sequence[Clip], probabilities: Mapping[Clip, float], threshold: float
+) -> None:
+    """Write the prediction file.
 
     Args:
         path: where to.
@@ -72,4 +167,51 @@ def write_submission(
     for clip in clips:
         answers[clip_name(*clip)] = int(probabilities.get(clip, 0.0) >= threshold)
     write_bytes(path, json.dumps(answers, indent=0).encode())
-    return sum(1 for name, value in answers.items() if name != "modality" and value == 1)
+
+
+def check_submission(path: Path, clips: Sequence[Clip]) -> int:
+    """Read a prediction file as a server would; give the number of clips called mistakes.
+
+    Raises:
+        DataError: not an object, without modality, a wrong value, a clip missing or too many.
+    """
+    try:
+        answers = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no prediction file: {error}") from error
+    if not isinstance(answers, dict) or answers.pop("modality", None) != "RGB":
+        raise DataError(f"{path} must be one object with modality RGB")
+    names = {clip_name(*clip) for clip in clips}
+    for name, value in answers.items():
+        if name not in names:
+            raise DataError(f"{path} answers {name!r}, which is not in the list of clips")
+        if value not in (0, 1) or isinstance(value, bool):
+            raise DataError(f"{path}: the answer to {name!r} is {value!r}, not 0 or 1")
+    missing = sorted(names - set(answers))
+    if missing:
+        raise DataError(f"{path} does not answer {missing[0]!r}")
+    return sum(answers.values())
+
+
+def _clips(data: FeatureSet) -> list[Clip]:
+    return [(row.recording, *data.seconds(row)) for row in data.segments]
+
+
+def _numbers(data: FeatureSet) -> dict[tuple[str, int, int], int]:
+    """Number of the segment that answers a clip: by its own start or by its context's.
+
+    The benchmark's loaders begin a clip with the coarse action, its list may begin it with the
+    fine one; both end with the fine action.
+    """
+    numbers: dict[tuple[str, int, int], int] = {}
+    for number, row in enumerate(data.segments):
+        start, end = data.seconds(row)
+        numbers.setdefault(_key((row.recording, row.context_start, end)), number)
+    for number, clip in enumerate(_clips(data)):
+        numbers[_key(clip)] = number
+    return numbers
+
+
+def _key(clip: Clip) -> tuple[str, int, int]:
+    """To the millisecond: lists and annotations round differently."""
+    return clip[0], round(clip[1] * 1000), round(clip[2] * 1000)

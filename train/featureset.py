@@ -86,6 +86,8 @@ class FeatureSet:
     """Folder, for messages."""
     hours: Mapping[str, float] | None = None
     """Stream time of each recording where times are no seconds; None = from segments' spans."""
+    seconds: Callable[[SegmentRow], tuple[float, float]] = lambda row: (row.start, row.end)
+    """True span of a segment, also where times are no seconds."""
 
     @property
     def recordings(self) -> list[str]:

@@ -63,7 +63,12 @@ def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> Fe
         ),
         where=str(folder),
         hours=hours,
+        seconds=lambda row: _span(by_video[row.recording][round(row.start)]),
     )
+
+
+def _span(action: Action) -> tuple[float, float]:
+    return action.start, action.end
 
 
 def _rows(actions: list[Action]) -> Iterator[SegmentRow]:

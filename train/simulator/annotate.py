@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from egomon.train.simulator.motion import PHASES, Moment
 from egomon.train.simulator.record import Recording
-from egomon.train.simulator.shapes import CARDS, PARTS
+from egomon.train.simulator.shapes import ARROW, CARDS, NOTCH, PARTS, turned
 
 HAND, CARD, PORT = len(PARTS), len(PARTS) + 2, len(PARTS) + 2 + len(CARDS)
-THINGS = PORT + 1
-"""Classes of the heat maps: parts, working and other hand, cards, port."""
+ARROW_TIP, NOTCH_TIP = PORT + 1, PORT + 2
+THINGS = NOTCH_TIP + 1
+"""Classes of the heat maps: parts, working and other hand, cards, port, the marked side of the part
+and the notch that it must point to. Without the last two nothing learned to see how a part is
+turned."""
 
 
 class State(NamedTuple):
@@ -33,7 +36,9 @@ class State(NamedTuple):
 
 def things(recording: Recording, moment: Moment, t_seconds: float) -> NDArray[np.float32]:
     """Where each class is: (THINGS, 2) in [0, 1] of the picture, -1 where it is not shown."""
-    world: dict[int, NDArray[np.float64]] = {PORT: recording.look.port}
+    look = recording.look
+    notch = turned(NOTCH.mean(axis=0), look.port_angle) + look.port
+    world: dict[int, NDArray[np.float64]] = {PORT: look.port, NOTCH_TIP: notch}
     if moment.card is not None:
         sign, x, y, _ = moment.card
         world[CARD + sign] = np.array([x, y])
@@ -43,8 +48,10 @@ def things(recording: Recording, moment: Moment, t_seconds: float) -> NDArray[np
         world[HAND + 1] = recording.other_hand(moment, t_seconds)
     if moment.part_at is not None:
         world[moment.part] = moment.part_at
+        arrow = turned(ARROW.mean(axis=0) * look.part_radius, moment.angle)
+        world[ARROW_TIP] = moment.part_at + arrow
     places = recording.camera(t_seconds, 1)(np.stack(list(world.values())))
-    if recording.look.mirrored:
+    if look.mirrored:
         places[:, 0] = 1 - places[:, 0]
     found = np.full((THINGS, 2), -1.0, np.float32)
     for thing, (x, y) in zip(world, places.tolist(), strict=True):

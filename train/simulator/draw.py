@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from egomon.train.simulator.look import BENCH_PX, MARGIN, RGB, Image, Look, Vec, paint
 from egomon.train.simulator.motion import Moment
-from egomon.train.simulator.shapes import CARDS, HOLES, OUTLINES, PARTS, SIGNS, turned
+from egomon.train.simulator.shapes import ARROW, CARDS, HOLES, OUTLINES, PARTS, SIGNS, turned
 
 SHIFT = 4
 """cv2 draws at 1/16 pixel."""
@@ -113,11 +113,9 @@ class Painter:
             angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
             ring = np.stack([np.cos(angles), np.sin(angles)], 1) * HOLES[name]
             self._fill(image, place(ring), (30, 30, 30))
-        # The painted arrow shows which side must point to the notch.
         rim = np.array([(0.15, -0.45), (1.25, 0.0), (0.15, 0.45)])
         self._fill(image, place(rim), paint((240, 240, 240), max(shade, 0.6)))
-        arrow = np.array([(0.25, -0.3), (1.05, 0.0), (0.25, 0.3)])
-        self._fill(image, place(arrow), paint((255, 40, 40), max(shade, 0.6)))
+        self._fill(image, place(ARROW), paint((255, 40, 40), max(shade, 0.6)))
 
     def _hand(self, image: Image, at: Vec, grip: float, side: int, camera: Camera) -> Vec:
         """Arm, palm and fingers; gives the thumb's base and tip, which go over a held part."""

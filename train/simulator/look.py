@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.shapes import COLOURS, PARTS, turned
+from egomon.train.simulator.shapes import COLOURS, NOTCH, PARTS, turned
 
 Image = NDArray[np.uint8]
 Vec = NDArray[np.float64]
@@ -121,9 +121,7 @@ class Look:
         x, y = to_bench(self.port).astype(int).tolist()
         hole_px = int(0.135 / (1 + 2 * MARGIN) * BENCH_PX)
         cv2.circle(image, (x, y), hole_px, paint(colour, 0.22), -1, cv2.LINE_AA)
-        # The notch shows where a part's marked side must point.
-        notch = np.array([(0.245, -0.055), (0.245, 0.055), (0.15, 0.0)])
-        corners = to_bench(turned(notch, self.port_angle) + self.port).astype(np.int32)
+        corners = to_bench(turned(NOTCH, self.port_angle) + self.port).astype(np.int32)
         cv2.fillConvexPoly(image, corners, (255, 40, 40), cv2.LINE_AA)
 
 

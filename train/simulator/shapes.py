@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 Points = NDArray[np.float32]
 """(N, 2) outline; a part's marked side points to +x."""
 
+ARROW = np.array([(0.25, -0.3), (1.05, 0.0), (0.25, 0.3)])
+"""Painted on every part, in units of the part: shows which side must point to the notch."""
+NOTCH = np.array([(0.245, -0.055), (0.245, 0.055), (0.15, 0.0)])
+"""Painted on the fixture, in world units from the port: where the arrow must point."""
+
 PARTS = ("gear", "bracket", "tee", "nut", "wedge", "cross", "ring", "plate")
 CARDS = ("star", "bars", "moon", "grid", "bolt", "eye", "hook", "tree")
 

@@ -15,21 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from egomon.train.simulator.annotate import THINGS
-from egomon.train.simulator.motion import PHASES
-from egomon.train.simulator.shapes import PARTS
 from egomon.train.workbench.pictures import Pictures
 from egomon.train.workbench.qwen import CELLS, TOKENS_PER_PAIR, WIDTH, Eye, cell_order, patches
+from egomon.train.workbench.state import StateHead, state_loss
 from egomon.train.workbench.tower import heat_targets
 
 log = logging.getLogger(__name__)
-
-NUMBERS = 4
-"""Turned, depth, distance, lifted."""
-STATE = len(PARTS) + 1 + len(PHASES) + NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +35,6 @@ class EyesPlan:
     batch: int = 160
     rate: float = 1.5e-3
     seed: int = 20
-
-
-class StateHead(nn.Module):
-    """Reads part, phase and numbers of both pictures from a vector; training only."""
-
-    def __init__(self, inputs: int, hidden: int = 256) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, 2 * STATE))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs) to (B, 2, STATE)."""
-        out: Tensor = self.net(x)
-        return out.view(*x.shape[:-1], 2, STATE)
-
-
-def state_loss(predicted: Tensor, states: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Loss of `StateHead`'s output (N, STATE) on states (N, 7); also the turn errors seen."""
-    target = torch.from_numpy(states)
-    phase, part = target[:, 0].long(), target[:, 1].long()
-    classes = len(PARTS) + 1
-    part_logits, rest = predicted[:, :classes], predicted[:, classes:]
-    phase_logits, numbers = rest[:, : len(PHASES)], rest[:, len(PHASES) :]
-    there = part >= 0
-    loss = F.cross_entropy(part_logits, torch.where(there, part, len(PARTS)))
-    loss = loss + 0.5 * F.cross_entropy(phase_logits, phase)
-    wanted = torch.stack([target[:, 3], target[:, 4], 4 * target[:, 5], target[:, 6]], dim=1)
-    weights = torch.tensor([2.0, 1.0, 2.0, 0.5])
-    errors = F.smooth_l1_loss(numbers, wanted, reduction="none", beta=0.3)
-    if there.any():
-        loss = loss + (errors[there] * weights).sum(dim=1).mean()
-    held = there & (target[:, 5] < 0.3)
-    return loss, (numbers[held, 0] - wanted[held, 0]).abs().detach()
 
 
 def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan, cycle: int) -> None:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from egomon.branches.heads import LargeHead
 from egomon.branches.views import span_indices
 from egomon.train.losses import class_weights, uemcm_loss
-from egomon.train.workbench.eyes import StateHead, state_loss
 from egomon.train.workbench.footage import KINDS, Take
 from egomon.train.workbench.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
 from egomon.train.workbench.splice import JITTER_SECONDS
+from egomon.train.workbench.state import StateHead, state_loss
 
 log = logging.getLogger(__name__)
 

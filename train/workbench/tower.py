@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from egomon.branches.encoders.workbench import KeyPointTower, build
+from egomon.branches.encoders.workbench import POINT_SCALE, KeyPointTower, build
 from egomon.train.simulator.annotate import HAND, THINGS
 from egomon.train.workbench.pictures import SMALL_PX, Pictures
+from egomon.train.workbench.state import STATE, state_loss
 from egomon.train.workbench.words import LENGTH, VOCABULARY, WORDS, tokens, word_bags
 
 log = logging.getLogger(__name__)
@@ -91,9 +92,12 @@ class _Trainer:
         self.tower = build(OPTIONS, SMALL_PX).to(memory_format=torch.channels_last)
         self.clip = _clip(self.tower)
         self.to_words = nn.Linear(EMBEDDING, len(WORDS))
+        self.to_state = nn.Sequential(
+            nn.Linear(self.tower.output_dim, 128), nn.GELU(), nn.Linear(128, STATE)
+        )
 
     def run(self, size_px: int, steps: int, rate: float) -> None:
-        modules = nn.ModuleList([self.clip, self.to_words])
+        modules = nn.ModuleList([self.clip, self.to_words, self.to_state])
         groups = [
             {"params": [p for p in modules.parameters() if p.ndim >= 2], "weight_decay": 0.05},
             {"params": [p for p in modules.parameters() if p.ndim < 2], "weight_decay": 0.0},
@@ -131,12 +135,17 @@ class _Trainer:
             heat, heat_targets(places, heat.shape[-1]), reduction="none",
             pos_weight=torch.tensor(8.0),
         )  # fmt: skip
+        told, turn = state_loss(
+            self.to_state(torch.cat([image, points * POINT_SCALE], dim=1)),
+            self.pictures.states[pairs, which],
+        )
         word_loss, dense_loss = words.sum(dim=1).mean(), dense.sum(dim=(1, 2, 3)).mean()
         said = (
             f"contrast {contrast.item():.2f}, words {word_loss.item():.2f}, heat "
-            f"{dense_loss.item():.2f}, part {_part_accuracy(points, places):.3f}"
+            f"{dense_loss.item():.2f}, part {_part_accuracy(points, places):.3f}, "
+            f"error of the turn {turn.mean().item():.2f}"
         )
-        return contrast + 0.5 * word_loss + 0.3 * dense_loss, said
+        return contrast + 0.5 * word_loss + 0.3 * dense_loss + told, said
 
 
 def _contrast(logits: Tensor, texts: list[str]) -> Tensor:
