@@ -165,7 +165,7 @@ def write_submission(
         raise DataError(f"{clip_name(*stray[0])} was scored, but it is not in the list of clips")
     answers: dict[str, str | int] = {"modality": "RGB"}
     for clip in clips:
-        answers[clip_name(*clip)] = int(probabilities.get(clip, 0.0) >= threshold)
+        answers[clip_name(*clip)] = int(probabilities.get(clip, -1.0) >= threshold)
     write_bytes(path, json.dumps(answers, indent=0).encode())
 
 
@@ -205,8 +205,8 @@ def _numbers(data: FeatureSet) -> dict[tuple[str, int, int], int]:
     """
     numbers: dict[tuple[str, int, int], int] = {}
     for number, row in enumerate(data.segments):
-        start, end = data.seconds(row)
-        numbers.setdefault(_key((row.recording, row.context_start, end)), number)
+        whole = (row.recording, row.context_start, data.seconds(row)[1])
+        numbers.setdefault(_key(whole), number)
     for number, clip in enumerate(_clips(data)):
         numbers[_key(clip)] = number
     return numbers

@@ -1,14 +1,12 @@
-"""The user's own tables, and the challenge's prediction file."""
+"""The user's own tables."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from egomon.errors import DataError
-from egomon.train.challenge import read_clips, write_submission
 from egomon.train.datasets.table import read_table
 
 
@@ -40,27 +38,3 @@ def test_a_broken_spreadsheet_is_named_by_row(tmp_path: Path, text: str, told: s
     (tmp_path / "segments.csv").write_text(text)
     with pytest.raises(DataError, match=told):
         read_table(tmp_path)
-
-
-def test_a_submission_answers_every_clip_with_python_floats(tmp_path: Path) -> None:
-    listed = tmp_path / "clips.txt"
-    listed.write_text("R1_a_b_6.990_8.0\nR1_a_b_8.0_9.5\nR2_0.0_1.0\n")
-    clips = read_clips(listed)
-    assert clips[0] == ("R1_a_b", 6.99, 8.0)
-    scores = {clips[0]: 0.7, clips[1]: 0.2}
-    assert write_submission(tmp_path / "out.json", clips, scores, threshold=0.5) == 1
-    assert json.loads((tmp_path / "out.json").read_text()) == {
-        "modality": "RGB",
-        "R1_a_b_6.99_8.0": 1,
-        "R1_a_b_8.0_9.5": 0,
-        "R2_0.0_1.0": 0,
-    }
-
-
-def test_a_stray_score_and_a_broken_line_are_named(tmp_path: Path) -> None:
-    listed = tmp_path / "clips.txt"
-    listed.write_text("R1_1.0_2.0\nnonsense\n")
-    with pytest.raises(DataError, match="line 2"):
-        read_clips(listed)
-    with pytest.raises(DataError, match=r"R9_1\.0_2\.0"):
-        write_submission(tmp_path / "x", [("R1", 1.0, 2.0)], {("R9", 1.0, 2.0): 0.5}, 0.5)

@@ -1,4 +1,4 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `teach`."""
+"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`, `teach`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Data = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, teach):
+    for verb in (simulate, extract, train, evaluate, challenge, teach):
         app.command()(verb)
 
 
@@ -114,6 +114,34 @@ def evaluate(
             from egomon.train.plots import write_plots
 
             write_plots(report, plots)
+    _show(report, json)
+
+
+def challenge(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
+    ] = None,
+    context: Annotated[
+        str, typer.Option("--context", help="causal, offline (the paper's setting) or none.")
+    ] = "causal",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only recordings of this split.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Instead of the bundle's.")
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
+    from egomon.train.challenge import challenge as run
+
+    report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
     _show(report, json)
 
 
