@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import safetensors.torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from egomon.branches.base import FrameEncoder
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import BundleCard
+from egomon.branches.weights import Tensors, part
 from egomon.errors import DataError, UsageError
 from egomon.train.datasets.holoassist_files import is_published
 from egomon.train.datasets.table import read_table
+from egomon.train.extract_large import Embedder, embed_segments, open_large, write_large
 from egomon.train.featureset import (
     DATASET_FILE,
+    ENCODER_FILE,
     FEATURES_FOLDER,
     DatasetCard,
-    SegmentRow,
     read_feature_set,
     read_track,
 )
-from egomon.train.featureset_write import write_index, write_track
+from egomon.train.featureset_write import write_bytes, write_index, write_track
+from egomon.train.large_vectors import large_path, read_large
+from egomon.train.rows import SegmentRow
+from egomon.train.teach.base import open_base
 from egomon.train.teach.video import encode_video
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
@@ -71,46 +78,76 @@ def extract(
         videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
         model: bundle whose frame encoder and sampling rate are used.
-        large: also run the large branch; not available yet.
+        large: also run the bundle's large encoder, one vector a segment.
         quiet: without a progress bar on stderr.
 
     Raises:
-        UsageError: `large`, or a feature set of another encoder is there already.
+        UsageError: `large` without a large branch, or a feature set of another encoder is there.
         DataError: a segment names no video, or a row is malformed.
         SourceError: a video cannot be read.
     """
-    if large:
-        raise UsageError("--large is not available; the small branch trains without it")
     rows, paths = _find(videos)
-    bundle = load_bundle(model)
-    if bundle.encoder is None:
-        raise UsageError(f"{model} has no frame encoder, so it cannot encode videos")
-    card = _card(bundle.card, videos.resolve().name)
-    _check_target(out, card)
-    done = [name for name in paths if _is_done(out, name, card)]
-    left = {name: path for name, path in paths.items() if name not in done}
-    _encode(left, out, bundle.encoder, card.fps, quiet)
+    base = open_base(model)
+    card = _card(base.card, videos.resolve().name)
+    embedder = None
+    if large:
+        large_card, embedder = open_large(load_bundle(model, with_encoder=False))
+        card = msgspec.structs.replace(card, large=large_card)
+    card = _merge(out, card)
+    left = {name: path for name, path in paths.items() if not _is_done(out, name, card)}
+    with _progress(quiet) as progress:
+        _encode(left, out, base.encoder, card.fps, progress)
+        if embedder is not None:
+            _embed(paths, rows, out, card, embedder, progress)
+    _keep_encoder(out, card, base.tensors)
     write_index(out, card, rows)
     read_feature_set(out)
-    return ExtractReport(out, len(left), len(done), len(rows))
+    return ExtractReport(out, len(left), len(paths) - len(left), len(rows))
+
+
+def _progress(quiet: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=quiet)
 
 
 def _encode(
-    paths: dict[str, Path], out: Path, encoder: FrameEncoder, fps: float, quiet: bool
+    paths: dict[str, Path], out: Path, encoder: FrameEncoder, fps: float, progress: Progress
 ) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task("encoding", total=float(len(paths)))
-        for number, (name, path) in enumerate(paths.items()):
-            progress.update(task, description=name)
-            recording = encode_video(
-                path,
-                encoder,
-                fps,
-                lambda share, number=number: progress.update(task, completed=number + share),  # type: ignore[misc]
-            )
-            write_track(out, name, recording.vectors, recording.times)
-            progress.update(task, completed=float(number + 1))
+    task = progress.add_task("encoding", total=float(len(paths)))
+    for number, (name, path) in enumerate(paths.items()):
+        progress.update(task, description=name)
+        recording = encode_video(path, encoder, fps, _mover(progress, task, number))
+        write_track(out, name, recording.vectors, recording.times)
+        progress.update(task, completed=float(number + 1))
+
+
+def _embed(
+    paths: dict[str, Path],
+    rows: list[SegmentRow],
+    out: Path,
+    card: DatasetCard,
+    embedder: Embedder,
+    progress: Progress,
+) -> None:
+    task = progress.add_task("large branch", total=float(len(paths)))
+    for number, (name, path) in enumerate(paths.items()):
+        own = [row for row in rows if row.recording == name]
+        progress.update(task, description=f"{name}, large branch")
+        if not _has_large(out, name, own, card):
+            times = read_track(out, name, card).times
+            moved = _mover(progress, task, number)
+            write_large(out, name, own, embed_segments(path, own, embedder, times, card.fps, moved))
+        progress.update(task, completed=float(number + 1))
+
+
+def _mover(progress: Progress, task: TaskID, number: int) -> Callable[[float], None]:
+    return lambda share: progress.update(task, completed=number + share)
+
+
+def _keep_encoder(out: Path, card: DatasetCard, tensors: Tensors) -> None:
+    """A tower that lives in its bundle alone comes along, so that `train` can pass it on."""
+    if card.encoder.weights == "bundle":
+        write_bytes(out / ENCODER_FILE, safetensors.torch.save(part(tensors, "encoder.")))
 
 
 def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
@@ -153,15 +190,27 @@ def _card(bundle: BundleCard, name: str) -> DatasetCard:
     )
 
 
-def _check_target(out: Path, card: DatasetCard) -> None:
+def _merge(out: Path, card: DatasetCard) -> DatasetCard:
+    """The card for this run: large vectors that an earlier run made stay in the set.
+
+    Raises:
+        UsageError: the folder holds vectors of another encoder.
+    """
     if not (out / DATASET_FILE).is_file():
-        return
+        return card
     old = read_feature_set(out).card
     if (old.encoder, old.fps) != (card.encoder, card.fps):
         raise UsageError(
             f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s; "
             "choose another folder"
         )
+    if card.large is None:
+        return msgspec.structs.replace(card, large=old.large)
+    if old.large not in (None, card.large):
+        raise UsageError(
+            f"{out} holds vectors of another large encoder or setting; choose another folder"
+        )
+    return card
 
 
 def _is_done(out: Path, name: str, card: DatasetCard) -> bool:
@@ -172,3 +221,13 @@ def _is_done(out: Path, name: str, card: DatasetCard) -> bool:
     except DataError:
         return False  # of another encoder or damaged: encode it again
     return True
+
+
+def _has_large(out: Path, name: str, rows: list[SegmentRow], card: DatasetCard) -> bool:
+    if card.large is None or not large_path(out, name).is_file():
+        return False
+    try:
+        known = read_large(out, name, card.large)
+    except DataError:
+        return False
+    return all((row.start, row.end) in known for row in rows)

@@ -4,13 +4,13 @@
 dataset.json               name, licence, encoder, fps, offset, dimension
 segments.jsonl             one `SegmentRow` a line
 features/<recording>.npz   features (N, D) float16/32, and times (N,) where the rate varies
-large/<recording>.npz      optional: features (S, D_l), one vector a segment, in the file's order
+large/<recording>.npz      optional: features (S, D_l), one vector a segment, and spans (S, 2)
+encoder.safetensors        weights of a frame encoder that lives in its bundle alone
 ```
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,32 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.base import Float32, Float64
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.card import FrameEncoderCard, LargeEncoderCard
 from egomon.errors import DataError
+from egomon.train.large_vectors import large_reader
+from egomon.train.npz import check_finite, read_arrays
+from egomon.train.rows import SegmentRow
 
 DATASET_FILE = "dataset.json"
 SEGMENTS_FILE = "segments.jsonl"
 FEATURES_FOLDER = "features"
-LARGE_FOLDER = "large"
-
-
-class SegmentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One labelled segment: the half-open span [start, end) in seconds."""
-
-    recording: str
-    start: float
-    end: float
-    label: int | None = None
-    """0 correct, 1 mistake, None unknown."""
-    context_start: float = 0.0
-    """Where the workflow began: the context is [context_start, end)."""
-    split: str = ""
-    tags: tuple[str, ...] = ()
-    """Kinds of the mistake; never an input."""
-    text: str = ""
-    """Name of the step; an auxiliary target, never an input."""
-    workflow: str = ""
-    """Name of the workflow; an auxiliary target, never an input."""
+ENCODER_FILE = "encoder.safetensors"
 
 
 class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +45,8 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
     """Time of row 0, where a recording has no `times`."""
     dim: int
     """Length D of a row."""
-    large_dim: int = 0
-    """Length of a large-branch vector; 0 = none."""
+    large: LargeEncoderCard | None = None
+    """What made the large-branch vectors; None = there are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +72,8 @@ class FeatureSet:
     """Stream time of each recording where times are no seconds; None = from segments' spans."""
     seconds: Callable[[SegmentRow], tuple[float, float]] = lambda row: (row.start, row.end)
     """True span of a segment, also where times are no seconds."""
+    large: Callable[[SegmentRow], Float32] | None = None
+    """Large-branch vector (D_l,) of a segment; None = the set has none."""
 
     @property
     def recordings(self) -> list[str]:
@@ -187,7 +173,13 @@ def read_feature_set(folder: Path) -> FeatureSet:
                 f"{folder / SEGMENTS_FILE} names recording {name!r}, but "
                 f"{FEATURES_FOLDER}/{name}.npz is missing; run egomon extract again"
             )
-    data = FeatureSet(card, segments, lambda name: read_track(folder, name, card), str(folder))
+    data = FeatureSet(
+        card,
+        segments,
+        lambda name: read_track(folder, name, card),
+        str(folder),
+        large=None if card.large is None else large_reader(folder, card.large),
+    )
     check_splits(data)
     return data
 
@@ -241,23 +233,12 @@ def read_track(folder: Path, recording: str, card: DatasetCard) -> Track:
         DataError: missing, damaged, of another dimension, or with NaN; names the row.
     """
     path = folder / FEATURES_FOLDER / f"{recording}.npz"
-    vectors, times = _arrays(path)
+    vectors, times = read_arrays(path)
     if vectors.ndim != 2 or vectors.shape[1] != card.dim or not len(vectors):
         raise DataError(f"{path}: features have shape {vectors.shape}, expected (N, {card.dim})")
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        raise DataError(f"{path}: row {int(np.argmin(finite))} holds NaN or infinity")
+    check_finite(path, vectors)
     if times is None:
         times = np.arange(len(vectors)) / card.fps + card.offset_seconds
     if len(times) != len(vectors) or (np.diff(times) <= 0).any():
         raise DataError(f"{path}: times must be ascending, one for each of {len(vectors)} rows")
     return Track(times.astype(np.float64), vectors)
-
-
-def _arrays(path: Path) -> tuple[NDArray[np.float16], Float64 | None]:
-    try:
-        # Opened here: numpy leaves its own handle open when the archive is damaged.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return file["features"], file["times"] if "times" in file.files else None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path} cannot be read as features ({error})") from error

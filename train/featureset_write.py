@@ -18,9 +18,9 @@ from egomon.train.featureset import (
     SEGMENTS_FILE,
     DatasetCard,
     FeatureSet,
-    SegmentRow,
     check_row,
 )
+from egomon.train.rows import SegmentRow
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -11,7 +11,8 @@ from egomon.branches.base import ClipView, ContextView, Float32, Float64, SmallB
 from egomon.branches.card import StreamCard
 from egomon.branches.views import gather_clip, uniform_indices
 from egomon.errors import UsageError
-from egomon.train.featureset import FeatureSet, SegmentRow, Track
+from egomon.train.featureset import FeatureSet, Track
+from egomon.train.rows import SegmentRow
 
 ContextMode = Literal["causal", "offline", "none"]
 """causal: up to the segment's end, as live; offline: the whole recording; none: nothing."""

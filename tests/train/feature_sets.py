@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from egomon.branches.card import FrameEncoderCard
-from egomon.train.featureset import DatasetCard, FeatureSet, SegmentRow, Track
+from egomon.train.featureset import DatasetCard, FeatureSet, Track
 from egomon.train.featureset_write import write_feature_set
+from egomon.train.rows import SegmentRow
 
 DIM = 16
 STEPS = ("lift", "turn", "press", "close")

@@ -20,7 +20,6 @@ from egomon.train.batches import make_views, pool, stratified
 from egomon.train.evaluate import evaluate_features
 from egomon.train.evidence_data import prepare
 from egomon.train.evidence_fit import EvidencePlan, cross_validate, fit_evidence
-from egomon.train.extract import extract
 from egomon.train.fit import train
 from egomon.train.plots import write_plots
 from egomon.train.recipe import FOLDER, Recipe, load_recipe
@@ -215,17 +214,3 @@ def test_bundled_recipes_are_valid_and_a_wrong_key_is_named(tmp_path: Path) -> N
         load_recipe(bad)
     with pytest.raises(ConfigError, match="bundled: "):
         load_recipe("nothing")
-
-
-def test_extract_goes_on_where_it_was_interrupted(tmp_path: Path, tiny_bundle: Path) -> None:
-    from egomon.train.simulator import simulate
-
-    simulate(tmp_path / "videos", seed=1, minutes=0.4, workflows="seen", correct_only=False)
-    first = extract(tmp_path / "videos", tmp_path / "out", model=str(tiny_bundle), quiet=True)
-    assert first.encoded >= 1
-    path = sorted((tmp_path / "out" / "features").glob("*.npz"))[0]
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    again = extract(tmp_path / "videos", tmp_path / "out", model=str(tiny_bundle), quiet=True)
-    assert (again.encoded, again.kept) == (1, first.encoded - 1)
-    assert path.read_bytes() == whole

@@ -10,14 +10,8 @@ import msgspec
 
 from egomon.branches.card import FrameEncoderCard
 from egomon.errors import DataError
-from egomon.train.featureset import (
-    DatasetCard,
-    FeatureSet,
-    SegmentRow,
-    Track,
-    check_splits,
-    read_track,
-)
+from egomon.train.featureset import DatasetCard, FeatureSet, Track, check_splits, read_track
+from egomon.train.rows import SegmentRow
 
 ANNOTATIONS_FILE = "annotations.json"
 

@@ -17,7 +17,8 @@ from egomon.branches.base import Float32
 from egomon.branches.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist_files import Action, read_actions
-from egomon.train.featureset import DatasetCard, FeatureSet, SegmentRow, Track
+from egomon.train.featureset import DatasetCard, FeatureSet, Track
+from egomon.train.rows import SegmentRow
 
 ARCHITECTURE = "holoassist-labels"
 _LOG_EDGES = np.array([0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.6, 7.0, 11.0, 20.0])

@@ -18,11 +18,12 @@ from egomon.config import Settings, load_settings
 from egomon.errors import DataError
 from egomon.fusion.wire import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.train.featureset import SegmentRow, read_segments
+from egomon.train.featureset import read_segments
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.threshold import Confusion
+from egomon.train.rows import SegmentRow
 
 SECONDS_PER_HOUR = 3600.0
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
