@@ -7,7 +7,7 @@ within a major version.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import msgspec
 
@@ -21,7 +21,7 @@ SOURCE_NAME = "[a-z0-9_-]{1,32}"
 Phase = Literal["new", "update", "end", "retract"]
 AlertState = Literal["provisional", "confirmed", "closed", "retracted"]
 Kind = Literal["alert", "segment", "status", "stats", "heartbeat", "gap"]
-Reason = Literal[
+_KnownReason = Literal[
     "small_score",
     "refined",
     "refine_expired",
@@ -38,6 +38,13 @@ Reason = Literal[
     "out_of_domain",
     "refined_below_threshold",
 ]
+if TYPE_CHECKING:
+    Reason = _KnownReason
+else:
+    # Later 1.x versions may give reasons that this one does not know: readers take any text.
+    Reason = Annotated[
+        str, msgspec.Meta(description=f"Open list; today: {', '.join(get_args(_KnownReason))}")
+    ]
 Mode = Literal["full", "small-only"]
 
 

@@ -290,6 +290,7 @@ def test_a_reader_of_this_version_reads_messages_with_new_fields(
         event = publisher.bus.prepare("cam0", alert("a-1")).event
         newer = event.envelope.replace(b'"rev":1', b'"rev":1,"mood":{"x":[1]}')
         newer = newer.replace(b'"tseq":1', b'"tseq":1,"tenant":"t"')
+        newer = newer.replace(b'"reason":"small_score"', b'"reason":"gaze_lost"')
         publisher.bus._events.send_multipart([event.topic.encode(), newer, b"", b"more"])
         assert isinstance(subscriber.receive(2), Message)
 

@@ -95,3 +95,11 @@ def test_unknown_fields_are_ignored() -> None:
     decoded = decode_data("alert", body)
     assert isinstance(decoded, AlertData)
     assert decoded == alert()
+
+
+def test_a_reason_of_a_later_version_is_read_and_passed_on() -> None:
+    body = encode(alert()).replace(b'"reason":"small_score"', b'"reason":"gaze_lost"')
+    decoded = decode_data("alert", body)
+    assert isinstance(decoded, AlertData)
+    assert decoded.reason == "gaze_lost"  # type: ignore[comparison-overlap]
+    assert encode(decoded) == body
