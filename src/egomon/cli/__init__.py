@@ -6,10 +6,12 @@ in use; 6 replay differs from --expect; 7 ended degraded with --strict; 130 Ctrl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError
@@ -36,6 +38,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
     try:
         app()
+    except SystemExit as end:
+        if end.code in (EXIT_SIGINT, EXIT_SIGTERM):
+            _leave_now(end.code)
+        raise
     except EgomonError as error:
         logging.getLogger("egomon").debug("details", exc_info=True)
         sys.stderr.write(f"egomon: {error}\n")
@@ -44,3 +50,15 @@ def main() -> None:
         # The reader of stdout has gone (`| head`): nothing is wrong, and nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE_EXIT_CODE)
+
+
+def _leave_now(code: int) -> NoReturn:
+    """End without Python's own clean-up, which takes seconds once torch is loaded.
+
+    Sockets, store and files are closed by now; whoever pressed Ctrl-C is waiting.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
