@@ -34,8 +34,9 @@ from egomon.branches.find import (
 )
 from egomon.branches.fused import UemcmGate
 from egomon.branches.guard import MahalanobisGuard
+from egomon.branches.heads import LargeHead
 from egomon.branches.small import UemcmSmallBranch
-from egomon.branches.weights import Tensors, parse_safetensors, part
+from egomon.branches.weights import Tensors, fill, parse_safetensors, part
 from egomon.errors import BundleError
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
@@ -66,6 +67,18 @@ class Bundle:
     def model_id(self) -> str:
         """Name and first 8 digits of the hash, as alerts carry it: `workbench@0123abcd`."""
         return f"{self.card.name}@{self.hash[:8]}"
+
+    def load_large_head(self) -> LargeHead | None:
+        """The head g_l alone, for cached large-branch vectors; None if the bundle has none.
+
+        Raises:
+            BundleError: if it does not fit the card.
+        """
+        large = self.card.large
+        if large is None:
+            return None
+        width = self.card.large_width
+        return fill(lambda: LargeHead(large.dim, width), self._large_head, "large head")
 
     def load_large(self) -> LargeBranch | None:
         """Load the large branch, None if the bundle has none; heavy, so done only on request.

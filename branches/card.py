@@ -73,6 +73,8 @@ class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Step names of the auxiliary head, in the order of its outputs; empty = no such head."""
     workflows: tuple[str, ...] = ()
     """Workflow names of the auxiliary head; empty = no such head."""
+    members: int = 1
+    """Heads fitted with different seeds whose logits are averaged."""
     options: dict[str, int | float | str | bool] = {}
 
 

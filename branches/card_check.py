@@ -19,6 +19,7 @@ MAX_WIDTH = 65_536
 MAX_IMAGE_PX = 4_096
 MAX_FRAMES = 4_096
 MAX_LAYERS = 64
+MAX_MEMBERS = 64
 MAX_POSITIONS = 77
 """What seqTransf has positions for."""
 
@@ -87,6 +88,7 @@ def _weights(path: str, weights: str | None) -> Iterator[str]:
 def _small(card: BundleCard) -> Iterator[str]:
     small, stream = card.small, card.stream
     yield from _range("small.width", small.width, 1, MAX_WIDTH)
+    yield from _range("small.members", small.members, 1, MAX_MEMBERS)
     yield from _range("small.header_layers", small.header_layers, 0, MAX_LAYERS)
     yield from _range("small.header_heads", small.header_heads, 0, MAX_WIDTH)
     yield from _range("small.header_width", small.header_width, 0, MAX_WIDTH)

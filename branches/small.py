@@ -11,7 +11,7 @@ from torch import Tensor
 
 from egomon.branches.base import BranchScore, ClipView, ContextView, Float32, Label, StepGuess
 from egomon.branches.card import BundleCard
-from egomon.branches.heads import ContextBranch, SmallOutput
+from egomon.branches.heads import ContextBranch, Ensemble, SmallOutput, build_small
 from egomon.branches.weights import Tensors, fill
 
 _DONE = 0.5
@@ -24,7 +24,7 @@ class UemcmSmallBranch:
     def __init__(
         self,
         card: BundleCard,
-        module: ContextBranch,
+        module: ContextBranch | Ensemble,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.card = card
@@ -39,7 +39,7 @@ class UemcmSmallBranch:
             BundleError: if they do not fit the card.
         """
         module = fill(
-            lambda: ContextBranch(card.frame_encoder.dim, card.small), tensors, "small branch"
+            lambda: build_small(card.frame_encoder.dim, card.small), tensors, "small branch"
         )
         return cls(card, module)
 

@@ -14,7 +14,7 @@ from egomon.branches.base import Float32
 from egomon.branches.card import StreamCard
 from egomon.train.featureset import FeatureSet, Track
 from egomon.train.metrics.threshold import Labels
-from egomon.train.scoring import clip_view, context_view
+from egomon.train.scoring import clip_view, context_view, large_vectors
 
 Indices = NDArray[np.int64]
 
@@ -29,12 +29,20 @@ class Views:
     """(S, N) rows of V^c, padded with R."""
     fine: NDArray[np.int32]
     """(S, T) rows of V^f, padded with R."""
+    large: NDArray[np.float16] | None = None
+    """(S, D_l) large-branch vectors, where they are trained on."""
 
     def batch(self, numbers: Indices) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Coarse (B, N, D), its mask, fine (B, T, D), its mask; as `ContextBranch` takes them."""
         coarse, coarse_mask = self._take(self.coarse[numbers])
         fine, fine_mask = self._take(self.fine[numbers])
         return coarse, coarse_mask, fine, fine_mask
+
+    def large_batch(self, numbers: Indices) -> Tensor | None:
+        """(B, D_l)."""
+        if self.large is None:
+            return None
+        return torch.from_numpy(self.large[numbers].astype(np.float32))
 
     def _take(self, rows: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
         real = rows < len(self.vectors) - 1
@@ -43,8 +51,17 @@ class Views:
         return torch.from_numpy(taken), torch.from_numpy(real[:, :longest])
 
 
-def make_views(data: FeatureSet, stream: StreamCard) -> Views:
-    """Views of every segment, with the live rule for which frames make a clip."""
+def make_views(data: FeatureSet, stream: StreamCard, *, large: bool = False) -> Views:
+    """Views of every segment, with the live rule for which frames make a clip.
+
+    Args:
+        data: vectors and segments.
+        stream: sizes of the clips.
+        large: also gather large-branch vectors.
+
+    Raises:
+        DataError: vectors are missing or damaged, or the set has no large-branch vectors.
+    """
     tracks: dict[str, Track] = {name: data.track(name) for name in data.recordings}
     first, rows = {}, 0
     for name, track in tracks.items():
@@ -68,7 +85,12 @@ def make_views(data: FeatureSet, stream: StreamCard) -> Views:
             (fine, clip_view(bare, row, stream)),
         ):
             out.append(first[row.recording] + np.searchsorted(track.times, view.times))
-    return Views(vectors, _padded(coarse, rows), _padded(fine, rows))
+    return Views(
+        vectors,
+        _padded(coarse, rows),
+        _padded(fine, rows),
+        large_vectors(data).astype(np.float16) if large else None,
+    )
 
 
 def _padded(rows: Sequence[Indices], fill: int) -> NDArray[np.int32]:
@@ -91,7 +113,7 @@ def pool(views: Views, batch: int = 256) -> Views:
         pooled[numbers] = _unit_mean(coarse, coarse_mask)
         pooled[size + numbers] = _unit_mean(fine, fine_mask)
     at = np.arange(size, dtype=np.int32)[:, None]
-    return Views(pooled, at, at + size)
+    return Views(pooled, at, at + size, views.large)
 
 
 def _unit_mean(vectors: Tensor, mask: Tensor) -> Float32:

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from egomon.branches.bundle import Bundle, load_bundle
 from egomon.errors import DataError
-from egomon.train.calibrate import probability
 from egomon.train.datasets.open import open_data
 from egomon.train.featureset import FeatureSet
 from egomon.train.featureset_write import write_bytes
-from egomon.train.scoring import check_mode, score_segments
+from egomon.train.judging import judge
+from egomon.train.scoring import check_mode
 
 Clip = tuple[str, float, float]
 """Video, start and end in seconds."""
@@ -136,36 +136,33 @@ def challenge(
         )
     chosen = sorted(set(found.values()))
     scored = replace(data, segments=tuple(data.segments[k] for k in chosen))
-    log_odds = score_segments(bundle.small, bundle.card.stream, scored, mode)
-    decision = bundle.card.decision
-    p = dict(zip(chosen, probability(log_odds, decision.calibration_small).tolist(), strict=True))
-    if threshold is None:
-        threshold = decision.threshold_small
-    write_submission(out, wanted, {clip: p[k] for clip, k in found.items()}, threshold)
+    judged = judge(bundle, scored, mode)
+    hits = judged.flagged if threshold is None else judged.p >= threshold
+    wrong = dict(zip(chosen, hits.tolist(), strict=True))
+    write_submission(out, wanted, {clip: wrong[k] for clip, k in found.items()})
     mistakes = check_submission(out, wanted)
+    if threshold is None:
+        threshold = judged.main_threshold
     return ChallengeReport(out, bundle.model_id, mode, threshold, len(wanted), len(found), mistakes)
 
 
-def write_submission(
-    path: Path, clips: Sequence[Clip], probabilities: Mapping[Clip, float], threshold: float
-) -> None:
+def write_submission(path: Path, clips: Sequence[Clip], mistakes: Mapping[Clip, bool]) -> None:
     """Write the prediction file.
 
     Args:
         path: where to.
         clips: every clip that must be answered, from `read_clips`.
-        probabilities: calibrated p of each clip that was scored; clips without one answer 0.
-        threshold: p from which a clip is called a mistake.
+        mistakes: whether a clip that was scored is one; clips without a score answer 0.
 
     Raises:
         DataError: a score belongs to no listed clip, so times were written differently.
     """
-    stray = sorted(set(probabilities) - set(clips))
+    stray = sorted(set(mistakes) - set(clips))
     if stray:
         raise DataError(f"{clip_name(*stray[0])} was scored, but it is not in the list of clips")
     answers: dict[str, str | int] = {"modality": "RGB"}
     for clip in clips:
-        answers[clip_name(*clip)] = int(probabilities.get(clip, -1.0) >= threshold)
+        answers[clip_name(*clip)] = int(mistakes.get(clip, False))
     write_bytes(path, json.dumps(answers, indent=0).encode())
 
 

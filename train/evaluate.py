@@ -13,14 +13,15 @@ from rich.table import Table
 
 from egomon.branches.bundle import Bundle, load_bundle
 from egomon.train.bootstrap import by_recording
-from egomon.train.calibrate import probability, recall_at_budget
+from egomon.train.calibrate import recall_at_budget
 from egomon.train.datasets.open import open_data
 from egomon.train.featureset import FeatureSet
+from egomon.train.judging import Judged, judge
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import Scores, aurc, pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.threshold import Confusion, Labels
-from egomon.train.scoring import check_mode, score_segments
+from egomon.train.scoring import check_mode
 from egomon.train.trivial import row_of, trivial_scores
 
 __all__ = ["AlertTime", "EvaluationReport", "EventReport", "evaluate_events", "evaluate_features"]
@@ -40,6 +41,9 @@ class EvaluationReport:
     context: str
     scores: dict[str, float]
     trivial: dict[str, dict[str, float]]
+    branches: dict[str, dict[str, float]]
+    """Small, large and gate on every segment; empty where the small branch is alone. The scores
+    above are as live: the gate where the large branch is asked, else the small branch."""
     by_tag: dict[str, float]
     """Recall of each tag at the bundle's threshold."""
     intervals: dict[str, tuple[float, float]]
@@ -70,6 +74,7 @@ class EvaluationReport:
             "by_tag": _clean(self.by_tag),
             "intervals": {k: [_null(a), _null(b)] for k, (a, b) in self.intervals.items()},
             "trivial": {name: _clean(row) for name, row in self.trivial.items()},
+            "branches": {name: _clean(row) for name, row in self.branches.items()},
         }
 
     def table(self) -> Table:
@@ -87,7 +92,7 @@ class EvaluationReport:
             "mistake_recall",
         )
         table = Table("row", *columns, title=title, caption=f"95 % intervals: {caption}")
-        rows = {f"{self.model} ({self.context})": self.scores, **self.trivial}
+        rows = {f"{self.model} ({self.context})": self.scores, **self.branches, **self.trivial}
         for name, row in rows.items():
             table.add_row(name, *(_text(row[column]) for column in columns))
         table.add_section()
@@ -125,45 +130,35 @@ def evaluate_features(
     if isinstance(data, Path):
         data = open_data(data, bundle.card.frame_encoder)
     data = data.labelled() if split is None else data.split(split).labelled()
-    log_odds = score_segments(bundle.small, bundle.card.stream, data, mode)
-    decision = bundle.card.decision
-    p = probability(log_odds, decision.calibration_small)
-    return report(
-        bundle.model_id,
-        data,
-        p,
-        threshold=decision.threshold_small,
-        context=mode,
-        seed=seed,
-    )
+    return report(bundle.model_id, data, judge(bundle, data, mode), context=mode, seed=seed)
 
 
 def report(
     model: str,
     data: FeatureSet,
-    p: Scores,
+    judged: Judged,
     *,
-    threshold: float,
     context: str = "causal",
     seed: int = 0,
 ) -> EvaluationReport:
-    """Compare calibrated probabilities (S,) with the labels of a labelled feature set."""
+    """Compare what was said with the labels of a labelled feature set."""
     y, hours = data.labels, data.stream_hours()
-    flagged = p >= threshold
-    scores = {**row_of(y, p, threshold), **_more_scores(y, p, flagged, hours)}
+    p, flagged = judged.p, judged.flagged
+    scores = {**row_of(y, p, flagged), **_more_scores(y, p, flagged, hours)}
     return EvaluationReport(
         model=model,
         data=data.card.name,
         context=context,
         scores=scores,
-        trivial={name: row_of(y, score) for name, score in trivial_scores(data).items()},
+        trivial={name: row_of(y, p, p >= 0.5) for name, p in trivial_scores(data).items()},
+        branches={name: row_of(y, p, p >= at) for name, (p, at) in judged.branches.items()},
         by_tag=_recall_by_tag(data, flagged),
         intervals=_intervals(data, p, flagged, seed),
         n=len(y),
         positives=int(y.sum()),
         recordings=len(data.recordings),
         hours=hours,
-        threshold=threshold,
+        threshold=judged.main_threshold,
         y=y,
         p=p,
         times=[(row.recording, row.start, row.end) for row in data.segments],

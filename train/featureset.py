@@ -124,8 +124,12 @@ class FeatureSet:
         return sum(ends.values()) / 3600
 
 
-def check_two_classes(data: FeatureSet) -> None:
+def check_two_classes(data: FeatureSet, which: str = "") -> None:
     """Refuse a label column of one class.
+
+    Args:
+        data: what is checked.
+        which: part of the set that it is, for the message.
 
     Raises:
         DataError: naming the class there is.
@@ -133,8 +137,8 @@ def check_two_classes(data: FeatureSet) -> None:
     found = {row.label for row in data.segments} - {None}
     if len(found) < 2:
         raise DataError(
-            f"{data.where}: every labelled segment has label {found.pop() if found else None}; "
-            "training needs both correct (0) and mistake (1)"
+            f"{data.where}: every labelled segment{which} has label "
+            f"{found.pop() if found else None}; training needs both correct (0) and mistake (1)"
         )
 
 

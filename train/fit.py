@@ -11,12 +11,14 @@ import msgspec
 from rich.table import Table
 
 from egomon.branches.bundle import save_bundle
-from egomon.branches.card import BundleCard, DataCard, DecisionCard
+from egomon.branches.card import BundleCard, DataCard
 from egomon.branches.find import read_card
-from egomon.train.calibrate import budget_threshold, fit_calibration, probability
+from egomon.branches.weights import Tensors, parse_safetensors
+from egomon.errors import DataError
 from egomon.train.datasets.open import open_data
+from egomon.train.decide import decide
 from egomon.train.evaluate import EvaluationReport, report
-from egomon.train.featureset import FeatureSet, check_splits, check_two_classes
+from egomon.train.featureset import ENCODER_FILE, FeatureSet, check_splits, check_two_classes
 from egomon.train.recipe import Recipe, load_recipe
 from egomon.train.trained import Trained
 
@@ -72,6 +74,9 @@ def train(
     features = (open_data(data) if isinstance(data, Path) else data).labelled()
     check_splits(features)
     check_two_classes(features)
+    # Vectors exist at the rate they were extracted with, whatever a recipe says.
+    stream = msgspec.structs.replace(recipe.stream, fps=features.card.fps)
+    recipe = msgspec.structs.replace(recipe, stream=stream)
     if recipe.kind == "evidence":
         from egomon.train.fit_evidence_bundle import fit
     else:
@@ -81,15 +86,14 @@ def train(
 
 
 def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> TrainReport:
-    y = trained.held.labels
-    calibration = fit_calibration(trained.held_log_odds, y)
-    p = probability(trained.held_log_odds, calibration)
-    hours = trained.held.stream_hours()
-    threshold = min(0.999, budget_threshold(p, y, hours, recipe.false_alarms_per_hour))
-    evaluation = report(recipe.name, trained.held, p, threshold=threshold)
+    decision, judged = decide(trained, recipe.false_alarms_per_hour)
+    evaluation = report(recipe.name, trained.held, judged)
     keep = ("roc_auc", "pr_auc", "ece", "brier", "mistake_precision", "mistake_recall")
     metrics = {f"{trained.how_held}/{k}": round(evaluation.scores[k], 4) for k in keep}
+    for name, row in evaluation.branches.items():
+        metrics |= {f"{trained.how_held}/{name}_{k}": round(row[k], 4) for k in keep[:2]}
     metrics |= {k: round(v, 4) for k, v in trained.extra.items()}
+    fused = trained.fused
     card = BundleCard(
         name=recipe.name,
         description=recipe.description,
@@ -99,13 +103,10 @@ def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> Tra
         frame_encoder=data.card.encoder,
         small=trained.small,
         stream=recipe.stream,
-        decision=DecisionCard(
-            threshold_fused=threshold,
-            threshold_small=threshold,
-            calibration_small=calibration,
-            calibration_fused=calibration,
-            false_alarms_per_hour=recipe.false_alarms_per_hour,
-        ),
+        large=data.card.large if fused else None,
+        large_width=fused.large_width if fused else recipe.large_width,
+        gate=fused.gate if fused else None,
+        decision=decision,
         data=(
             DataCard(
                 name=data.card.name,
@@ -118,12 +119,30 @@ def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> Tra
         ),
         metrics=metrics,
         notes=f"Scores under {trained.how_held}/ are on segments whose recordings the heads were "
-        "not fitted on; segments were given by the annotation.",
+        "not fitted on; segments were given by the annotation. Thresholds and calibration, and "
+        "of the kind uemcm the epoch too, were chosen on the same segments.",
     )
     tensors = {f"small.{name}": tensor for name, tensor in trained.tensors.items()}
+    tensors |= fused.tensors if fused else {}
+    tensors |= _encoder(data)
     folder = save_bundle(out, card, tensors)
     evaluation = replace(evaluation, model=read_card(folder).name)
     return TrainReport(folder, evaluation, metrics)
+
+
+def _encoder(data: FeatureSet) -> Tensors:
+    """Weights of a tower that lives in its bundle alone; `extract` put them into the set."""
+    if data.card.encoder.weights != "bundle":
+        return {}
+    path = Path(data.where, ENCODER_FILE)
+    try:
+        tensors = parse_safetensors(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}), so a bundle made from this feature set "
+            "could not see videos; run egomon extract again"
+        ) from error
+    return {f"encoder.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _version() -> str:

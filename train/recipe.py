@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,6 +33,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     width: int = 512
     dropout: float = 0.1
     context: bool = True
+    members: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Heads of different seeds, averaged in one bundle."""
+    large: bool = False
+    """Also fit the large head and the gate, on cached large-branch vectors."""
+    large_width: int = 256
+    gate: Literal["learned", "mean"] = "learned"
+    gate_width: int = 128
+    auxiliary: float = 0.5
+    """Weight of the losses of z_s and z_l alone, beside that of the gate."""
+    branch_dropout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Share of training samples that hear one branch only."""
     step_weight: float = 0.0
     """Weight of the auxiliary step and workflow labels; 0 = no such heads."""
     epochs: int = 5

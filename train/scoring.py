@@ -7,10 +7,18 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 
-from egomon.branches.base import ClipView, ContextView, Float32, Float64, SmallBranch, StepSeen
+from egomon.branches.base import (
+    BranchScore,
+    ClipView,
+    ContextView,
+    Float32,
+    Float64,
+    SmallBranch,
+    StepSeen,
+)
 from egomon.branches.card import StreamCard
 from egomon.branches.views import gather_clip, uniform_indices
-from egomon.errors import UsageError
+from egomon.errors import DataError, UsageError
 from egomon.train.featureset import FeatureSet, Track
 from egomon.train.rows import SegmentRow
 
@@ -65,10 +73,31 @@ def context_view(
     )
 
 
+def large_vectors(data: FeatureSet) -> Float32:
+    """(S, D_l) in the order of the segments.
+
+    Raises:
+        DataError: the set has none, or one is missing.
+    """
+    if data.large is None:
+        raise DataError(
+            f"{data.where} has no large-branch vectors; run egomon extract --large with a bundle "
+            "that has a large branch"
+        )
+    return np.stack([data.large(row) for row in data.segments])
+
+
 def score_segments(
     small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode = "causal"
 ) -> Float64:
-    """Log odds of a mistake, (S,), in the order of `data.segments`.
+    """Log odds of a mistake, (S,), in the order of `data.segments`; see `small_scores`."""
+    return np.array([score.log_odds for score in small_scores(small, stream, data, mode)])
+
+
+def small_scores(
+    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode = "causal"
+) -> list[BranchScore]:
+    """What the small branch says about each segment, in the order of `data.segments`.
 
     Within a recording segments are scored by their end, and recognised steps are remembered, as
     a live lane does.
@@ -79,7 +108,7 @@ def score_segments(
     by_recording: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(data.segments):
         by_recording[row.recording].append(number)
-    scores = np.zeros(len(data.segments))
+    scores: dict[int, BranchScore] = {}
     for name, numbers in by_recording.items():
         track = data.track(name)
         steps: list[StepSeen] = []
@@ -87,7 +116,7 @@ def score_segments(
             row = data.segments[number]
             context = context_view(track, row, stream, mode, tuple(steps))
             score = small.score(clip_view(track, row, stream), context)
-            scores[number] = score.log_odds
+            scores[number] = score
             if score.step is not None:
                 steps.append(StepSeen(score.step, row.start, row.end))
-    return scores
+    return [scores[number] for number in range(len(scores))]

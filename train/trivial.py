@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egomon.train.featureset import FeatureSet
 from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
@@ -41,9 +42,9 @@ def trivial_scores(data: FeatureSet) -> dict[str, Scores]:
     }
 
 
-def row_of(y: Labels, score: Scores, threshold: float = 0.5) -> dict[str, float]:
+def row_of(y: Labels, score: Scores, flagged: NDArray[np.bool_]) -> dict[str, float]:
     """The numbers of one row."""
-    confusion = Confusion.of(y, score >= threshold)
+    confusion = Confusion.of(y, flagged)
     return {
         "roc_auc": roc_auc(y, score),
         "pr_auc": pr_auc(y, score),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.card import FrameEncoderCard, LargeEncoderCard
 from egomon.train.featureset import DatasetCard, FeatureSet, Track
 from egomon.train.featureset_write import write_feature_set
 from egomon.train.rows import SegmentRow
@@ -14,10 +16,13 @@ from egomon.train.rows import SegmentRow
 DIM = 16
 STEPS = ("lift", "turn", "press", "close")
 ROWS = 6
+LARGE = LargeEncoderCard(weights="none", frames=4, frame_px=64, max_tokens=64, dim=12)
 ENCODER = FrameEncoderCard(library="none", architecture="test", image_px=1, dim=DIM)
 
 
-def workshop(recordings: int = 24, seed: int = 0, noise: float = 0.15) -> FeatureSet:
+def workshop(
+    recordings: int = 24, seed: int = 0, noise: float = 0.15, odd_look: float = 0.8
+) -> FeatureSet:
     """Recordings of four steps in order; a mistake is a step out of order or with a wrong look."""
     generator = np.random.default_rng(seed)
     looks = np.random.default_rng(99).normal(size=(len(STEPS) + 1, DIM))
@@ -32,7 +37,7 @@ def workshop(recordings: int = 24, seed: int = 0, noise: float = 0.15) -> Featur
         vectors = []
         for place, step in enumerate(order):
             odd = swapped and generator.random() < 0.3
-            look = looks[step] + (0.8 * looks[-1] if odd else 0)
+            look = looks[step] + (odd_look * looks[-1] if odd else 0)
             vectors.append(look + noise * generator.normal(size=(ROWS, DIM)))
             wrong = odd or (swapped and place == 1)
             rows.append(
@@ -51,6 +56,21 @@ def workshop(recordings: int = 24, seed: int = 0, noise: float = 0.15) -> Featur
         tracks[name] = Track(np.arange(len(stacked), dtype=np.float64), stacked)
     card = DatasetCard(name="workshop", licence="CC0", encoder=ENCODER, fps=1.0, dim=DIM)
     return FeatureSet(card, tuple(rows), lambda name: tracks[name], "workshop")
+
+
+def with_large(data: FeatureSet, seed: int = 0) -> FeatureSet:
+    """With large-branch vectors that tell a wrong look, but nothing of the order."""
+    odd = np.random.default_rng(98).normal(size=LARGE.dim)
+    generator = np.random.default_rng(seed)
+    vectors = {}
+    for row in data.segments:
+        raw = generator.normal(size=LARGE.dim) + (2 * odd if "odd" in row.tags else 0)
+        vectors[row.recording, row.start] = (raw / np.linalg.norm(raw)).astype(np.float32)
+    return replace(
+        data,
+        card=msgspec.structs.replace(data.card, large=LARGE),
+        large=lambda row: vectors[row.recording, row.start],
+    )
 
 
 def write_workshop(folder: Path, recordings: int = 24) -> Path:

@@ -43,7 +43,7 @@ def test_a_submission_answers_every_clip_with_python_floats(tmp_path: Path) -> N
     listed.write_text("R1_a_b_6.990_8.0\nR1_a_b_8.0_9.5\nR2_0.0_1.0\n")
     clips = read_clips(listed)
     assert clips[0] == ("R1_a_b", 6.99, 8.0)
-    write_submission(tmp_path / "out.json", clips, {clips[0]: 0.7, clips[1]: 0.2}, threshold=0.5)
+    write_submission(tmp_path / "out.json", clips, {clips[0]: True, clips[1]: False})
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "modality": "RGB",
         "R1_a_b_6.99_8.0": 1,
@@ -59,7 +59,7 @@ def test_a_stray_score_and_a_broken_line_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 2"):
         read_clips(listed)
     with pytest.raises(DataError, match=r"R9_1\.0_2\.0"):
-        write_submission(tmp_path / "x", [("R1", 1.0, 2.0)], {("R9", 1.0, 2.0): 0.5}, 0.5)
+        write_submission(tmp_path / "x", [("R1", 1.0, 2.0)], {("R9", 1.0, 2.0): True})
 
 
 @pytest.mark.parametrize(
