@@ -125,6 +125,21 @@ def test_a_mistake_gives_one_sentence_and_its_exit_code(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("chaos", [(), ("--chaos",)])
+def test_doctor_on_a_machine_without_gpu_warns_and_exits_with_0(
+    egomon: Run, tiny_bundle: Path, chaos: tuple[str, ...]
+) -> None:
+    done = egomon("doctor", "--model", tiny_bundle, "--json", *chaos, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    levels = {finding["name"]: finding["level"] for finding in answer["checks"]}
+    assert answer["ok"]
+    assert levels["gpu"] == "warning"
+    assert levels["self-test"] == levels["bundle"] == "ok"
+    assert {"cameras", "camera"} & set(levels)
+    assert all(finding["advice"] for finding in answer["checks"] if finding["level"] == "warning")
+
+
 def test_help_loads_no_torch_and_every_verb_has_one(egomon: Run) -> None:
     for verb in ("live", "replay", "listen", "models", "devices", "doctor", "alerts", "report"):
         done = egomon(verb, "--help")
