@@ -29,6 +29,10 @@ check: $(VENV)/.installed-dev
 test: check
 	$(BIN)/python -m pytest
 
+# A few minutes on a machine with nothing else to do; for the README's table add --markdown.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/pipeline.py
+
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
