@@ -109,6 +109,11 @@ class Lane:
         self._segments = 0
         self._frames = 0
 
+    @property
+    def frames(self) -> int:
+        """Frames taken in so far."""
+        return self._frames
+
     def feed(self, frames: Sequence[Frame], vectors: Float32) -> list[ScoredSegment | Progress]:
         """Consecutive frames and their vectors (B, D); gives finished segments, then progress."""
         events: list[ScoredSegment | Progress] = []

@@ -61,6 +61,10 @@ class Decider:
         """The thresholds in use."""
         return self._card
 
+    @card.setter
+    def card(self, card: DecisionCard) -> None:
+        self._card = card
+
     def wants_large(self, scored: ScoredSegment) -> bool:
         """True if the small score lies in the band that the large branch should judge."""
         if scored.out_of_domain:

@@ -113,7 +113,8 @@ class EvidenceWriter:
             rules.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ConfigError(f"cannot make the evidence folder {rules.folder}: {error}") from error
-        self._rules = rules
+        self.rules = rules
+        """May be changed while in use, the folder aside."""
         self._store = store
         self._write = write
         self._clock = clock
@@ -135,8 +136,8 @@ class EvidenceWriter:
         self, alert_id: str, segment: Segment, buffer: RollingBuffer, size: Size | None
     ) -> None:
         """Ask for a clip around a segment; never blocks."""
-        start = segment.t_start - self._rules.before_seconds
-        end = segment.t_end + self._rules.after_seconds
+        start = segment.t_start - self.rules.before_seconds
+        end = segment.t_end + self.rules.after_seconds
         job = ClipJob(
             alert_id=alert_id,
             source=segment.source,
@@ -146,7 +147,7 @@ class EvidenceWriter:
             early=tuple(buffer.window(start, end, segment.epoch)),
             buffer=buffer,
             size=size,
-            give_up_at=self._clock() + self._rules.after_seconds + OVERDUE_SECONDS,
+            give_up_at=self._clock() + self.rules.after_seconds + OVERDUE_SECONDS,
         )
         try:
             self._jobs.put(job)
@@ -184,7 +185,7 @@ class EvidenceWriter:
             logger.warning("the evidence writer did not end in time and was abandoned")
 
     def _finish(self, job: ClipJob) -> None:
-        path = (self._rules.folder / f"{file_stem(job.alert_id)}.mp4").absolute()
+        path = (self.rules.folder / f"{file_stem(job.alert_id)}.mp4").absolute()
         try:
             evidence = self._write(path, job.frames(), job.size)
             self._note(job.alert_id, path)
@@ -206,7 +207,7 @@ class EvidenceWriter:
         logger.error("no more clips in this run, alerts go on: %s", self.fault, exc_info=True)
 
     def _note(self, alert_id: str, path: Path) -> None:
-        expires = self._wall_ns() + int(self._rules.keep_days * DAY_NS)
+        expires = self._wall_ns() + int(self.rules.keep_days * DAY_NS)
         try:
             self._store.add_media(alert_id, str(path), path.stat().st_size, expires)
         except StoreError:
@@ -219,7 +220,7 @@ class EvidenceWriter:
         rows = self._store.expired_media(EVER)
         total = sum(row.nbytes for row in rows)
         for row in rows[:-1]:
-            if row not in old and total <= self._rules.max_bytes:
+            if row not in old and total <= self.rules.max_bytes:
                 break
             Path(row.path).unlink(missing_ok=True)
             self._store.remove_media(row.path)

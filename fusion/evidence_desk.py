@@ -16,6 +16,9 @@ from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import ChannelClosed
 from egomon.stream.frame import Segment
 
+STORE_FAILED = "STORE_FAILED"
+EVIDENCE_FAILED = "EVIDENCE_FAILED"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Watched:
@@ -94,6 +97,21 @@ class EvidenceDesk:
             if self._announce and alert is not None and alert.alert_id == clip.alert_id:
                 out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
         return out
+
+    def faults(self) -> dict[str, str]:
+        """What does not work at the moment: a sentence by code, without paths."""
+        found = {}
+        if self._outlet.store_error is not None:
+            found[STORE_FAILED] = (
+                "the event store refuses events; alerts go on and wait in memory, see the log"
+            )
+        if self._writer is not None and self._writer.fault is not None:
+            found[EVIDENCE_FAILED] = "clips cannot be written; alerts go on, see the log"
+        return found
+
+    def retry(self) -> None:
+        """See `Outlet.retry`."""
+        self._outlet.retry()
 
     def close(self) -> None:
         """Write what waits; after the last alert is closed."""

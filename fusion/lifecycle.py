@@ -64,7 +64,8 @@ class AlertLifecycle:
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._origin = origin
-        self._card = card
+        self.card = card
+        """Thresholds and times in use."""
         self._next_id = next_id
         self._overlapping = overlapping
         self._idle_close_seconds = max(card.keep_seconds, idle_close_seconds)
@@ -94,7 +95,7 @@ class AlertLifecycle:
                 out.append(self._begin(verdict, mode, degraded, provisional))
             return out
         if verdict.p_mistake < verdict.t_off or verdict.scored.out_of_domain:
-            if segment.t_end - self._last_hit_end >= self._card.keep_seconds:
+            if segment.t_end - self._last_hit_end >= self.card.keep_seconds:
                 out += self.close("below_t_off")
             return out
         self._last_hit_end = max(self._last_hit_end, segment.t_end)
@@ -167,7 +168,7 @@ class AlertLifecycle:
         self._open = None
         self._segments.clear()
         self._hits.clear()
-        self._quiet_until = self._last_hit_end + self._card.cooldown_seconds
+        self._quiet_until = self._last_hit_end + self.card.cooldown_seconds
         return [closed]
 
     def _is_new_event(self, t_start: float) -> bool:
@@ -178,9 +179,9 @@ class AlertLifecycle:
             return False
         if self._overlapping and verdict.scored.segment.t_end < self._quiet_until:
             return False
-        if verdict.p_mistake >= self._card.threshold_high:
+        if verdict.p_mistake >= self.card.threshold_high:
             return True
-        return sum(self._hits) >= self._card.consecutive
+        return sum(self._hits) >= self.card.consecutive
 
     def _severity(self, verdict: Verdict) -> str:
         severe = verdict.threshold + SEVERE_SHARE * (1.0 - verdict.threshold)

@@ -66,9 +66,16 @@ class Outlet:
         if self._clock() >= self._next_prune:
             self._prune()
 
-    def _keep(self, event: StoredEvent) -> None:
+    def retry(self) -> None:
+        """Offer a store that has failed what waits, so that it recovers without a new event."""
+        if self.store_error is not None:
+            self._keep()
+
+    def _keep(self, *events: StoredEvent) -> None:
         try:
-            self._store.append([event])
+            self._store.append(events)
+            if self.store_error is not None:
+                logger.warning("the event store works again")
             self.store_error = None
         except StoreError as error:
             if self.store_error is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from egomon.branches.card import DecisionCard
 from egomon.branches.lane import Progress, ScoredSegment
 from egomon.fusion.breaker import Breaker
 from egomon.fusion.decision import CallBudget, Decider, Verdict
@@ -100,6 +101,11 @@ class SourceStage:
         self.progress: Progress | None = None
         self.on_open: Callable[[str, Segment], None] = lambda alert_id, segment: None
         """Hears the id of each new alert and the segment that opened it, before it goes out."""
+
+    def use(self, card: DecisionCard, budget: CallBudget) -> None:
+        """Judge by other thresholds from the next segment on; what is open stays open."""
+        self._decider.card = self.lifecycle.card = card
+        self._budget = budget
 
     def on_scored(self, scored: ScoredSegment) -> list[Data]:
         """A segment came from the small worker."""

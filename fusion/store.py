@@ -62,7 +62,8 @@ class EventStore:
         self.lost = 0
         """Events that were never stored because the disk refused them for too long."""
         self._path = path
-        self._retention = retention or Retention()
+        self.retention = retention or Retention()
+        """May be changed while in use."""
         self._busy_ms = int(busy_seconds * 1000)
         self._failing = False
         self._lock = threading.RLock()
@@ -120,7 +121,7 @@ class EventStore:
                 # A locked database must cost an alert its wait once, not each time.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 self._failing = True
-                while len(self._waiting) > self._retention.max_waiting:
+                while len(self._waiting) > self.retention.max_waiting:
                     self._waiting.popleft()
                     self.lost += 1
                 raise
@@ -252,7 +253,7 @@ class EventStore:
         """
         with self._lock:
             with self._write("prune") as db:
-                removed = prune_events(db, self._retention, now_wall_ns)
+                removed = prune_events(db, self.retention, now_wall_ns)
             if removed:
                 # Python steps a PRAGMA without columns once, and that frees a single page.
                 self._db.executescript("PRAGMA incremental_vacuum")

@@ -51,7 +51,8 @@ class RollingBuffer:
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._on_full = on_full
-        self._staleness_seconds = staleness_seconds
+        self.staleness_seconds = staleness_seconds
+        """May be changed while in use."""
         self._on_gap = on_gap
         self.condition = condition or threading.Condition()
         self._clock = clock
@@ -162,7 +163,7 @@ class RollingBuffer:
             self._pop()
 
     def _drop_stale(self) -> Gap | None:
-        if self._staleness_seconds is None:
+        if self.staleness_seconds is None:
             return None
         now = self._clock()
         stale = 0
@@ -170,7 +171,7 @@ class RollingBuffer:
         # The newest frame is kept whatever its age: something must move on.
         while stale < self._unread - 1:
             age = now - self._frames[first + stale].mono_ns * NS
-            if age <= self._staleness_seconds:
+            if age <= self.staleness_seconds:
                 break
             stale += 1
         if not stale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, runtime_checkable
 
@@ -20,6 +21,7 @@ GapCause = Literal[
     "pts_jump",  # time stepped forward by more than the gap limit
     "refine_queue_full",
     "deadline",
+    "crash",  # the worker that held the frames crashed and was started again
 ]
 
 
@@ -93,3 +95,12 @@ class Source(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+def topic_name(stem: str) -> str:
+    """A source's name as topics can carry it.
+
+    >>> topic_name("My Video")
+    'my-video'
+    """
+    return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:28].strip("-") or "source"

@@ -9,11 +9,15 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
+RESTART_SECONDS = 0.5
+"""Pause before a body that crashed is run again."""
+
 
 class Worker:
     """Runs `body(worker)` in a daemon thread.
 
-    The body looks at `stopping` often and calls `beat` when it has done something, so that a
+    A body that raises ends the worker, or is run again, in the same thread, if `may_restart` says
+    so. The body looks at `stopping` often and calls `beat` when it has done something, so that a
     watchdog can tell a stuck stage from an idle one.
     """
 
@@ -23,15 +27,18 @@ class Worker:
         body: Callable[[Worker], None],
         *,
         on_crash: Callable[[Worker], None] = lambda worker: None,
+        may_restart: Callable[[Worker, Exception], bool] = lambda worker, error: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._body = body
         self._on_crash = on_crash
+        self._may_restart = may_restart
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"egomon-{name}", daemon=True)
         self.crash: BaseException | None = None
+        """What ended the worker."""
         self.last_beat = clock()
 
     @property
@@ -66,9 +73,15 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        try:
-            self._body(self)
-        except BaseException as error:  # kept, and raised again in the main thread
-            logger.debug("worker %s crashed", self.name, exc_info=True)
-            self.crash = error
-            self._on_crash(self)
+        while True:
+            try:
+                return self._body(self)
+            except BaseException as error:  # kept, and raised again in the main thread
+                logger.debug("worker %s crashed", self.name, exc_info=True)
+                again = isinstance(error, Exception) and not self.stopping
+                if not again or not self._may_restart(self, error):  # type: ignore[arg-type]
+                    self.crash = error
+                    return self._on_crash(self)
+            # The same thread goes on: sockets and models belong to it.
+            self._stop.wait(RESTART_SECONDS)
+            self.beat()

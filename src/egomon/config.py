@@ -133,6 +133,9 @@ class MetricsSettings(Section):
     """Prometheus and health pages."""
 
     address: str | None = Field(None, description="host:port, e.g. 127.0.0.1:9464")
+    allow_degraded: bool = Field(
+        False, description="/readyz: ready also while the large branch is not available"
+    )
 
 
 class Settings(BaseSettings):

@@ -135,7 +135,15 @@ def live(
     given["evidence"] = {"snapshot": snapshot, "folder": record_evidence}
     given["metrics"] = {"address": metrics}
     settings = _settings(**_pick(given))
-    session = Session(settings, out=out, report=report, json=json, quiet=quiet, live_page=view)
+    session = Session(
+        settings,
+        out=out,
+        report=report,
+        json=json,
+        quiet=quiet,
+        live_page=view,
+        reread=lambda: _settings(**_pick(given)),
+    )
     summary = session.run(requests, duration_seconds=seconds)
     if strict and summary.degraded:
         raise DegradedError("the run ended degraded: the large branch was not available")

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -77,8 +77,10 @@ class Session:
         quiet: bool,
         expect: Path | None = None,
         live_page: bool = False,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
+        self._reread = reread
         self._report = report
         self._json = json
         self._quiet = quiet
@@ -125,6 +127,7 @@ class Session:
             range_seconds=range_seconds,
             duration_seconds=duration_seconds,
             latency_model=latency_model,
+            reread=self._reread,
         )
         previous = self._catch_signals(monitor)
         try:
@@ -169,7 +172,13 @@ class Session:
                 sys.exit(code)
             monitor.stop("shutdown")
 
-        return {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        handlers: dict[int, Any] = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal}
+        if self._reread is not None:
+            # A service reads its settings again; a terminal that is closed ends the run.
+            handlers[signal.SIGHUP] = (
+                on_signal if sys.stdin.isatty() else lambda *_: monitor.request_reload()
+            )
+        return {number: signal.signal(number, each) for number, each in handlers.items()}
 
     def _write_report(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
         from egomon.report import write_report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,7 +12,7 @@ import zmq
 from egomon.branches.lane import Progress
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.control import ControlHandler
-from egomon.fusion.evidence_desk import EvidenceDesk
+from egomon.fusion.evidence_desk import EVIDENCE_FAILED, STORE_FAILED, EvidenceDesk
 from egomon.fusion.refine import RefineResult
 from egomon.fusion.stage import Refinement, SourceStage
 from egomon.fusion.wire import (
@@ -33,6 +33,12 @@ POLL_MS = 250
 TIMER_SECONDS = 1.0
 STAGE_STUCK = "STAGE_STUCK"
 """Error code of a status while the watchdog sees a stage that does not move."""
+CONFIG_REJECTED = "CONFIG_REJECTED"
+"""... while a settings file that was read again is not in use because it is wrong."""
+WORKER_RESTARTED = "WORKER_RESTARTED"
+"""... for a minute after a worker crashed and was started again."""
+OWN_CODES = (STAGE_STUCK, WORKER_RESTARTED, STORE_FAILED, EVIDENCE_FAILED, CONFIG_REJECTED)
+"""Faults of the monitor itself, most urgent first; a source that is not well goes before most."""
 
 
 class Emitter:
@@ -83,8 +89,10 @@ class Emitter:
         """Last statistics by source, for requests."""
         self.close_reason: Reason = "source_ended"
         """Why alerts end when their source is over; `shutdown` after a signal."""
-        self.trouble: str | None = None
-        """What the watchdog found; shown in every source's status."""
+        self.faults: dict[str, str] = {}
+        """Sentence by code, set by the main thread; shown in every source's status."""
+        self._orders: deque[Callable[[], None]] = deque()
+        self._leaving: deque[tuple[str, Data]] = deque()
 
     @property
     def degraded(self) -> bool:
@@ -98,6 +106,11 @@ class Emitter:
     def domain(self, source: str) -> str:
         """Last domain state of a source."""
         return self._status[source].domain
+
+    def order(self, work: Callable[[], None]) -> None:
+        """From any thread: have this done in the emit thread, between two events."""
+        self._orders.append(work)
+        self._wake.notify()
 
     def run(self, worker: Worker) -> None:
         """Until the inbox is closed and empty and nothing is pending."""
@@ -114,6 +127,9 @@ class Emitter:
 
     def step(self) -> bool:
         """Handle everything that waits; True when the run is over."""
+        self._flush()  # what a crash has left
+        while self._orders:
+            self._orders.popleft()()
         self._take_notices()
         self._take_results()
         over = self._take_scored()
@@ -213,6 +229,7 @@ class Emitter:
         return sum(stage.pending for stage in self._stages.values())
 
     def _timers(self) -> None:
+        self._outlet.retry()
         for name in self._stages:
             stats = self._stats(name)
             self.latest_stats[name] = msgspec.to_builtins(stats)
@@ -227,14 +244,17 @@ class Emitter:
             refiner="absent" if refinement.queue is None or refinement.failed else state,
             mode=refinement.mode,
             degraded=refinement.degraded,
-            **self._stuck(source),
+            **self._own_error(source),
         )
 
-    def _stuck(self, source: str) -> dict[str, ErrorInfo | None]:
+    def _own_error(self, source: str) -> dict[str, ErrorInfo | None]:
+        """The `error` field, where it is this monitor's to set."""
         error = self._status[source].error
-        if self.trouble is not None:
-            return {"error": ErrorInfo(code=STAGE_STUCK, message=self.trouble)}
-        return {"error": None} if error is not None and error.code == STAGE_STUCK else {}
+        found = {**self._outlet.faults(), **self.faults}
+        own = next((ErrorInfo(code=c, message=found[c]) for c in OWN_CODES if c in found), None)
+        if error is not None and error.code not in OWN_CODES:
+            return {"error": own} if own is not None and own.code == STAGE_STUCK else {}
+        return {"error": own}
 
     def _change(self, source: str, **fields: object) -> None:
         before = self._status[source]
@@ -244,10 +264,22 @@ class Emitter:
             self._emit(source, after)
 
     def _emit_all(self, source: str, events: list[Data]) -> None:
-        for event in events:
-            self._emit(source, event)
+        self._leaving.extend((source, event) for event in events)
+        self._flush()
 
     def _emit(self, source: str, data: Data) -> None:
-        if isinstance(data, AlertData):
-            self.alerts[data.phase] += 1
-        self._outlet.emit(source, data)
+        self._emit_all(source, [data])
+
+    def _flush(self) -> None:
+        """Send all that is to leave, whatever happens to one of them: no close may get lost."""
+        first: Exception | None = None
+        while self._leaving:
+            source, data = self._leaving.popleft()
+            if isinstance(data, AlertData):
+                self.alerts[data.phase] += 1
+            try:
+                self._outlet.emit(source, data)
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first

@@ -66,6 +66,7 @@ class HealthServer:
         insecure_bind: bool = False,
         allow_degraded: bool = False,
     ) -> None:
+        self.allow_degraded = allow_degraded
         host, port = parse_address(address, insecure_bind=insecure_bind)
 
         def answer(path: str) -> tuple[int, str, bytes]:
@@ -74,7 +75,7 @@ class HealthServer:
             if path == "/healthz":
                 why = unhealthy()
             elif path == "/readyz":
-                why = unhealthy() or metrics.not_ready(allow_degraded=allow_degraded)
+                why = unhealthy() or metrics.not_ready(allow_degraded=self.allow_degraded)
             else:
                 return 404, TEXT, b"pages: /metrics /healthz /readyz\n"
             return (200, TEXT, b"ok\n") if why is None else (503, TEXT, f"{why}\n".encode())

@@ -27,6 +27,14 @@ class Parts:
     refinement: Refinement
     stages: dict[str, SourceStage] = field(default_factory=dict)
 
+    def use(self, plan: Plan, settings: Settings, *, timed: bool) -> None:
+        """Judge by other settings from now on; in the thread that owns the stages."""
+        self.plan = plan
+        if timed:
+            self.refinement.deadline_seconds = settings.decision.refine_deadline_seconds
+        for stage in self.stages.values():
+            stage.use(plan.decision, CallBudget(settings.decision.refine_calls_per_minute))
+
     def media_seconds(self) -> float:
         """Media time up to which everything has been judged: a replay's clock."""
         done = [stage.progress.t_seconds for stage in self.stages.values() if stage.progress]

@@ -14,7 +14,6 @@ from egomon.branches.base import LargeBranch
 from egomon.branches.bundle import Bundle, load_bundle
 from egomon.branches.torch_setup import configure_torch
 from egomon.config import Settings
-from egomon.errors import EgomonError, WorkerCrashedError
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.control import StoreControl
 from egomon.fusion.evidence_desk import EvidenceDesk
@@ -22,13 +21,15 @@ from egomon.fusion.outlet import EventListener, Outlet
 from egomon.fusion.refine import RefineResult, run_refiner
 from egomon.fusion.wire import StatsData
 from egomon.monitor.aslive import simulate
-from egomon.monitor.emitter import Emitter
+from egomon.monitor.emitter import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED, Emitter
 from egomon.monitor.figures import source_stats, summarise
 from egomon.monitor.inputs import Input, SourceRequest
 from egomon.monitor.messages import LatencyModel, Notice, Scored, Summary
 from egomon.monitor.orphans import close_orphans
 from egomon.monitor.parts import Parts, build_lane, build_parts
 from egomon.monitor.plan import Plan, make_plan
+from egomon.monitor.reload import Reloader
+from egomon.monitor.restarts import Restarts
 from egomon.monitor.scoring import Camera, ScoringLoop
 from egomon.monitor.services import Services, open_bus, watch_all
 from egomon.monitor.storage import open_event_store
@@ -62,6 +63,7 @@ class Monitor:
         duration_seconds: stop after this much wall time.
         latency_model: simulate live operation of one file, see `monitor.aslive`.
         boot: name of this run; random by default.
+        reread: reads the settings anew, for `request_reload`; None = there is nothing to read.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Monitor:
         duration_seconds: float | None = None,
         latency_model: LatencyModel | None = None,
         boot: str | None = None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = tuple(listeners)
@@ -104,12 +107,16 @@ class Monitor:
             for request in requests
         ]
         self.boot = boot or secrets.token_hex(4)
-        self._threads = Threads()
+        self._threads = Threads(self._live)
+        self._restarts = Restarts(allowed=self._live)
+        self._reload_wanted = threading.Event()
+        self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
         self._started = time.monotonic()
         self._parts: Parts | None = None
         self._scoring: ScoringLoop | None = None
         self._emitter: Emitter | None = None
+        self._services: Services | None = None
 
     @property
     def watching(self) -> bool:
@@ -126,6 +133,10 @@ class Monitor:
         for item in self.inputs:
             item.close()
 
+    def request_reload(self) -> None:
+        """Ask for the settings to be read again; safe in a signal handler."""
+        self._reload_wanted.set()
+
     def run(self, on_tick: Callable[[], None] = lambda: None) -> Summary:
         """Watch; calls `on_tick` in this thread four times a second.
 
@@ -139,9 +150,17 @@ class Monitor:
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
             Services(
-                settings, store, bus, self.inputs, self._watchdog, wake=self._wake, live=self._live
+                settings,
+                store,
+                bus,
+                self.inputs,
+                self._watchdog,
+                self._restarts,
+                wake=self._wake,
+                live=self._live,
             ) as services,
         ):
+            self._services = services
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
             outlet = Outlet(bus, store, listeners=(*services.listeners, *self._listeners))
@@ -180,7 +199,7 @@ class Monitor:
             self._wait(on_tick)
         finally:
             self._shut_down(parts)
-        self._raise_crash()
+        self._threads.raise_crash()
         return self._summary(parts)
 
     def _simulate(self, desk: EvidenceDesk, model: LatencyModel) -> Summary:
@@ -206,12 +225,12 @@ class Monitor:
             while not item.is_live and time.monotonic() < deadline and not self._stop.is_set():
                 if item.opened.wait(TICK_SECONDS):
                     break
-        self._raise_crash()
+        self._threads.raise_crash()
 
     def _load(self) -> Plan:
         model = self._settings.model
         bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
-        self._raise_crash()
+        self._threads.raise_crash()
         return make_plan(bundle, self._settings)
 
     def _build(
@@ -222,7 +241,9 @@ class Monitor:
         for item in self.inputs:
             item.prepare_with(parts.plan)
             lane = build_lane(parts.plan, item, item.buffer, self._settings)
-            cameras.append(Camera(lane, item.buffer, in_whole_batches=not item.is_live))
+            cameras.append(
+                Camera(lane, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)
+            )
         encoder = parts.plan.bundle.encoder
         assert encoder is not None
         self._scoring = ScoringLoop(encoder, cameras, inbox, self._condition)
@@ -244,12 +265,22 @@ class Monitor:
         assert self._scoring is not None
         assert self._emitter is not None
         threads = self._threads
-        threads.emit = Worker("emit", self._emitter.run, on_crash=self._on_crash)
+        threads.emit = Worker(
+            "emit",
+            self._emitter.run,
+            on_crash=self._on_crash,
+            may_restart=self._restarts.may_restart,
+        )
         threads.emit.start()
         if parts.refinement.queue is not None:
             threads.large = Worker("large", self._run_large, on_crash=self._on_large_crash)
             threads.large.start()
-        threads.small = Worker("small", self._scoring.run, on_crash=self._on_crash)
+        threads.small = Worker(
+            "small",
+            self._scoring.run,
+            on_crash=self._on_small_crash,
+            may_restart=self._restarts.may_restart,
+        )
         threads.small.start()
         self._started = time.monotonic()
         for item in self.inputs:
@@ -268,28 +299,43 @@ class Monitor:
         run_refiner(load, queue, self._results)
 
     def _wait(self, on_tick: Callable[[], None]) -> None:
-        emit = self._threads.emit
+        emit, emitter = self._threads.emit, self._emitter
         assert emit is not None
-        while emit.alive and self._fatal_crash() is None and not self._stop.is_set():
+        assert emitter is not None
+        while emit.alive and self._threads.fatal is None and not self._stop.is_set():
             if self._duration_seconds is not None and self._elapsed() >= self._duration_seconds:
                 self.stop("duration")
                 return
             emit.join(TICK_SECONDS)
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                self._reloader.reload()
             self._watchdog.check()
-            if self._emitter is not None:
-                self._emitter.trouble = self._watchdog.trouble
+            found = {
+                STAGE_STUCK: self._watchdog.trouble,
+                WORKER_RESTARTED: self._restarts.fault(),
+                CONFIG_REJECTED: self._reloader.fault,
+            }
+            emitter.faults = {code: told for code, told in found.items() if told is not None}
             on_tick()
 
+    def _use(self, settings: Settings) -> None:
+        """Make settings effective that were read again; the emit thread changes its own part."""
+        parts, emitter = self._parts, self._emitter
+        assert parts is not None
+        assert emitter is not None
+        assert self._services is not None
+        plan = make_plan(parts.plan.bundle, settings)
+        self._services.use(settings)
+        for item in self.inputs:
+            if item.is_live:
+                item.buffer.staleness_seconds = settings.source.staleness_seconds
+        emitter.order(lambda: parts.use(plan, settings, timed=self._live))
+
     def _shut_down(self, parts: Parts) -> None:
-        """Join along the path of the data; what does not end in time is abandoned."""
-        deadline = time.monotonic() + JOIN_SECONDS
         for item in self.inputs:
             item.close()
-        for worker in self._threads.in_order:
-            if not worker.join(max(0.1, deadline - time.monotonic())):
-                logger.warning("%s did not end in time and was abandoned", worker.name)
-                worker.stop()
-                worker.join(0.5)
+        self._threads.join(JOIN_SECONDS)
         if parts.refinement.queue is not None:
             parts.refinement.queue.close()
         if self._threads.large is not None:
@@ -298,28 +344,19 @@ class Monitor:
         if self._emitter is not None and (emit is None or not emit.alive):
             # The emit thread has ended: its state and sockets are ours now. Every alert that is
             # still open is closed here, also after a crash.
-            self._emitter.finish()
-
-    def _fatal_crash(self) -> Worker | None:
-        """A crashed worker that ends the run.
-
-        Live, alerts go on without the large branch; a replay ends, its result would depend on
-        luck.
-        """
-        worker = self._threads.crashed
-        return None if self._live and worker is self._threads.large else worker
-
-    def _raise_crash(self) -> None:
-        worker = self._fatal_crash()
-        if worker is None:
-            return
-        if isinstance(worker.crash, EgomonError):
-            raise worker.crash
-        raise WorkerCrashedError(
-            f"the {worker.name} worker crashed: {type(worker.crash).__name__}: {worker.crash}"
-        ) from worker.crash
+            try:
+                self._emitter.finish()
+            except Exception:  # what ended the emit thread goes on; that one is told
+                if emit is None or emit.crash is None:
+                    raise
+                logger.debug("closing failed too", exc_info=True)
 
     def _on_crash(self, worker: Worker) -> None:
+        self.stop("crash")
+
+    def _on_small_crash(self, worker: Worker) -> None:
+        assert self._scoring is not None
+        self._scoring.close()
         self.stop("crash")
 
     def _on_large_crash(self, worker: Worker) -> None:

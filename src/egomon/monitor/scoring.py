@@ -16,6 +16,7 @@ from egomon.monitor.messages import Ended, Scored
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import WAIT_SECONDS, Channel
 from egomon.stream.frame import Frame
+from egomon.stream.source import Gap
 from egomon.stream.worker import Worker
 
 MICRO_BATCH = 8
@@ -30,6 +31,8 @@ class Camera:
     buffer: RollingBuffer
     in_whole_batches: bool
     """Files: always full batches, so that results do not depend on how fast frames arrive."""
+    on_gap: Callable[[Gap], None] = lambda gap: None
+    """Hears about frames that a crash of this thread has cost."""
     done: bool = False
 
     @property
@@ -67,15 +70,19 @@ class ScoringLoop:
         self._resets.append(source)
 
     def run(self, worker: Worker) -> None:
-        """Until every source is scored to its end; closes the inbox."""
-        try:
-            while not all(camera.done for camera in self._cameras):
-                worker.beat()
-                if worker.stopping:
-                    return
-                self.step()
-        finally:
-            self._inbox.close()
+        """Until every source is scored to its end; then closes the inbox.
+
+        After an exception it may be run again: frames in hand are lost and counted, lanes go on
+        as after any other lost frame.
+        """
+        while not all(camera.done for camera in self._cameras) and not worker.stopping:
+            worker.beat()
+            self.step()
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more will be scored."""
+        self._inbox.close()
 
     def step(self) -> None:
         """Wait for frames, encode one batch, score what it finishes."""
@@ -86,17 +93,32 @@ class ScoringLoop:
         taken = [
             (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
         ]
-        frames = [frame for _, batch in taken for frame in batch]
-        if frames:
-            vectors = self._encode(frames)
-            first = 0
-            for camera, batch in taken:
-                self._send(camera.lane.feed(batch, vectors[first : first + len(batch)]))
-                first += len(batch)
+        before = [camera.lane.frames for camera, _ in taken]
+        try:
+            self._score(taken)
+        except Exception:
+            for (camera, batch), scored in zip(taken, before, strict=True):
+                self._tell_lost(camera, batch[camera.lane.frames - scored :])
+            raise
         for camera in self._cameras:
             if not camera.done and camera.buffer.finished and not camera.buffer.unread:
                 camera.done = True
                 self._send([*camera.lane.flush(), Ended(camera.lane.source)])
+
+    def _score(self, taken: Sequence[tuple[Camera, list[Frame]]]) -> None:
+        frames = [frame for _, batch in taken for frame in batch]
+        if not frames:
+            return
+        vectors = self._encode(frames)
+        first = 0
+        for camera, batch in taken:
+            self._send(camera.lane.feed(batch, vectors[first : first + len(batch)]))
+            first += len(batch)
+
+    @staticmethod
+    def _tell_lost(camera: Camera, lost: Sequence[Frame]) -> None:
+        if lost:
+            camera.on_gap(Gap("crash", len(lost), lost[0].t_seconds, lost[-1].t_seconds))
 
     def _encode(self, frames: Sequence[Frame]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         begin = self._clock()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
-from egomon.config import Settings
+from egomon.config import EvidenceSettings, Settings
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.curve import CurveConfig
 from egomon.fusion.evidence import ClipRules, EvidenceWriter
@@ -17,6 +18,8 @@ from egomon.fusion.store import EventStore
 from egomon.monitor.health import HealthServer
 from egomon.monitor.inputs import Input
 from egomon.monitor.metrics import MonitorMetrics
+from egomon.monitor.restarts import Restarts
+from egomon.monitor.storage import retention
 from egomon.monitor.watchdog import Watchdog
 from egomon.stream.channel import Wake
 
@@ -56,6 +59,7 @@ class Services:
         bus: AlertBus,
         inputs: Sequence[Input],
         watchdog: Watchdog,
+        restarts: Restarts,
         *,
         wake: Wake,
         live: bool,
@@ -65,15 +69,9 @@ class Services:
         self._live = live
         self.writer: EvidenceWriter | None = None
         if evidence.folder is not None:
-            rules = ClipRules(
-                folder=evidence.folder,
-                before_seconds=evidence.before_seconds,
-                after_seconds=evidence.after_seconds,
-                max_bytes=evidence.max_mb << 20,
-                keep_days=evidence.keep_days,
-            )
-            self.writer = EvidenceWriter(rules, store, wake=wake)
+            self.writer = EvidenceWriter(clip_rules(evidence, evidence.folder), store, wake=wake)
         self._store, self._bus, self._inputs = store, bus, inputs
+        self._restarts = restarts
         self.health: HealthServer | None = None
         self.listeners: tuple[EventListener, ...] = ()
         if settings.metrics.address is not None:
@@ -84,7 +82,16 @@ class Services:
                 metrics,
                 unhealthy=lambda: watchdog.trouble,
                 insecure_bind=settings.bus.insecure_bind,
+                allow_degraded=settings.metrics.allow_degraded,
             )
+
+    def use(self, settings: Settings) -> None:
+        """Keep by other bounds from now on; from any thread."""
+        self._store.retention = retention(settings)
+        if self.writer is not None:
+            self.writer.rules = clip_rules(settings.evidence, self.writer.rules.folder)
+        if self.health is not None:
+            self.health.allow_degraded = settings.metrics.allow_degraded
 
     def desk(self, outlet: Outlet) -> EvidenceDesk:
         """The emit thread's way out."""
@@ -110,12 +117,25 @@ class Services:
         writer = self.writer
         return {
             "bus_send_dropped_total": self._bus.send_failed,
+            "auth_failures_total": self._bus.auth_failures,
+            "worker_restarts_total": self._restarts.counts.total(),
             "store_waiting_events": self._store.waiting,
             "store_lost_events_total": self._store.lost,
             "queue_oldest_age_seconds": max(i.buffer.oldest_unread_seconds for i in self._inputs),
             "clips_written_total": 0 if writer is None else writer.written,
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
         }
+
+
+def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipRules:
+    """Clips as the settings want them."""
+    return ClipRules(
+        folder=folder,
+        before_seconds=evidence.before_seconds,
+        after_seconds=evidence.after_seconds,
+        max_bytes=evidence.max_mb << 20,
+        keep_days=evidence.keep_days,
+    )
 
 
 def watch_all(

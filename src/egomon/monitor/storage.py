@@ -31,7 +31,9 @@ def open_event_store(settings: Settings, *, live: bool) -> EventStore:
     Raises:
         StoreError: it cannot be opened.
     """
-    retention = Retention(
-        max_age_days=settings.store.keep_days, max_bytes=settings.store.max_mb << 20
-    )
-    return EventStore(store_path(settings, live=live), retention=retention)
+    return EventStore(store_path(settings, live=live), retention=retention(settings))
+
+
+def retention(settings: Settings) -> Retention:
+    """How long the store keeps events."""
+    return Retention(max_age_days=settings.store.keep_days, max_bytes=settings.store.max_mb << 20)

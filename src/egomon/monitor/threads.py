@@ -1,16 +1,25 @@
-"""The workers of a run, and which of them crashed."""
+"""The workers of a run: joined in order, and which of them crashed."""
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass, field
 
+from egomon.errors import EgomonError, WorkerCrashedError
 from egomon.stream.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+ABANDON_SECONDS = 0.5
+"""Last wait for a worker that was told to stop."""
 
 
 @dataclass(slots=True, eq=False)
 class Threads:
     """All workers of a run."""
 
+    live: bool
     producers: list[Worker] = field(default_factory=list)
     small: Worker | None = None
     large: Worker | None = None
@@ -22,7 +31,35 @@ class Threads:
         return [*self.producers, *(w for w in (self.small, self.emit) if w is not None)]
 
     @property
-    def crashed(self) -> Worker | None:
-        """The first that raised."""
-        later = [self.large] if self.large is not None else []
+    def fatal(self) -> Worker | None:
+        """A crashed worker that ends the run.
+
+        Live, alerts go on without the large branch; a replay ends, its result would depend on
+        luck.
+        """
+        later = [self.large] if self.large is not None and not self.live else []
         return next((w for w in [*self.in_order, *later] if w.crash is not None), None)
+
+    def raise_crash(self) -> None:
+        """Raise in this thread what ended a worker.
+
+        Raises:
+            EgomonError: the worker's own error, or WorkerCrashedError around it.
+        """
+        worker = self.fatal
+        if worker is None:
+            return
+        if isinstance(worker.crash, EgomonError):
+            raise worker.crash
+        raise WorkerCrashedError(
+            f"the {worker.name} worker crashed: {type(worker.crash).__name__}: {worker.crash}"
+        ) from worker.crash
+
+    def join(self, seconds: float) -> None:
+        """Wait for all along the path of the data; what does not end in time is abandoned."""
+        deadline = time.monotonic() + seconds
+        for worker in self.in_order:
+            if not worker.join(max(0.1, deadline - time.monotonic())):
+                logger.warning("%s did not end in time and was abandoned", worker.name)
+                worker.stop()
+                worker.join(ABANDON_SECONDS)
