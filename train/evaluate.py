@@ -20,6 +20,7 @@ from egomon.train.judging import Judged, judge
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import Scores, aurc, pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
+from egomon.train.metrics.segmental import ScoredFrames, eda, micro_auc
 from egomon.train.metrics.threshold import Confusion, Labels
 from egomon.train.scoring import check_mode
 from egomon.train.trivial import row_of, trivial_scores
@@ -144,7 +145,7 @@ def report(
     """Compare what was said with the labels of a labelled feature set."""
     y, hours = data.labels, data.stream_hours()
     p, flagged = judged.p, judged.flagged
-    scores = {**row_of(y, p, flagged), **_more_scores(y, p, flagged, hours)}
+    scores = {**row_of(y, p, flagged), **_more_scores(data, p, flagged)}
     return EvaluationReport(
         model=model,
         data=data.card.name,
@@ -165,7 +166,9 @@ def report(
     )
 
 
-def _more_scores(y: Labels, p: Scores, flagged: Flags, hours: float) -> dict[str, float]:
+def _more_scores(data: FeatureSet, p: Scores, flagged: Flags) -> dict[str, float]:
+    y, hours = data.labels, data.stream_hours()
+    frames = _frames(data, p)
     confusion = Confusion.of(y, flagged)
     scores = {
         "mistake_f1": confusion.mistake_f1,
@@ -175,11 +178,28 @@ def _more_scores(y: Labels, p: Scores, flagged: Flags, hours: float) -> dict[str
         "brier": brier(y, p),
         "brier_of_prior": float(y.mean() * (1 - y.mean())),
         "aurc": aurc(y, p),
+        "eda": eda(frames),
+        "micro_auc": micro_auc(frames),
         "flagged_correct_per_hour": confusion.fp / hours if hours else 0.0,
     }
     for budget in BUDGETS:
         scores[f"recall_at_{budget:g}_per_hour"] = recall_at_budget(p, y, hours, budget)
     return scores
+
+
+def _frames(data: FeatureSet, p: Scores) -> list[ScoredFrames]:
+    """As EgoPER's metrics want it: each frame of a segment has the segment's log odds."""
+    log_odds = np.log(np.clip(p, 1e-9, 1) / np.clip(1 - p, 1e-9, 1))
+    by_recording: dict[str, list[int]] = {}
+    for number, row in enumerate(data.segments):
+        by_recording.setdefault(row.recording, []).append(number)
+    found = []
+    for numbers in by_recording.values():
+        spans = [data.segments[k].end - data.segments[k].start for k in numbers]
+        times = [max(1, round(span * data.card.fps)) for span in spans]
+        each = np.repeat(np.array(numbers), times)
+        found.append(ScoredFrames(log_odds[each], data.labels[each], each))
+    return found
 
 
 def _intervals(

@@ -19,6 +19,7 @@ from egomon.train.datasets.open import open_data
 from egomon.train.decide import decide
 from egomon.train.evaluate import EvaluationReport, report
 from egomon.train.featureset import ENCODER_FILE, FeatureSet, check_splits, check_two_classes
+from egomon.train.feedback import FeedbackUse, apply_feedback
 from egomon.train.recipe import Recipe, load_recipe
 from egomon.train.trained import Trained
 
@@ -30,6 +31,7 @@ class TrainReport:
     folder: Path
     evaluation: EvaluationReport
     metrics: dict[str, float]
+    feedback: FeedbackUse | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Folder, card metrics and the whole evaluation."""
@@ -37,12 +39,16 @@ class TrainReport:
             "bundle": str(self.folder),
             "metrics": self.metrics,
             "held_out": self.evaluation.to_json(),
+            "feedback": None if self.feedback is None else self.feedback.to_json(),
         }
 
     def table(self) -> Table:
         """The held-out evaluation."""
         table = self.evaluation.table()
         table.title = f"{self.folder}: {table.title}"
+        if self.feedback is not None:
+            told = ", ".join(f"{count} {what}" for what, count in self.feedback.to_json().items())
+            table.caption = f"{table.caption}; feedback: {told}"
         return table
 
 
@@ -52,6 +58,7 @@ def train(
     out: Path,
     *,
     seed: int | None = None,
+    feedback: Path | None = None,
     quiet: bool = False,
 ) -> TrainReport:
     """Fit, calibrate on held-out segments, choose the threshold for the budget, write a bundle.
@@ -61,6 +68,7 @@ def train(
         data: a feature set, or a folder that `open_data` knows.
         out: folder of the bundle; one that is there is replaced.
         seed: instead of the recipe's.
+        feedback: event store whose verdicts on alerts set or add labels.
         quiet: without progress on stderr.
 
     Raises:
@@ -71,7 +79,11 @@ def train(
         recipe = load_recipe(recipe)
     if seed is not None:
         recipe = msgspec.structs.replace(recipe, seed=seed)
-    features = (open_data(data) if isinstance(data, Path) else data).labelled()
+    features = open_data(data) if isinstance(data, Path) else data
+    use = None
+    if feedback is not None:
+        features, use = apply_feedback(features, feedback)
+    features = features.labelled()
     check_splits(features)
     check_two_classes(features)
     # Vectors exist at the rate they were extracted with, whatever a recipe says.
@@ -82,7 +94,7 @@ def train(
     else:
         from egomon.train.fit_uemcm import fit
     trained = fit(recipe, features, quiet=quiet)
-    return _write(recipe, features, trained, out)
+    return replace(_write(recipe, features, trained, out), feedback=use)
 
 
 def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> TrainReport:

@@ -146,7 +146,7 @@ def grey_video(path: Path, frames: int) -> None:
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
         for k in range(frames):
-            image = np.full((64, 64, 3), 4 * k, np.uint8)
+            image = np.full((64, 64, 3), 4 * k % 256, np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
 

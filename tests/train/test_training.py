@@ -185,6 +185,8 @@ def test_the_report_carries_trivial_rows_intervals_and_plain_json(
         "mistake_precision",
         "mistake_recall",
         "ece",
+        "eda",
+        "micro_auc",
         "brier",
     } <= set(told)
     assert set(told["trivial"]) == {"always", "never", "prior", "clock", "repeat_last (oracle)"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from egomon.stream.redact import redact
+from egomon.stream.source import topic_name
 
 
 def default_name(reference: str, taken: set[str]) -> str:
@@ -17,7 +17,7 @@ def default_name(reference: str, taken: set[str]) -> str:
     'cam0-2'
     """
     stem = f"cam{reference}" if reference.isdigit() else Path(redact(reference)).stem
-    name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:28].strip("-") or "source"
+    name = topic_name(stem)
     unique, number = name, 2
     while unique in taken:
         unique, number = f"{name}-{number}", number + 1

@@ -68,12 +68,16 @@ def train(
     data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: OutFolder,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
+    ] = None,
     json: opt.Json = False,
 ) -> None:
     """Labelled recordings to a model bundle."""
     from egomon.train.fit import train as run
 
-    report = run(recipe, data, out, seed=seed, quiet=json)
+    report = run(recipe, data, out, seed=seed, feedback=feedback, quiet=json)
     _show(report, json)
 
 
