@@ -60,15 +60,21 @@ def snapshot(segment: Segment, size: Size | None = None) -> tuple[Evidence, byte
     if not segment.frames:
         return None
     picture = picture_of(segment.frames[len(segment.frames) // 2], size, width=SNAPSHOT_PX)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not done:
+    jpeg = jpeg_of(picture)
+    if jpeg is None:
         return None
     height, width = picture.shape[:2]
     evidence = Evidence(
         kind="snapshot", media_type="image/jpeg", attachment=0, width=width, height=height
     )
-    return evidence, data.tobytes()
+    return evidence, jpeg
+
+
+def jpeg_of(picture: UInt8Image) -> bytes | None:
+    """An RGB picture (H, W, 3) as a JPEG; None if it cannot be one."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    return data.tobytes() if done else None
 
 
 def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) -> Evidence:

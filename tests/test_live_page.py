@@ -9,16 +9,19 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, frame
 from wire_data import alert, segment, stats
 
+from egomon.cli.live_page import camera_of
 from egomon.errors import AddressInUseError, MissingExtraError, UsageError
 from egomon.report.hub import MOST_CLIENTS, MOST_WAITING, Client, LiveHub, TooManyClientsError
 from egomon.report.live import create_app
 from egomon.report.server import LiveServer
+from egomon.stream.buffer import RollingBuffer
 
 pytest.importorskip("starlette.testclient")
 from starlette.testclient import TestClient
@@ -191,23 +194,62 @@ def test_too_many_pages_are_refused(hub: LiveHub) -> None:
     assert asyncio.run(crowd())
 
 
-def test_pictures_are_wanted_only_while_watched_and_five_times_a_second(
+class Camera:
+    """Gives a new picture whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, source: str, shown: int) -> tuple[int, bytes] | None:
+        assert source == "cam0"
+        assert shown == (self.asked - 1)
+        self.asked += 1
+        return self.asked - 1, b"jpeg %d" % (self.asked - 1)
+
+
+def test_the_camera_is_asked_only_by_who_looks_and_five_times_a_second(
     verdicts: Verdicts,
 ) -> None:
-    clock = FakeClock(100.0)
-    hub = LiveHub("bench", feedback=verdicts, pictures=True, clock=clock)
-    assert not hub.wants_frame("cam0")
-    assert hub.latest_frame("cam0") is None
-    taken = 0
+    clock, camera = FakeClock(100.0), Camera()
+    hub = LiveHub("bench", feedback=verdicts, camera=camera, clock=clock)
+    assert hub.picture("cam0") is None
+    hub.publish("cam0", segment(1, 0.4))
     for _ in range(100):
+        hub.publish("cam0", segment(1, 0.4))
         clock.now += 0.01
-        if hub.wants_frame("cam0"):
-            hub.frame("cam0", b"jpeg")
-            taken += 1
-    assert taken == 5
-    assert hub.latest_frame("cam0") == (5, b"jpeg")
-    clock.now += 10
-    assert not hub.wants_frame("cam0")
+    assert camera.asked == 0
+    shown = set()
+    for _ in range(99):
+        shown |= {hub.picture("cam0"), hub.picture("cam0")}
+        clock.now += 0.01
+    assert camera.asked == 5
+    assert shown == {(n, b"jpeg %d" % n) for n in range(5)}
+
+
+def test_a_camera_without_anything_new_keeps_its_last_picture(verdicts: Verdicts) -> None:
+    clock = FakeClock(100.0)
+    given = iter([(7, b"jpeg"), None])
+    hub = LiveHub("bench", feedback=verdicts, camera=lambda *_: next(given), clock=clock)
+    hub.publish("cam0", segment(1, 0.4))
+    assert hub.picture("cam0") == (7, b"jpeg")
+    clock.now += 1
+    assert hub.picture("cam0") == (7, b"jpeg")
+
+
+def test_the_newest_frame_of_a_source_is_its_picture_and_is_encoded_once() -> None:
+    pushed = [frame(t / 10, value=200, px=64) for t in (1, 2)]
+    buffer = RollingBuffer(seconds=5, max_bytes=1 << 20, on_full="drop_oldest")
+    camera = camera_of([SimpleNamespace(name="cam0", buffer=buffer, size=(640, 480))])  # type: ignore[list-item]
+    assert camera("cam0", -1) is None
+    for each in pushed:
+        buffer.push(each)
+    found = camera("cam0", -1)
+    assert found is not None
+    assert found[0] == pushed[1].mono_ns
+    assert found[1].startswith(b"\xff\xd8\xff")
+    assert camera("cam0", found[0]) is None
+    assert camera("cam9", -1) is None
+    assert buffer.unread == 2
 
 
 @contextmanager
@@ -243,12 +285,14 @@ def test_changes_stream_to_an_open_page_until_the_run_ends(hub: LiveHub) -> None
 
 
 def test_pictures_stream_as_motion_jpeg(hub: LiveHub) -> None:
-    hub.frame("cam0", b"first-jpeg")
+    hub.camera = lambda source, shown: (1, b"first-jpeg")
     with LiveServer(hub) as server, connect(server, "/frame/cam0") as reply:
         assert reply.getheader("content-type", "").startswith("multipart/x-mixed-replace")
-        head = [reply.readline() for _ in range(4)]
-        assert head[1:3] == [b"Content-Type: image/jpeg\r\n", b"Content-Length: 10\r\n"]
+        head = [reply.readline() for _ in range(3)]
+        assert head[1:] == [b"Content-Type: image/jpeg\r\n", b"\r\n"]
         assert reply.read(10) == b"first-jpeg"
+        # A browser shows a picture once it has seen the head of the next one.
+        assert [reply.readline() for _ in range(4)] == [b"\r\n", *head]
         hub.close()
 
 

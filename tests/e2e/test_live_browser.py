@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from browser import Browser, find_chromium
 from wire_data import alert, segment, stats
 
+from egomon.fusion.pictures import jpeg_of
 from egomon.fusion.wire import StatusData
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
@@ -56,5 +60,41 @@ def test_an_alert_appears_as_it_comes_and_a_click_says_whether_it_was_right(
         browser.wait_for("document.querySelector('.lead').textContent === 'A newer one.'")
         first = "document.querySelector('#list .what').textContent"
         assert browser.run(first) == "A newer one."
+        assert browser.errors == []
+        browser.open("about:blank#end")
+
+
+def brightness(browser: Browser, shot: Path) -> float:
+    """Mean of the middle of the camera's picture, 0 to 255, as it is on the screen."""
+    box = browser.run(
+        "(() => { const b = document.querySelector('#media img').getBoundingClientRect();"
+        " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+    )
+    x, y = (round(each) for each in box)
+    browser.screenshot(shot)
+    return float(cv2.imread(str(shot))[y - 5 : y + 5, x - 5 : x + 5].mean())
+
+
+def test_the_camera_picture_moves_in_the_page(browser: Browser, tmp_path: Path) -> None:
+    bright = jpeg_of(np.full((48, 64, 3), 250, np.uint8))
+    dark = jpeg_of(np.zeros((48, 64, 3), np.uint8))
+    assert bright is not None
+    assert dark is not None
+    pictures = {-1: (0, bright), 0: (1, dark)}
+    let_go = False
+
+    def camera(source: str, shown: int) -> tuple[int, bytes] | None:
+        return pictures.get(shown) if shown < 0 or let_go else None
+
+    hub = LiveHub("bench", feedback=lambda *_: True, camera=camera)
+    hub.publish("cam0", StatusData(source_state="online", domain="in_domain"))
+    with LiveServer(hub) as server:
+        browser.open(server.url)
+        browser.wait_for("document.querySelector('#media img')?.naturalWidth === 64")
+        shot = tmp_path / "page.png"
+        assert brightness(browser, shot) > 200
+        let_go = True
+        # Nothing tells when a picture of the stream is painted: it is looked at until it is.
+        assert any(brightness(browser, shot) < 20 for _ in range(100))
         assert browser.errors == []
         browser.open("about:blank#end")

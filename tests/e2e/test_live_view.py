@@ -17,7 +17,9 @@ pytest.importorskip("uvicorn")
 VIDEO = Path(__file__).resolve().parents[2] / "examples" / "bench.mp4"
 
 
-def test_a_verdict_given_on_the_page_is_in_the_store_after_the_run(tmp_path: Path) -> None:
+def test_the_page_shows_the_camera_and_a_verdict_given_on_it_is_in_the_store(
+    tmp_path: Path,
+) -> None:
     store = tmp_path / "events.sqlite"
     command = f"live -d {VIDEO} --kind file --view --pub tcp://127.0.0.1:* --control none"
     process = subprocess.Popen(
@@ -39,6 +41,10 @@ def test_a_verdict_given_on_the_page_is_in_the_store_after_the_run(tmp_path: Pat
                 request = urllib.request.Request(f"{url}feedback", body, origin)
                 with urllib.request.urlopen(request, timeout=10) as reply:
                     assert reply.read() == b"stored"
+                with urllib.request.urlopen(f"{url}frame/bench", timeout=10) as reply:
+                    for _ in range(3):
+                        reply.readline()
+                    assert reply.read(3) == b"\xff\xd8\xff"
     assert process.returncode == 0
     with EventStore(store) as events:
         assert [(row.alert_id, row.verdict) for row in events.feedback_rows()] == [

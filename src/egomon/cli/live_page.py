@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +12,11 @@ from egomon.errors import StoreError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
-    from egomon.report.hub import Feedback, LiveHub
+    from egomon.monitor.inputs import Input
+    from egomon.report.hub import Camera, Feedback, LiveHub
+
+PICTURE_PX = 640
+"""Pictures are at most so wide."""
 
 
 def live_hub(title: str, settings: Settings) -> LiveHub:
@@ -20,6 +24,26 @@ def live_hub(title: str, settings: Settings) -> LiveHub:
     from egomon.report.hub import LiveHub
 
     return LiveHub(title, feedback=_feedback(settings))
+
+
+def camera_of(inputs: Sequence[Input]) -> Camera:
+    """The newest sampled frame of a source, as it was resized for the models.
+
+    Nothing is read or decoded for it, and the source's own thread does nothing for it.
+    """
+    from egomon.fusion.pictures import jpeg_of, picture_of
+
+    named = {item.name: item for item in inputs}
+
+    def newest(source: str, shown: int) -> tuple[int, bytes] | None:
+        item = named.get(source)
+        frame = None if item is None else item.buffer.latest()
+        if item is None or frame is None or frame.mono_ns == shown:
+            return None
+        jpeg = jpeg_of(picture_of(frame, item.size, width=PICTURE_PX))
+        return None if jpeg is None else (frame.mono_ns, jpeg)
+
+    return newest
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Session:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import live_hub, served
+        from egomon.cli.live_page import camera_of, live_hub, served
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
@@ -129,6 +129,8 @@ class Session:
             latency_model=latency_model,
             reread=self._reread,
         )
+        if hub is not None:
+            hub.camera = camera_of(monitor.inputs)
         previous = self._catch_signals(monitor)
         try:
             with served(hub) as screen.page_url, screen:

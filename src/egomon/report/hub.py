@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -26,6 +27,9 @@ RELOAD = '{"kind":"reload"}'
 
 Feedback = Callable[[str, str], bool]
 """Called with alert id and verdict; False where there is no such alert."""
+Camera = Callable[[str, int], tuple[int, bytes] | None]
+"""Called with a source and the number of the picture that is shown (-1: none): number and JPEG of
+a newer one, None where there is none."""
 
 
 class TooManyClientsError(EgomonError):
@@ -80,8 +84,9 @@ class LiveHub:
         title: heading of the page.
         feedback: takes a person's verdict about an alert; runs in the page's thread.
         bundle: facts about the model.
-        pictures: the monitor gives frames while `wants_frame` says so.
-        clock: seconds, for the limit of five pictures a second.
+        camera: gives pictures; asked only while somebody looks, at most five times a second and
+            source, however many look. None shows none.
+        clock: seconds, for that limit.
     """
 
     def __init__(
@@ -90,20 +95,20 @@ class LiveHub:
         *,
         feedback: Feedback,
         bundle: dict[str, str] | None = None,
-        pictures: bool = False,
+        camera: Camera | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title = title
         self._feedback = feedback
         self._bundle = bundle or {}
-        self._pictures = pictures
+        self.camera = camera
         self._clock = clock
         self._lock = threading.Lock()
         self._model = PageModel(most_segments=MOST_SEGMENTS, most_alerts=MOST_ALERTS)
         self._clients: set[Client] = set()
-        self._frames: dict[str, tuple[int, bytes]] = {}
-        self._watched: dict[str, float] = {}
-        self._taken: dict[str, float] = {}
+        self._camera_lock = threading.Lock()
+        self._pictures: dict[str, tuple[int, bytes]] = {}
+        self._asked: dict[str, float] = {}
         self._verdicts: dict[str, str] = {}
         self.closed = False
 
@@ -117,23 +122,17 @@ class LiveHub:
             for client in clients:
                 client.offer(text)
 
-    def wants_frame(self, source: str) -> bool:
-        """Whether somebody is watching and the last picture is old enough to be replaced."""
-        now = self._clock()
-        is_watched = now - self._watched.get(source, float("-inf")) < 2.0
-        return is_watched and now - self._taken.get(source, float("-inf")) >= FRAME_SECONDS
-
-    def frame(self, source: str, jpeg: bytes) -> None:
-        """Latest picture of a source; earlier ones are forgotten."""
-        with self._lock:
-            self._taken[source] = self._clock()
-            self._frames[source] = (self._frames.get(source, (0, b""))[0] + 1, jpeg)
-
-    def latest_frame(self, source: str) -> tuple[int, bytes] | None:
-        """Number and JPEG of the latest picture; asking for it is watching."""
-        with self._lock:
-            self._watched[source] = self._clock()
-            return self._frames.get(source)
+    def picture(self, source: str) -> tuple[int, bytes] | None:
+        """Number and JPEG of the newest picture, in the thread that wants to see it."""
+        with self._camera_lock:
+            shown, now = self._pictures.get(source), self._clock()
+            is_due = now - self._asked.get(source, -math.inf) >= FRAME_SECONDS
+            if self.camera is not None and is_due and self.has_source(source):
+                self._asked[source] = now
+                newer = self.camera(source, -1 if shown is None else shown[0])
+                if newer is not None:
+                    self._pictures[source] = shown = newer
+            return shown
 
     def has_source(self, source: str) -> bool:
         """Whether anything was heard of a source."""
@@ -164,7 +163,7 @@ class LiveHub:
                 title=self._title,
                 live=True,
                 bundle=self._bundle,
-                camera=self._pictures,
+                camera=self.camera is not None,
                 verdicts=dict(self._verdicts),
             )
 

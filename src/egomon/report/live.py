@@ -134,13 +134,15 @@ class _Page:
             return _text("no such source", 404)
 
         async def stream() -> AsyncIterator[bytes]:
-            last = 0
+            # The head of a picture is sent with the picture before it: a browser shows a picture
+            # only once it has seen the next one's head.
+            last, head = -1, f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
+            yield head
             while not self._hub.closed:
-                found = self._hub.latest_frame(source)
+                found = await asyncio.to_thread(self._hub.picture, source)
                 if found is not None and found[0] != last:
                     last, jpeg = found
-                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: "
-                    yield f"{head}{len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
+                    yield jpeg + b"\r\n" + head
                 await asyncio.sleep(FRAME_SECONDS)
 
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
