@@ -11,7 +11,7 @@ import torch
 
 from egomon.errors import EgomonError
 from egomon.train.workbench.finish import finish, finish_small
-from egomon.train.workbench.run import Size, Workshop, timed
+from egomon.train.workbench.run import SEED, Size, Workshop, timed
 
 
 def main() -> int:
@@ -23,11 +23,15 @@ def main() -> int:
         help="finished stages; about 13 GB, found again by the next run",
     )  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="for rendering")
+    parser.add_argument(
+        "--seed", type=int, default=SEED,
+        help="of the branches and the gate; footage and encoders stay the same",
+    )  # fmt: skip
     parser.add_argument("--small-only", action="store_true", help="without the large branch")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(options.processes)
-    shop = Workshop(options.cache, Size(), options.processes)
+    shop = Workshop(options.cache, Size(), options.processes, options.seed)
     try:
         with timed("all stages"):
             (finish_small if options.small_only else finish)(shop, options.output)

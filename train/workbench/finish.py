@@ -22,7 +22,7 @@ from egomon.train.workbench.footage import Take
 from egomon.train.workbench.fuse import Opinions
 from egomon.train.workbench.judge import hear
 from egomon.train.workbench.pack import LargePart
-from egomon.train.workbench.run import SEED, Workshop
+from egomon.train.workbench.run import Workshop
 from egomon.train.workbench.scores import Scores, auc_table, told
 from egomon.train.workbench.stream import boundary_report, find
 
@@ -76,24 +76,24 @@ def finish_small(shop: Workshop, folder: Path) -> BundleCard:
     return shop.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
 
 
-def choose_gate(gate_set: Opinions) -> tuple[AdaptiveGate, GateCard, Scores]:
+def choose_gate(gate_set: Opinions, seed: int) -> tuple[AdaptiveGate, GateCard, Scores]:
     """The gate, unless the plain mean ranks better; with cross-fitted scores of its set."""
-    learned = fuse.cross_fitted(gate_set, SEED)
+    learned = fuse.cross_fitted(gate_set, seed)
     others = {"mean": gate_set.mean(), "small": gate_set.small(), "large": gate_set.large()}
     for name, scores in others.items():
-        gain, low, high = fuse.paired(learned, scores, gate_set, SEED)
+        gain, low, high = fuse.paired(learned, scores, gate_set, seed)
         log.info("gate - %s: AUC %+.4f [%+.4f, %+.4f]", name, gain, low, high)
-    if fuse.paired(learned, gate_set.mean(), gate_set, SEED)[0] >= 0:
-        return fuse.fit_gate(gate_set, SEED), fuse.CARD, learned
+    if fuse.paired(learned, gate_set.mean(), gate_set, seed)[0] >= 0:
+        return fuse.fit_gate(gate_set, seed), fuse.CARD, learned
     card = GateCard(kind="mean", width=fuse.CARD.width)
-    return fuse.fit_gate(gate_set, SEED, card), card, gate_set.mean()
+    return fuse.fit_gate(gate_set, seed, card), card, gate_set.mean()
 
 
 def finish(shop: Workshop, folder: Path) -> BundleCard:
     """The whole bundle."""
     _, gate_takes, val_takes = shop.takes
     gate_set, val_set = shop.opinions(gate_takes), shop.opinions(val_takes)
-    gate, gate_card, crossed = choose_gate(gate_set)
+    gate, gate_card, crossed = choose_gate(gate_set, shop.seed)
     gate.load_state_dict({k: v.half().float() for k, v in gate.state_dict().items()})
     scores = {
         "small": val_set.small(),

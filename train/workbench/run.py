@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,10 +64,14 @@ def timed(stage: str) -> Iterator[None]:
 
 
 class Workshop:
-    """Trains on demand; what is in the cache folder is not made again."""
+    """Trains on demand; what is in the cache folder is not made again.
 
-    def __init__(self, cache: Path, size: Size, processes: int = 2) -> None:
-        self.cache, self.size, self.processes = cache, size, processes
+    `seed` is that of the branches and the gate; pictures, footage and the encoders stay the same.
+    """
+
+    def __init__(self, cache: Path, size: Size, processes: int = 2, seed: int = SEED) -> None:
+        self.cache, self.size, self.processes, self.seed = cache, size, processes, seed
+        self._suffix = "" if seed == SEED else f"-{seed}"
         cache.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -105,10 +109,11 @@ class Workshop:
         """The context branch."""
         bank, _, val = self.takes
         dim = self.tower.output_dim
+        plan = replace(self.size.small, seed=self.seed)
         return self._kept(
-            "small",
+            f"small{self._suffix}",
             lambda: ContextBranch(dim, small.CARD),
-            lambda: small.train_small(bank, val, self.size.small),
+            lambda: small.train_small(bank, val, plan),
         )
 
     @cached_property
@@ -143,11 +148,12 @@ class Workshop:
                 eye = Eye(model.visual)
                 clips = large.look_at_all(eye, bank, large.VARIANTS, SEED)
                 held_out = large.look_at_all(eye, val, 1, SEED)
-            trained = large.train_large(model, processor, clips, held_out, self.size.large)
+            plan = replace(self.size.large, seed=self.seed)
+            trained = large.train_large(model, processor, clips, held_out, plan)
             head.load_state_dict({k: v.half().float() for k, v in trained.state_dict().items()})
             return both
 
-        self._kept("large", lambda: both, train)
+        self._kept(f"large{self._suffix}", lambda: both, train)
         return model.eval(), processor, head.eval()
 
     def _eyes(self, model: Any, cycle: int) -> Any:
@@ -164,7 +170,7 @@ class Workshop:
     def save_large(self) -> Path:
         """Write the Qwen3-VL as `from_pretrained` reads it."""
         model, processor, _ = self.qwen
-        folder = self.cache / "qwen"
+        folder = self.cache / f"qwen{self._suffix}"
         save_model(model, processor, folder)
         return folder
 
