@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_PUBLISH = "tcp://127.0.0.1:5556"
 DEFAULT_CONTROL = "tcp://127.0.0.1:5557"
 _REQUESTS_PER_CALL = 64
+KNOCKS_TOLD_SECONDS = 60.0
+"""Refused connections are logged at most this often; all are counted."""
 _FAILED_HANDSHAKE = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -64,6 +66,7 @@ class AlertBus:
         curve: keys from `CurveConfig.server`; needed on any address but loopback.
         insecure_bind: bind such an address without keys.
         wall_clock_ns: time in the envelope.
+        clock: monotonic seconds.
         context: shared ZeroMQ context; without one the bus has its own.
 
     Raises:
@@ -81,6 +84,7 @@ class AlertBus:
         curve: CurveConfig | None = None,
         insecure_bind: bool = False,
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        clock: Callable[[], float] = time.monotonic,
         context: Context | None = None,
     ) -> None:
         secured = curve is not None or insecure_bind
@@ -99,6 +103,7 @@ class AlertBus:
         self.bad_requests = 0
         self.auth_failures = 0
         """Handshakes that failed: wrong key, no key, or not ZeroMQ at all."""
+        self._clock, self._next_knock_told = clock, clock()
         self._ledger = Ledger(boot, host, wall_clock_ns)
         self._own_context = context is None
         self._context = context or zmq.Context()
@@ -249,4 +254,8 @@ class AlertBus:
                 (event, _value) = struct.unpack("=HI", monitor.recv_multipart(zmq.NOBLOCK)[0])
                 self.auth_failures += 1
                 name = zmq.Event(event).name
-                logger.warning("a connection was refused during its handshake: %s", name)
+                # Anybody can knock a thousand times a second; that must not fill the log.
+                if self._clock() >= self._next_knock_told:
+                    self._next_knock_told = self._clock() + KNOCKS_TOLD_SECONDS
+                    told = "a connection was refused during its handshake: %s (%d so far)"
+                    logger.warning(told, name, self.auth_failures)
