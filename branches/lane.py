@@ -148,6 +148,13 @@ class Lane:
         t = 0.0 if self._newest is None else self._newest.t_seconds + period
         return Progress(self.source, t, self._frames, self._domain.state, self._domain.distance)
 
+    def may_finish(self, frame: Frame) -> bool:
+        """False if this frame, which is still to be encoded, cannot finish a segment."""
+        last = self._newest
+        return (last is not None and frame.epoch != last.epoch) or (
+            frame.t_seconds >= self._segmenter.due()
+        )
+
     def _activity(self, vectors: Float32) -> list[float | None]:
         model = self._parts.activity
         if model is None or not len(vectors):

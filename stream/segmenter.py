@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ class Segmenter(Protocol):
     def flush(self) -> list[Span]:
         """The stream ended or broke: return what is worth scoring and start afresh."""
 
+    def due(self) -> float:
+        """Earliest media time of a frame that may finish a span; infinity if none may."""
+
 
 class FixedWindows:
     """Windows of one length at one stride, counted from the first frame's whole stride.
@@ -73,6 +77,14 @@ class FixedWindows:
             spans.append(Span(start, start + self._length))
             self._next += 1
         return spans
+
+    def due(self) -> float:
+        """See `Segmenter`."""
+        if self._next is None:
+            return -math.inf  # the first frame decides where windows begin
+        # A frame may be early by the tolerance that `push` counts its point with.
+        points = (self._next * self._stride + self._length) / self._period - 1 - 2e-3
+        return points * self._period
 
     def flush(self) -> list[Span]:
         """See `Segmenter`."""
@@ -132,6 +144,13 @@ class ActivityBoundaries:
             return self._close(restart_at=None)
         return []
 
+    def due(self) -> float:
+        """See `Segmenter`."""
+        if self._start is None:
+            return math.inf
+        quiet, cut = self._last_active + self._hold, self._start + self._longest - self._period
+        return min(quiet, cut) - EPSILON_SECONDS
+
     def flush(self) -> list[Span]:
         """See `Segmenter`."""
         spans = self._close(restart_at=None) if self._start is not None else []
@@ -160,6 +179,12 @@ class GivenSpans:
         while self._waiting and self._waiting[0].t_end <= self._covered + EPSILON_SECONDS:
             spans.append(self._waiting.popleft())
         return spans
+
+    def due(self) -> float:
+        """See `Segmenter`."""
+        if not self._waiting:
+            return math.inf
+        return self._waiting[0].t_end - self._period - EPSILON_SECONDS
 
     def flush(self) -> list[Span]:
         """See `Segmenter`."""

@@ -65,6 +65,14 @@ def test_the_longest_length_slides_and_memory_stays_bounded() -> None:
     assert sizes[-1] == sizes[10]
 
 
+def test_an_hour_at_four_frames_a_second_stays_within_the_rows_that_hold_it() -> None:
+    context = make(max_seconds=3600.0)
+    for minute in range(180):
+        fill(context, 240, start=minute * 60.0)
+    assert context.nbytes == 16_384 * (8 + 2 * 2)
+    assert context.view(10_800.0).times[-1] == 10_799.75
+
+
 def test_a_span_without_frames_gives_the_last_frame_before_it() -> None:
     context = make()
     fill(context, 10)

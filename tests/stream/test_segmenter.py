@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from egomon.stream.segmenter import ActivityBoundaries, FixedWindows, GivenSpans, Segmenter, Span
@@ -91,3 +93,24 @@ def test_given_spans_finish_with_the_frame_that_covers_their_end() -> None:
         (1.75, Span(1.0, 2.0, "screw")),
         (float("inf"), Span(3.0, 4.0)),
     ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_span_is_finished_by_a_frame_before_it_was_due(seed: int) -> None:
+    rng = random.Random(seed)
+    spans = [Span(s, s + rng.uniform(0.3, 3)) for s in range(0, 40, 4)]
+    for segmenter in (
+        windows(rng.choice((0.5, 2.0, 2.3)), rng.choice((0.5, 1.0, 1.7))),
+        activity(hold_seconds=rng.choice((0.25, 0.5))),
+        GivenSpans(spans, period_seconds=PERIOD),
+    ):
+        finished = early = 0
+        for i in range(200):
+            t = i * PERIOD + rng.uniform(-0.0009, 0.2) * PERIOD
+            due = segmenter.due()
+            found = segmenter.push(t, float(rng.random() > 0.3))
+            finished += len(found)
+            assert not found or t >= due
+            early += t < due
+        assert finished > 3
+        assert early > 50, "many frames cannot finish anything, and it says so"

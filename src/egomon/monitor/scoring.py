@@ -21,6 +21,9 @@ from egomon.stream.worker import Worker
 
 MICRO_BATCH = 8
 """Frames encoded together; more gains nothing on a CPU."""
+GATHER_SHARE = 0.5
+"""Of the staleness budget: with several live cameras, frames that cannot finish a segment wait so
+long for those of the others. Encoded one by one they cost half as much again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +45,16 @@ class Camera:
         if self.in_whole_batches and not self.buffer.finished:
             return unread >= MICRO_BATCH
         return unread > 0
+
+    @property
+    def spare_seconds(self) -> float:
+        """How much longer its frames may wait for those of other cameras."""
+        newest, limit = self.buffer.latest(), self.buffer.staleness_seconds
+        if self.in_whole_batches or self.buffer.finished or limit is None or newest is None:
+            return 0.0
+        if self.lane.may_finish(newest):
+            return 0.0
+        return GATHER_SHARE * limit - self.buffer.oldest_unread_seconds
 
 
 class ScoringLoop:
@@ -89,6 +102,8 @@ class ScoringLoop:
         with self._condition:
             if not any(c.ready or c.buffer.finished for c in self._cameras if not c.done):
                 self._condition.wait(WAIT_SECONDS)
+            while (spare := self._spare_seconds()) > 0 and self._condition.wait(spare):
+                pass
         self._apply_resets()
         taken = [
             (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
@@ -104,6 +119,15 @@ class ScoringLoop:
             if not camera.done and camera.buffer.finished and not camera.buffer.unread:
                 camera.done = True
                 self._send([*camera.lane.flush(), Ended(camera.lane.source)])
+
+    def _spare_seconds(self) -> float:
+        """How much longer a batch may be gathered across cameras; one camera never waits."""
+        waiting = [camera for camera in self._cameras if camera.ready]
+        if len(self._cameras) == 1 or not waiting:
+            return 0.0
+        if sum(camera.buffer.unread for camera in waiting) >= MICRO_BATCH:
+            return 0.0
+        return min(camera.spare_seconds for camera in waiting)
 
     def _score(self, taken: Sequence[tuple[Camera, list[Frame]]]) -> None:
         frames = [frame for _, batch in taken for frame in batch]
