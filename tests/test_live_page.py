@@ -7,6 +7,8 @@ import http.client
 import json
 import logging
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -16,8 +18,8 @@ import pytest
 from fakes import FakeClock, frame
 from wire_data import alert, segment, stats
 
-from egomon.cli.live_page import camera_of
-from egomon.errors import AddressInUseError, MissingExtraError, UsageError
+from egomon.cli.live_page import camera_of, served
+from egomon.errors import AddressInUseError, ConfigError, MissingExtraError, UsageError
 from egomon.report.hub import MOST_CLIENTS, MOST_WAITING, Client, LiveHub, TooManyClientsError
 from egomon.report.live import create_app
 from egomon.report.server import LiveServer
@@ -312,6 +314,46 @@ def test_other_machines_need_a_token_of_some_length(hub: LiveHub) -> None:
         LiveServer(hub, host="0.0.0.0")
     with pytest.raises(UsageError, match="16 characters"):
         LiveServer(hub, host="0.0.0.0", token="short")
+
+
+def test_beyond_this_machine_the_page_opens_only_with_the_token_that_was_printed(
+    hub: LiveHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(hub, "0.0.0.0:0") as where:
+        printed = capsys.readouterr().err
+        assert printed.count(where) == 1
+        url, _, token = where.partition(" token ")
+        port = urlsplit(url).port
+        assert port is not None
+        for given, status in (("", 401), ("Bearer x", 401), (f"Bearer {token}", 200)):
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/")
+            request.add_header("Authorization", given)
+            assert status_of(request) == status
+        with served(LiveHub("other", feedback=lambda *_: True), "0.0.0.0:0") as other:
+            assert other.partition(" token ")[2] != token
+    assert len(token) >= 16
+    assert token not in url
+
+
+def test_on_this_machine_nothing_is_asked(hub: LiveHub, capsys: pytest.CaptureFixture[str]) -> None:
+    with served(hub) as where:
+        assert status_of(urllib.request.Request(where)) == 200
+    assert "token" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["8080", ":8080", "host:", "host:http", "host:70000"])
+def test_an_address_without_host_and_port_is_refused(hub: LiveHub, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"write 127\.0\.0\.1:8080"), served(hub, address):
+        pass
+
+
+def status_of(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def test_a_taken_port_is_one_sentence(hub: LiveHub) -> None:

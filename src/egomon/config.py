@@ -138,6 +138,14 @@ class MetricsSettings(Section):
     )
 
 
+class ViewSettings(Section):
+    """The live page."""
+
+    address: str | None = Field(
+        None, description="host:port; beyond this machine it asks for the token printed at start"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that `egomon live` and `egomon replay` can be told."""
 
@@ -153,6 +161,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     metrics: MetricsSettings = MetricsSettings()
+    view: ViewSettings = ViewSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from egomon.monitor.inputs import Input
     from egomon.report.hub import Camera, Feedback, LiveHub
 
+HERE = "127.0.0.1:0"
+"""This machine only, on a port that is free."""
 PICTURE_PX = 640
 """Pictures are at most so wide."""
 
@@ -47,23 +49,36 @@ def camera_of(inputs: Sequence[Input]) -> Camera:
 
 
 @contextmanager
-def served(hub: LiveHub | None) -> Iterator[str]:
+def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
     """Serve the page while the run lasts, and say on stderr where it is; None serves nothing.
 
+    An address that other machines can reach gets a token for this run, which is printed too.
+
     Yields:
-        The address, empty where nothing is served.
+        What a person needs to open it, empty where nothing is served.
 
     Raises:
+        ConfigError: not an address.
+        AddressInUseError: the port is taken.
         MissingExtraError: the extra `view` is not installed.
     """
     if hub is None:
         yield ""
         return
+    from egomon.report.access import is_loopback, new_token, parse_address
     from egomon.report.server import LiveServer
 
-    with LiveServer(hub) as server:
-        sys.stderr.write(f"egomon: live page on {server.url}\n")
-        yield server.url
+    host, port = parse_address(address)
+    token = None if is_loopback(host) else new_token()
+    with LiveServer(hub, host=host, port=port, token=token) as server:
+        where = server.url if token is None else f"{server.url} token {token}"
+        sys.stderr.write(f"egomon: live page on {where}\n")
+        if token is not None:
+            sys.stderr.write(
+                "egomon: the page is not encrypted; on a network of others use a tunnel "
+                "(ssh -L) or a proxy with TLS\n"
+            )
+        yield where
 
 
 def _feedback(settings: Settings) -> Feedback:

@@ -2,59 +2,110 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
 
+if TYPE_CHECKING:
+    from egomon.cli.session import Session
+    from egomon.config import Settings
+    from egomon.monitor import Summary
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(live)
-    app.command()(replay)
+    app.command()(_with_shared(live))
+    app.command()(_with_shared(replay))
 
 
-def _settings(config: Path | None, **given: Any) -> Any:
+def _shared(
+    publish: opt.Publish = None,
+    control: opt.Control = None,
+    curve: opt.Curve = None,
+    insecure_bind: opt.InsecureBind = None,
+    emit: opt.Emit = None,
+    policy: opt.Policy = None,
+    segments_file: opt.SegmentsFile = None,
+    length: opt.Length = None,
+    stride: opt.Stride = None,
+    threshold: opt.Threshold = None,
+    no_large: opt.NoLarge = False,
+    torch_device: opt.Device = None,
+    dtype: opt.Dtype = None,
+    threads: opt.Threads = None,
+    store: opt.Store = None,
+    out: opt.Out = None,
+    report: opt.Report = None,
+    config: opt.ConfigFile = None,
+    strict: opt.Strict = False,
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Options of both verbs."""
+
+
+def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
+    """Put the shared options where the verb says `**shared`."""
+    own, shared = (inspect.signature(each, eval_str=True).parameters for each in (verb, _shared))
+    parameters = [*list(own.values())[:-1], *shared.values()]
+    verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return verb
+
+
+def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, Any]) -> Settings:
+    """Merged settings; `sections` are those that the verb gives itself."""
     from egomon.config import load_settings
 
-    publish, control = given["publish"], given["control"]
-    settings = load_settings(
-        config,
+    publish = shared["publish"]
+    return load_settings(
+        shared["config"],
         opt.flags(
             model={
-                "name": given["model"],
-                "device": given["torch_device"],
-                "dtype": given["dtype"],
-                "threads": given["threads"],
-                "large": opt.no_large(given["no_large"]),
+                "name": model,
+                "device": shared["torch_device"],
+                "dtype": shared["dtype"],
+                "threads": shared["threads"],
+                "large": opt.no_large(shared["no_large"]),
             },
-            source=given.get("source", {}),
             segments={
-                "policy": given["policy"],
-                "file": given["segments_file"],
-                "length_seconds": given["length"],
-                "stride_seconds": given["stride"],
+                "policy": shared["policy"],
+                "file": shared["segments_file"],
+                "length_seconds": shared["length"],
+                "stride_seconds": shared["stride"],
             },
             decision={
-                "emit": given["emit"],
-                "threshold_fused": given["threshold"],
-                "threshold_small": given["threshold"],
+                "emit": shared["emit"],
+                "threshold_fused": shared["threshold"],
+                "threshold_small": shared["threshold"],
             },
             bus={
                 "publish": tuple(publish) if publish is not None else None,
-                "control": control,
-                "curve": given["curve"],
-                "insecure_bind": given["insecure_bind"],
+                "control": shared["control"],
+                "curve": shared["curve"],
+                "insecure_bind": shared["insecure_bind"],
             },
-            store={"path": given["store"]},
-            evidence=given.get("evidence", {}),
-            metrics=given.get("metrics", {}),
+            store={"path": shared["store"]},
+            **sections,
         ),
     )
-    return settings
+
+
+def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> Session:
+    from egomon.cli.session import Session
+
+    told = {key: shared[key] for key in ("out", "report", "json", "quiet")}
+    return Session(settings, **told, **more)
+
+
+def _check(summary: Summary, shared: dict[str, Any]) -> None:
+    if shared["strict"] and summary.degraded:
+        raise DegradedError("the run ended degraded: the large branch was not available")
 
 
 def live(
@@ -94,33 +145,18 @@ def live(
     view: Annotated[
         bool, typer.Option("--view", help="Serve a live page on this machine.")
     ] = False,
-    publish: opt.Publish = None,
-    control: opt.Control = None,
-    curve: opt.Curve = None,
-    insecure_bind: opt.InsecureBind = None,
-    emit: opt.Emit = None,
-    policy: opt.Policy = None,
-    segments_file: opt.SegmentsFile = None,
-    length: opt.Length = None,
-    stride: opt.Stride = None,
-    threshold: opt.Threshold = None,
-    no_large: opt.NoLarge = False,
-    torch_device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    threads: opt.Threads = None,
-    store: opt.Store = None,
-    out: opt.Out = None,
-    report: opt.Report = None,
-    config: opt.ConfigFile = None,
-    strict: opt.Strict = False,
-    quiet: opt.Quiet = False,
-    json: opt.Json = False,
+    view_address: Annotated[
+        str | None,
+        typer.Option(
+            "--view-address",
+            help="Serve it on host:port; other machines need the token that is then printed.",
+        ),
+    ] = None,
+    **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
     from egomon.cli.names import default_name
-    from egomon.cli.session import Session
 
-    given = dict(locals())
     seconds = opt.parse_duration(duration)
     references = device or ["0"]
     names = list(name or [])
@@ -131,22 +167,21 @@ def live(
         label = names[index] if names else default_name(reference, taken)
         taken.add(label)
         requests.append((label, reference, kind or "live"))
-    given["source"] = {"kind": kind, "wait": wait_source}
-    given["evidence"] = {"snapshot": snapshot, "folder": record_evidence}
-    given["metrics"] = {"address": metrics}
-    settings = _settings(**_pick(given))
-    session = Session(
-        settings,
-        out=out,
-        report=report,
-        json=json,
-        quiet=quiet,
-        live_page=view,
-        reread=lambda: _settings(**_pick(given)),
-    )
-    summary = session.run(requests, duration_seconds=seconds)
-    if strict and summary.degraded:
-        raise DegradedError("the run ended degraded: the large branch was not available")
+
+    def read_settings() -> Settings:
+        return _settings(
+            model,
+            shared,
+            source={"kind": kind, "wait": wait_source},
+            evidence={"snapshot": snapshot, "folder": record_evidence},
+            metrics={"address": metrics},
+            view={"address": view_address},
+        )
+
+    settings = read_settings()
+    page = view or settings.view.address is not None
+    session = _session(settings, shared, live_page=page, reread=read_settings)
+    _check(session.run(requests, duration_seconds=seconds), shared)
 
 
 def replay(
@@ -172,85 +207,23 @@ def replay(
         Path | None, typer.Option("--expect", help="Compare the alerts with this file; exit 6.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Topic name of the source.")] = None,
-    publish: opt.Publish = None,
-    control: opt.Control = None,
-    curve: opt.Curve = None,
-    insecure_bind: opt.InsecureBind = None,
-    emit: opt.Emit = None,
-    policy: opt.Policy = None,
-    segments_file: opt.SegmentsFile = None,
-    length: opt.Length = None,
-    stride: opt.Stride = None,
-    threshold: opt.Threshold = None,
-    no_large: opt.NoLarge = False,
-    torch_device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    threads: opt.Threads = None,
-    store: opt.Store = None,
-    out: opt.Out = None,
-    report: opt.Report = None,
-    config: opt.ConfigFile = None,
-    strict: opt.Strict = False,
-    quiet: opt.Quiet = False,
-    json: opt.Json = False,
+    **shared: Any,
 ) -> None:
     """Run a recording through the same path as live; the same file gives the same alerts."""
     from egomon.cli.names import default_name
-    from egomon.cli.session import Session, parse_latency_model
+    from egomon.cli.session import parse_latency_model
 
-    given = dict(locals())
     factor = _speed(speed)
-    if publish is None:
-        given["publish"] = []
-        given["control"] = control or "none"
-    label = name or default_name(video, set())
-    settings = _settings(**_pick(given))
-    session = Session(settings, out=out, report=report, json=json, quiet=quiet, expect=expect)
+    if shared["publish"] is None:  # a replay is no service unless it is asked to be one
+        shared |= {"publish": [], "control": shared["control"] or "none"}
+    session = _session(_settings(model, shared), shared, expect=expect)
     summary = session.run(
-        [(label, video, "file")],
+        [(name or default_name(video, set()), video, "file")],
         speed=factor,
         range_seconds=(start, end),
         latency_model=parse_latency_model(latency_model) if as_live else None,
     )
-    if strict and summary.degraded:
-        raise DegradedError("the run ended degraded: the large branch was not available")
-
-
-_SETTING_OPTIONS = (
-    "config",
-    "model",
-    "publish",
-    "control",
-    "curve",
-    "insecure_bind",
-    "emit",
-    "policy",
-    "segments_file",
-    "length",
-    "stride",
-    "threshold",
-    "no_large",
-    "torch_device",
-    "dtype",
-    "threads",
-    "store",
-    "source",
-    "evidence",
-    "metrics",
-)
-
-
-def _pick(given: dict[str, Any]) -> dict[str, Any]:
-    picked = {key: given[key] for key in _SETTING_OPTIONS if key in given}
-    return (
-        {**picked, "metrics": given["metrics"]}
-        if "view" in given
-        else {
-            key: value
-            for key, value in picked.items()
-            if key not in {"source", "evidence", "metrics"}
-        }
-    )
+    _check(summary, shared)
 
 
 def _speed(text: str) -> float:

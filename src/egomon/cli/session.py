@@ -105,7 +105,7 @@ class Session:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import camera_of, live_hub, served
+        from egomon.cli.live_page import HERE, camera_of, live_hub, served
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
@@ -133,7 +133,7 @@ class Session:
             hub.camera = camera_of(monitor.inputs)
         previous = self._catch_signals(monitor)
         try:
-            with served(hub) as screen.page_url, screen:
+            with served(hub, self._settings.view.address or HERE) as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():

@@ -7,7 +7,11 @@ import ipaddress
 import secrets
 from collections.abc import Mapping
 
+from egomon.errors import ConfigError
+
 COOKIE = "egomon_session"
+TOKEN_BYTES = 12
+"""96 bits: 16 characters, short enough to be copied by hand and too many to be guessed."""
 
 
 def is_loopback(host: str) -> bool:
@@ -31,6 +35,26 @@ def host_name(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.rpartition(":")[0] if ":" in header else header
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Host and port to listen on.
+
+    Raises:
+        ConfigError: not of the form `host:port`.
+
+    >>> parse_address("[::]:8080"), parse_address("0.0.0.0:0")
+    (('::', 8080), ('0.0.0.0', 0))
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"the live page cannot listen on {address!r}; write 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def new_token() -> str:
+    """What others must type to see the page of this run."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 class Access:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 JOIN_SECONDS = 5.0
 LEAST_TOKEN = 16
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 class LiveServer:
@@ -53,7 +54,8 @@ class LiveServer:
     @property
     def url(self) -> str:
         """Where the page is; without the token."""
-        name = f"[{self._host}]" if ":" in self._host else self._host
+        host = socket.gethostname() if self._host in EVERYWHERE else self._host
+        name = f"[{host}]" if ":" in host else host
         return f"http://{name}:{self._port}/"
 
     def __enter__(self) -> Self:
