@@ -93,7 +93,7 @@ def run(*args: object) -> str:
 
 
 def test_replay_then_feedback_then_train(tmp_path: Path, tiny_bundle: Path) -> None:
-    """From a film through alerts and a person's verdicts to a bundle; no mistake is labelled beforehand."""
+    """From a film through verdicts to a bundle; no mistake is labelled beforehand."""
     videos, store = tmp_path / "videos", tmp_path / "events.db"
     videos.mkdir()
     rows = []
