@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from egomon.cli.dcr_verb import register as register_dcr_verb
 from egomon.cli.inspect_verbs import register as register_inspect_verbs
 from egomon.cli.listen_verb import register as register_listen_verb
 from egomon.cli.run_verbs import register as register_run_verbs
@@ -44,3 +45,4 @@ register_listen_verb(app)
 register_inspect_verbs(app)
 register_store_verbs(app)
 register_train_verbs(app)
+register_dcr_verb(app)

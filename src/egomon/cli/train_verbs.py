@@ -58,7 +58,7 @@ def extract(
     from egomon.train.extract import extract as run
 
     report = run(videos, out, model=model or "workbench", large=large, quiet=json)
-    _show(report, json)
+    show(report, json)
 
 
 def train(
@@ -78,7 +78,7 @@ def train(
     from egomon.train.fit import train as run
 
     report = run(recipe, data, out, seed=seed, feedback=feedback, quiet=json)
-    _show(report, json)
+    show(report, json)
 
 
 def evaluate(
@@ -118,7 +118,7 @@ def evaluate(
             from egomon.train.plots import write_plots
 
             write_plots(report, plots)
-    _show(report, json)
+    show(report, json)
 
 
 def challenge(
@@ -146,7 +146,7 @@ def challenge(
     from egomon.train.challenge import challenge as run
 
     report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
-    _show(report, json)
+    show(report, json)
 
 
 def teach(
@@ -168,10 +168,11 @@ def teach(
     if missing:
         raise UsageError(f"no such recording: {missing[0]}")
     report = run(videos, out, base=base, name=name, false_alarms_per_hour=false_alarms_per_hour)
-    _show(report, json)
+    show(report, json)
 
 
-def _show(report: Any, json: bool) -> None:
+def show(report: Any, json: bool) -> None:
+    """A table, or one JSON object."""
     if json:
         import msgspec
 
