@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from pathlib import Path
 
 from egomon.errors import SourceError
 from egomon.stream.open import open_source
@@ -31,13 +32,22 @@ def read_all(path: str) -> dict[str, object]:
         return {"outcome": "refused", "frames": frames, "code": error.code, "text": str(error)}
 
 
+def peak_mb() -> int:
+    """Most memory of this program; ru_maxrss would begin at that of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 def main() -> None:
     for line in sys.stdin:
         try:
             found = read_all(line.rstrip("\n"))
         except BaseException as error:  # what escapes is what the parent looks for
             found = {"outcome": "escaped", "text": f"{type(error).__name__}: {error}"}
-        found["mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        found["mb"] = peak_mb()
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
