@@ -43,7 +43,7 @@ NOTES = (
     "handling but not wrong order. On real video the domain guard keeps it silent. "
     "Train it again with: python -m egomon.train.workbench -o DIR"
 )
-CREATED = "2026-11-22"
+CREATED = "2026-11-23"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,7 @@ PICTURE_CHUNKS = 64
 BANK = Reel("bank", 200, bank=True, salt=0)
 GATE = Reel("gate", 180, 0.35, salt=1)
 VAL = Reel("val", 120, 0.2, salt=2)
-"""The gate is fitted on GATE, thresholds are set on VAL; neither branch was trained on them."""
+"""Gate and thresholds are fitted on GATE and VAL, by folds; neither branch was trained on them."""
 GUARD_SECONDS = 2.0
 GUARD_QUANTILE = 0.999
 
