@@ -96,7 +96,7 @@ class Bundle:
             self._large_head,
             self.folder,
             device=self.device,
-            dtype=self.dtype,
+            dtype="auto" if self.dtype == "int8" else self.dtype,
         )
 
 
@@ -108,8 +108,8 @@ def load_bundle(
     Args:
         ref: a bundled name (`egomon models`), a folder, or a hub id `owner/name`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`, for the two encoders; heads run on CPU.
-        dtype: `auto`, `float32` or `bfloat16`, for the two encoders; bundled towers are small
-            and stay in float32.
+        dtype: `auto`, `float32` or `bfloat16`, for the two encoders, or `int8` for the frame
+            encoder alone; bundled towers are small and stay in float32.
         with_encoder: False skips the frame encoder, where vectors are cached.
 
     Raises:

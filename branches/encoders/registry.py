@@ -31,6 +31,8 @@ LOADERS: dict[str, str] = {
 """library -> function (card, folder) -> LoadedTower with its own weights, or, where the card's
 weights are `bundle`, freshly initialised."""
 
+INT8 = "int8"
+
 BUNDLED: dict[str, str] = {
     "workbench": "egomon.branches.encoders.workbench:build",
 }
@@ -51,7 +53,7 @@ def build_frame_encoder(
         card: which tower.
         weights: its state dict, where the card's weights are `bundle` or the library `bundled`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: `auto` (float32), `float32` or `bfloat16`.
+        dtype: `auto` (float32), `float32`, `bfloat16`, or `int8` (ONNX Runtime, extra `onnx`).
         folder: where relative paths in the card start; None = the working folder.
 
     Raises:
@@ -66,16 +68,23 @@ def build_frame_encoder(
             f"field `frame_encoder.image_px` is {card.image_px}, but {card.architecture} "
             f"takes {tower.image_px} px; correct the card"
         )
-    pick_dtype(dtype)
-    if card.library == "bundled":
-        dtype = "float32"  # small towers, some with parts that need the digits
-    encoder = TowerEncoder(card, tower, device=device, dtype=dtype)
+    # Bundled towers are small, some with parts that need the digits.
+    as_int8 = dtype == INT8 and card.library != "bundled"
+    if dtype != INT8:
+        pick_dtype(dtype)
+    if dtype == INT8 or card.library == "bundled":
+        dtype = "float32"
+    encoder = TowerEncoder(card, tower, device="cpu" if as_int8 else device, dtype=dtype)
     if card.weights_sha256 not in (None, encoder.weights_sha256):
         raise BundleError(
             f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
             f"{card.weights!r} of {card.architecture} have {encoder.weights_sha256}: the heads "
             "were trained on other weights; get those, or train again on these"
         )
+    if as_int8:
+        from egomon.branches.encoders.onnx_tower import OnnxEncoder
+
+        return OnnxEncoder(encoder)
     return encoder
 
 

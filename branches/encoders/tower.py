@@ -33,6 +33,37 @@ class LoadedTower:
     """Name of the convolution that reads the image directly, for folding in mean and std."""
 
 
+class WholeTower(nn.Module):
+    """uint8 frames to vectors: mean and std, where they are not folded in, and the tower.
+
+    Args:
+        tower: the image tower.
+        card: whose mean and std are applied; None = they are folded into the tower.
+        dtype: what the tower computes in.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, tower: nn.Module, card: FrameEncoderCard | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.tower = tower.to(dtype)
+        self.dtype = dtype
+        self.normalise = card is not None
+        if card is not None:
+            for name, values in (("mean", card.mean), ("scale", card.std)):
+                constant = torch.tensor(values).mul(255).view(1, 3, 1, 1)
+                self.register_buffer(name, constant, persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, S, S, 3) uint8 to (B, D)."""
+        x = frames.permute(0, 3, 1, 2).float()
+        if self.normalise:
+            x = (x - self.mean) / self.scale
+        out: Tensor = self.tower(x.to(self.dtype))
+        return out
+
+
 class TowerEncoder:
     """`FrameEncoder` over a torch module; the weights are frozen."""
 
@@ -49,10 +80,11 @@ class TowerEncoder:
         # Folded, large products cancel against the bias: only float32 has the digits for that,
         # and CUDA rounds the factors of float32 convolutions (TF32).
         exact = self._dtype == torch.float32 and self._device.type == "cpu"
-        self._folded = exact and _fold(module, tower.first_conv, card)
-        self._module = module.to(self._device, self._dtype)
-        self._mean = torch.tensor(card.mean, device=self._device).mul(255).view(1, 3, 1, 1)
-        self._scale = torch.tensor(card.std, device=self._device).mul(255).view(1, 3, 1, 1)
+        folded = exact and _fold(module, tower.first_conv, card)
+        self.whole = WholeTower(module, None if folded else card, self._dtype).to(self._device)
+        """The tower with what comes before it: (B, S, S, 3) uint8 to (B, D)."""
+        self.backend = f"torch {str(self._dtype).removeprefix('torch.')} {self._device}"
+        """What computes the vectors, for results."""
 
     @property
     def dim(self) -> int:
@@ -84,7 +116,7 @@ class TowerEncoder:
         vectors = np.empty((len(images), self.dim), np.float32)
         for start in range(0, len(images), self._batch):
             stop = start + self._batch
-            out = self._forward(torch.from_numpy(np.array(images[start:stop])))
+            out = self.whole(torch.from_numpy(np.array(images[start:stop])).to(self._device))
             if out.ndim != 2 or out.shape[1] != self.dim:
                 raise BundleError(
                     f"field `frame_encoder.dim` is {self.dim}, but {self.card.architecture} "
@@ -97,13 +129,6 @@ class TowerEncoder:
                 "its weights are damaged, or use --dtype float32"
             )
         return vectors
-
-    def _forward(self, frames: Tensor) -> Tensor:
-        x = frames.to(self._device).permute(0, 3, 1, 2).float()
-        if not self._folded:
-            x = (x - self._mean) / self._scale
-        out: Tensor = self._module(x.to(self._dtype))
-        return out
 
 
 class PrecomputedEncoder:

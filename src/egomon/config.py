@@ -33,8 +33,10 @@ class ModelSettings(Section):
 
     name: str = Field("workbench", description="Bundled name, folder or hub id of the model bundle")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Number format of the encoders; auto = float32 on CPU"
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="Number format of the encoders; auto = float32 on CPU, int8 = frame encoder "
+        "in ONNX Runtime",
     )
     threads: int | None = Field(
         None, description="Torch threads; default: cores - 1 live, all cores in replay"

@@ -73,8 +73,8 @@ def test_folding_the_normalisation_into_the_tower_changes_nothing(tiny_clip: Pat
     assert isinstance(folded, TowerEncoder)
     tower = dataclasses.replace(registry._tower(card, None, None), first_conv=None)
     plain = TowerEncoder(card, tower, device="cpu", dtype="float32")
-    assert folded._folded
-    assert not plain._folded
+    assert not folded.whole.normalise
+    assert plain.whole.normalise
     images = frames(4, CLIP_PX)
     np.testing.assert_allclose(folded.encode(images), plain.encode(images), atol=2e-5)
 
@@ -240,7 +240,7 @@ def test_frames_of_another_size_or_type_are_refused(tiny_clip: Path) -> None:
 def test_weights_that_overflow_are_refused_instead_of_giving_nan(tiny_clip: Path) -> None:
     encoder = build_frame_encoder(tiny(tiny_clip))
     assert isinstance(encoder, TowerEncoder)
-    encoder._module.get_submodule("conv1").weight.fill_(float("inf"))
+    encoder.whole.tower.get_submodule("conv1").weight.fill_(float("inf"))
     with pytest.raises(BundleError, match="not finite"):
         encoder.encode(frames(1, CLIP_PX))
 

@@ -48,7 +48,10 @@ Threshold = Annotated[
     typer.Option("--threshold", help="Probability that raises an alert, both stages."),
 ]
 Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
-Dtype = Annotated[str | None, typer.Option("--dtype", help="Encoders: auto, float32 or bfloat16.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
