@@ -20,7 +20,7 @@ FORMS = "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://hos
 def is_live(reference: str) -> bool:
     """Whether a reference means something that does not wait for its reader.
 
-    An `http` address with a duration turns out to be a recording once it is open: see its info.
+    What an `http` address is, only opening it can tell: see `kind_of`.
 
     >>> is_live("0"), is_live("rtsp://camera/1"), is_live("video.mp4")
     (True, True, False)
@@ -32,6 +32,21 @@ def is_live(reference: str) -> bool:
     if reference.isdigit() or reference.startswith("/dev/"):
         return True
     return "://" in reference and not reference.startswith("file://")
+
+
+def kind_of(reference: str, options: SourceOptions | None = None) -> SourceKind:
+    """What a reference is; an HTTP address is opened and closed again to find out.
+
+    Raises:
+        SourceOpenError: it is an HTTP address that cannot be opened, and `options` do not say to
+            wait for it.
+    """
+    if reference.startswith("chaos:"):
+        return kind_of(_split_chaos(reference)[1], options)
+    if reference.startswith(("http://", "https://")):
+        with open_source(reference, options=options) as source:
+            return source.info.kind
+    return "live" if is_live(reference) else "file"
 
 
 def open_source(
@@ -147,4 +162,4 @@ def _parameters(reference: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-__all__ = ["FORMS", "SourceOpenError", "SourceOptions", "is_live", "open_source"]
+__all__ = ["FORMS", "SourceOpenError", "SourceOptions", "is_live", "kind_of", "open_source"]

@@ -30,6 +30,11 @@ LATER_SECONDS = 1.0
 WITHOUT_TIMES = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "image2pipe"}
 """Formats whose times FFmpeg makes up from a guessed rate: arrival is nearer to the truth."""
 
+ENDLESS = {"mpjpeg", "mjpeg", "hls", "hls,applehttp", "dash"}
+"""Formats whose size over HTTP says nothing: cameras make one up, playlists have their own."""
+RECONNECTING_FILE = {"reconnect": "1", "reconnect_delay_max": "4"}
+"""A server that hangs up in the middle of a recording is asked for the rest of it."""
+
 
 def open_stream(
     reference: str,
@@ -40,7 +45,7 @@ def open_stream(
     clock: Callable[[], float] = time.monotonic,
     stop: threading.Event | None = None,
 ) -> Source:
-    """Open a stream; an HTTP address with a duration is a recording unless `kind` says `live`.
+    """Open a stream; an HTTP address with an end is a recording unless `kind` says `live`.
 
     Raises:
         SourceOpenError: it does not answer, refuses, or holds no video.
@@ -82,7 +87,7 @@ def _open_recording(
         except Cancelled:
             text = f"{redact(reference)}: closed while connecting"
             raise SourceOpenError(text, code="STREAM_TIMEOUT") from None
-        if kind is None and not stream.container.duration:
+        if kind is None and not _is_finite(stream.container):
             stream.close()
             return None
         remote = (stream.container, stream.thread, stop)
@@ -90,6 +95,13 @@ def _open_recording(
     except BaseException:
         stream.close()
         raise
+
+
+def _is_finite(container: Any) -> bool:
+    """Whether an open HTTP address has an end: a duration, or so many bytes of a file format."""
+    if container.duration:
+        return True
+    return container.size > 0 and container.format.name not in ENDLESS
 
 
 class Stream:
@@ -136,7 +148,7 @@ class Stream:
         container = open_container(
             self._reference,
             timeout=(open_seconds, read_seconds),
-            options=_ffmpeg_options(self._reference) if live else {},
+            options=_ffmpeg_options(self._reference, live),
         )
         self.container = container
         stream = video_stream(container, self._shown)
@@ -165,8 +177,11 @@ class Stream:
             self.container.close()
 
 
-def _ffmpeg_options(reference: str) -> dict[str, str]:
+def _ffmpeg_options(reference: str, live: bool) -> dict[str, str]:
+    scheme = urlsplit(reference).scheme
+    if not live:
+        return dict(RECONNECTING_FILE) if scheme in ("http", "https") else {}
     options = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "500000"}
-    if urlsplit(reference).scheme in ("rtsp", "rtsps"):
+    if scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = "tcp"
     return options

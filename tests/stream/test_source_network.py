@@ -7,18 +7,16 @@ import time
 import traceback
 from collections.abc import Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
 
 import cv2
 import pytest
 from contract import check_source
 from fakes import RecordingListener
+from http_server import serving
 from videos import TcpServer, mpegts_packets, pictures, write_video
 
 from egomon.errors import SourceOpenError
-from egomon.stream.open import SourceOptions, open_source
+from egomon.stream.open import SourceOptions, kind_of, open_source
 from egomon.stream.source import StateChange
 from egomon.stream.sources.synthetic import read_index
 
@@ -194,60 +192,12 @@ def test_a_short_stall_is_no_new_epoch() -> None:
     assert states == ["connecting", "online", "stalled", "online", "ended"]
 
 
-class VideoServer(BaseHTTPRequestHandler):
-    """Serves `body`; `/secret` wants a password."""
-
-    body = b""
-
-    def do_GET(self) -> None:
-        if self.path == "/mjpeg":
-            self.send_pictures()
-        elif self.path == "/secret":
-            self.send_error(401)
-        elif self.path == "/missing":
-            self.send_error(404)
-        else:
-            start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-            self.send_response(206)
-            total = len(self.body)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(total - start))
-            self.end_headers()
-            try:
-                self.wfile.write(self.body[start:])
-            except OSError:
-                return
-
-    def send_pictures(self) -> None:
-        """As a cheap network camera does: no times, no end, here at 10 pictures a second."""
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame")
-        self.end_headers()
-        jpeg = cv2.imencode(".jpg", pictures(1)[0])[1].tobytes()
-        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-        try:
-            while True:
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
-                time.sleep(0.1)
-        except OSError:
-            return  # the reader went away
-
-    def log_message(self, *args: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
-def http(tmp_path: Path) -> Iterator[str]:
-    buffer = write_video(io.BytesIO(), pictures(30), container="matroska")
-    handler = type("Handler", (VideoServer,), {"body": buffer.getvalue()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def http() -> Iterator[str]:
+    body = write_video(io.BytesIO(), pictures(30), container="matroska").getvalue()
+    jpeg = cv2.imencode(".jpg", pictures(1)[0])[1].tobytes()
+    with serving(body, jpeg=jpeg) as (address, _):
+        yield address
 
 
 def test_a_recording_over_http_is_a_file_and_keeps_the_contract(http: str) -> None:
@@ -257,6 +207,43 @@ def test_a_recording_over_http_is_a_file_and_keeps_the_contract(http: str) -> No
         assert source.info.duration_seconds == pytest.approx(1.0, abs=0.1)
     with open_source(f"{http}/a.mkv", kind="live") as source:
         assert source.info.kind == "live"
+
+
+def test_what_an_http_address_is_only_opening_it_can_tell(http: str) -> None:
+    assert kind_of(f"{http}/a.mkv") == "file"
+    assert kind_of(f"chaos:1:{http}/a.mkv") == "file"
+    assert kind_of(f"{http}/mjpeg") == "live"
+    assert kind_of("rtsp://127.0.0.1:9/never-opened") == "live"
+    assert kind_of("never-opened.mp4") == "file"
+    with pytest.raises(SourceOpenError):
+        kind_of(f"{http}/missing")
+    assert kind_of(f"{http}/missing", SourceOptions(wait_source=True)) == "live"
+
+
+def test_a_recording_without_a_duration_is_known_by_its_size() -> None:
+    target = io.BytesIO()
+    write_video(target, pictures(30), container="matroska", muxer={"live": "1"})
+    with (
+        serving(target.getvalue()) as (address, _),
+        open_source(f"{address}/a.mkv") as source,
+    ):
+        assert source.info.kind == "file"
+        assert source.info.duration_seconds is None
+        assert len(list(iter(source.read, None))) == 30
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4", "mpegts"])
+def test_a_server_that_hangs_up_in_the_middle_is_asked_for_the_rest(container: str) -> None:
+    body = write_video(io.BytesIO(), pictures(90), container=container).getvalue()
+    listener = RecordingListener()
+    with (
+        serving(body, hang_up_after=len(body) // 4) as (address, requests),
+        open_source(f"{address}/a", listener=listener) as source,
+    ):
+        assert len(list(iter(source.read, None))) == 90
+        assert len(requests) > 3
+    assert listener.gaps == []
+    assert [(change.state, change.code) for change in listener.states][-1] == ("ended", None)
 
 
 def test_http_errors_have_their_own_codes_and_hide_the_password(http: str) -> None:

@@ -166,7 +166,7 @@ def live(
     for index, reference in enumerate(references):
         label = names[index] if names else default_name(reference, taken)
         taken.add(label)
-        requests.append((label, reference, kind or "live"))
+        requests.append((label, reference, None))
 
     def read_settings() -> Settings:
         return _settings(

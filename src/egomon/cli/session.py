@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.monitor import Monitor, SourceRequest, Summary
     from egomon.monitor.messages import LatencyModel
+    from egomon.stream.frame import SourceKind
 
-Reference = tuple[str, str, str | None]
-"""Topic name, what the user wrote, `live` or `file` (None: decided by what it is)."""
+Reference = tuple[str, str, "SourceKind | None"]
+"""Topic name, what the user wrote, `live` or `file` (None: settings, or else what it is)."""
 
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
@@ -109,8 +110,8 @@ class Session:
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
-        requests = [SourceRequest.of(name, ref, kind) for name, ref, kind in references]
-
+        source = self._settings.source
+        requests = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
         screen = Screen(requests, quiet=self._quiet or self._json)
         listeners: list[EventListener] = [self._collector, screen.listener]
         if self._file is not None:

@@ -8,17 +8,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from egomon.config import Settings
+from egomon.config import Settings, SourceSettings
 from egomon.monitor.messages import Notice
 from egomon.monitor.plan import Plan
 from egomon.monitor.watchdog import RestartBudget
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
+from egomon.stream.frame import SourceKind
 from egomon.stream.grid import SamplingGrid
-from egomon.stream.open import is_live, open_source
+from egomon.stream.open import kind_of, open_source
 from egomon.stream.options import SourceOptions
 from egomon.stream.producer import FrameSink, Producer
-from egomon.stream.redact import redact
 from egomon.stream.source import Gap, Source, StateChange
 from egomon.stream.worker import Worker
 
@@ -42,10 +42,21 @@ class SourceRequest:
     """An open source of the caller's own; None opens `reference`."""
 
     @classmethod
-    def of(cls, name: str, reference: str, kind: str | None = None) -> SourceRequest:
-        """Decide from the reference whether it is live, unless `kind` says so."""
-        live = is_live(reference) if kind is None else kind == "live"
-        return cls(name, reference, live)
+    def of(
+        cls,
+        name: str,
+        reference: str,
+        kind: SourceKind | None = None,
+        settings: SourceSettings | None = None,
+    ) -> SourceRequest:
+        """Decide whether it is live, unless `kind` or the settings say so.
+
+        Raises:
+            SourceOpenError: an HTTP address, which only opening can tell, cannot be opened.
+        """
+        settings = settings or SourceSettings()
+        kind = kind or settings.kind or kind_of(reference, source_options(settings))
+        return cls(name, reference, kind == "live")
 
 
 class Input:
@@ -197,18 +208,11 @@ class Input:
         return self._producer
 
     def _open_reference(self) -> Source:
-        options = self._settings.source
         return open_source(
             self.reference,
             name=self.name,
-            kind=options.kind,
-            options=SourceOptions(
-                open_timeout_seconds=options.open_timeout_seconds,
-                read_timeout_seconds=options.read_timeout_seconds,
-                wait_source=options.wait,
-                size=options.camera_size,
-                fps=options.fps,
-            ),
+            kind="live" if self.is_live else "file",
+            options=source_options(self._settings.source),
             listener=self,
             stop=self._stop,
         )
@@ -235,6 +239,12 @@ class Input:
         self._stop.wait(max(0.0, due - time.monotonic()))
 
 
-def describe(request: SourceRequest) -> str:
-    """Name and redacted address, for logs."""
-    return f"{request.name} ({redact(request.reference)})"
+def source_options(settings: SourceSettings) -> SourceOptions:
+    """Settings as `open_source` wants them."""
+    return SourceOptions(
+        open_timeout_seconds=settings.open_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+        wait_source=settings.wait,
+        size=settings.camera_size,
+        fps=settings.fps,
+    )
