@@ -35,7 +35,9 @@ class TemporalHeader(nn.Module):
             return
         self.scale = dim**0.5
         self.project = nn.Linear(dim, self.dim) if self.dim != dim else nn.Identity()
-        self.positions = nn.Parameter(torch.randn(MAX_POSITIONS, self.dim) * 0.02)
+        self.positions = nn.Parameter(torch.empty(MAX_POSITIONS, self.dim))
+        if not self.positions.is_meta:  # there, torch would import its compiler: 2 s for nothing
+            nn.init.normal_(self.positions, std=0.02)
         layer = nn.TransformerEncoderLayer(
             self.dim,
             card.header_heads or max(1, self.dim // 64),

@@ -297,6 +297,20 @@ def test_listing_models_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def test_loading_a_bundle_imports_no_compiler_and_no_large_model() -> None:
+    """Modules built without memory can make torch import its compiler, 2 s of CPU."""
+    (entry,) = (each for each in list_bundles() if each.name == "workbench")
+    assert entry.card.small.header == "seqTransf"
+    code = (
+        "import sys; from egomon.branches.bundle import load_bundle; load_bundle('workbench'); "
+        "print({'torch._dynamo', 'sympy', 'transformers', 'open_clip'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=100, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
 def test_every_number_of_a_card_must_be_finite(tmp_path: Path) -> None:
     card = tiny_card(tmp_path, large=False)
     stream = msgspec.structs.replace(card.stream, stride_seconds=float("nan"))
