@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -95,7 +94,7 @@ public static class Reader
         var d = e.data;
         Console.WriteLine(string.Join("|", e.tseq, e.source, d.alert_id, d.rev, d.phase, d.p,
             d.segment.media_end, d.scores.small.logits[1], d.evidence[0].attachment,
-            d.scores.gate == null, d.explanation));
+            d.scores.gate.large, d.explanation));
     }
 }
 """
@@ -108,33 +107,38 @@ def test_compiled_csharp_reads_a_message_of_the_monitor(tmp_path: Path) -> None:
     program = tmp_path / "reader.exe"
     compile_it = ["mcs", "-langversion:7", "-r:System.Runtime.Serialization.dll", f"-out:{program}"]
     subprocess.run([*compile_it, MESSAGES, tmp_path / "Reader.cs"], check=True, timeout=60)
+    branch = wire.BranchScores(p=0.75, logits=(-1.0, 2.5))
     data = wire.AlertData(
         alert_id="a-1", rev=2, phase="update", state="confirmed", reason="refined",
-        explanation="Step 3 'Schraube fest' – too early", p=0.75, model="demo@0123",
+        explanation="Step 3 'Schraube fest' – too early", source="cam0", p=0.75,
         segment=wire.SegmentRef(id=4, epoch=0, media_start=1.5, media_end=4.25, frames=8),
-        media_opened=4.25,
+        media_opened=4.25, media_end=5.0, model="demo@0123",
         scores=wire.Scores(
-            small=wire.BranchScores(p=0.75, logits=(-1.0, 2.5)), threshold=0.5, t_off=0.4
+            small=branch, large=branch, gate=wire.GateWeights(small=0.25, large=0.75),
+            fused=0.8, threshold=0.5, t_off=0.4,
         ),
-        evidence=(wire.Evidence(kind="snapshot", media_type="image/jpeg", attachment=0),),
+        step=wire.Step(id="3", text="Schraube fest", conf=1.0),
+        t=wire.WallTimes(capture_start="a", capture_end="b", opened="c"),
+        latency_ms=wire.Latency(small=1.0, large=2.0, end_to_end=3.0),
+        evidence=(
+            wire.Evidence(
+                kind="snapshot", media_type="image/jpeg", attachment=0, uri="", width=1, height=1
+            ),
+        ),
+        prev=wire.Previous(state="provisional", p=0.6),
     )  # fmt: skip
+    # Unity's reader takes absent and null fields; this one, of plain .NET, needs all of them.
+    assert b"null" not in wire.encode(data)
     envelope = wire.Envelope(
         id="b-7", source="egomon://host/cam0", type="egomon.alert.update", time="2026-01-01T00:00Z",
         dataschema="egomon/alert/1", boot="b", seq=7, tseq=3, data=msgspec.Raw(wire.encode(data)),
     )  # fmt: skip
-    body = without_nulls(json.loads(wire.encode(envelope)))  # JsonUtility takes them, this does not
     done = subprocess.run(
-        ["mono", program], input=json.dumps(body).encode(), capture_output=True, timeout=60
+        ["mono", program], input=wire.encode(envelope), capture_output=True, timeout=60
     )
     assert done.stdout.decode().strip() == (
-        "3|egomon://host/cam0|a-1|2|update|0.75|4.25|2.5|0|True|" + data.explanation
+        "3|egomon://host/cam0|a-1|2|update|0.75|4.25|2.5|0|0.75|" + data.explanation
     ), done.stderr.decode()
-
-
-def without_nulls(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: without_nulls(v) for k, v in value.items() if v is not None}
-    return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
 def unit() -> dict[str, list[str]]:
