@@ -88,7 +88,7 @@ def judge_captaincook(data: list[Labelled]) -> Rows:
             taught = teach_from_vectors(demos, stream=GIVEN, name=recipe)
             for item in wrong + ([left_out] if left_out else []):
                 seen = observe(item.vectors, GIVEN, taught.look)
-                evidence = replay(taught.model, taught.graph, seen)
+                evidence = replay(taught.model, taught.graphs, seen)
                 assert len(evidence) == len(item.labels), item.vectors.name
                 for e, label in zip(evidence, item.labels, strict=True):
                     rows.recipe.append(recipe)
@@ -206,14 +206,14 @@ def judge_video(
     ]
     judged = []
     for evidence, moment in zip(
-        replay(branch.model, branch.graph, seen), seen.moments, strict=True
+        replay(branch.model, branch.graphs, seen), seen.moments, strict=True
     ):
         start, end = moment.span.t_start, moment.span.t_end
         shared = [min(end, row["end"]) - max(start, row["start"]) for row in truth]
         best = int(np.argmax(shared))
         if shared[best] > 0.5 * (end - start):
             odds = evidence.score - branch.model.options.threshold
-            reason = explain(evidence, branch.model, branch.graph)
+            reason = explain(evidence, branch.model, branch.graphs)
             judged.append((truth[best]["label"], odds, tuple(truth[best]["tags"]), reason))
     return seen.seconds, judged
 

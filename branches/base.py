@@ -33,6 +33,9 @@ class StepGuess:
     text: str
     confidence: float
     """In [0, 1]."""
+    shares: tuple[float, ...] = ()
+    """Likelihood of each step that the branch knows, for the branch itself to remember; may be
+    empty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

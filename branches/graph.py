@@ -56,6 +56,8 @@ class WorkflowGraph:
 
     name: str
     steps: tuple[WorkflowStep, ...]
+    demonstrations: int = 0
+    """How many recordings the order was counted in; 0: it is certain."""
 
     @classmethod
     def learn(
@@ -105,6 +107,7 @@ class WorkflowGraph:
                 )
                 for b in ordered
             ),
+            len(demonstrations),
         )
 
     @property
@@ -123,8 +126,12 @@ class WorkflowGraph:
         "step 2 'glue'"
         """
         number = 1 + self.ids.index(step)
-        name = self.steps[number - 1].name
+        name = self.named(step)
         return f"step {number}" if name == f"step {number}" else f"step {number} '{name}'"
+
+    def named(self, step: str) -> str:
+        """Name of a step."""
+        return self.steps[self.ids.index(step)].name
 
     def missing_before(self, step: str, seen: Collection[str]) -> tuple[str, ...]:
         """Preconditions of a step that have not been seen."""

@@ -110,6 +110,26 @@ def draw_svg(
     )
 
 
+def stack_svg(drawings: Sequence[str]) -> str:
+    """Drawings of `draw_svg` one below the other, in one file."""
+    if len(drawings) == 1:
+        return drawings[0]
+    sizes = [
+        tuple(int(n) for n in drawing.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
+        for drawing in drawings
+    ]
+    width, height = max(w for w, _ in sizes), sum(h for _, h in sizes)
+    placed, top = [], 0
+    for drawing, (_, own) in zip(drawings, sizes, strict=True):
+        placed.append(drawing.replace("<svg ", f'<svg y="{top}" ', 1).rstrip())
+        top += own
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}">'
+    )
+    return "\n".join([head, *placed, "</svg>", ""])
+
+
 def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     x0, y0 = start[0] + BOX_WIDTH / 2, start[1] + BOX_HEIGHT
     x1, y1 = end[0] + BOX_WIDTH / 2, end[1]

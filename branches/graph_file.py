@@ -1,10 +1,10 @@
-"""The workflow graph as a TOML file that a person can read and edit (`workflow.toml`)."""
+"""Workflow graphs as a TOML file that a person can read and edit (`workflow.toml`)."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,55 @@ from egomon.errors import BundleError
 WORKFLOW_FILE = "workflow.toml"
 
 _HEADER = """\
-# The workflow that egomon learned from correct recordings. You may edit
+# What egomon learned from correct recordings. You may edit
 #   name        what alerts call the step
 #   after       ids of the steps that must have been seen before this one; [] = any time
 #   optional    true: may be left out
 #   repeatable  true: may be done more than once
 # and the order of the steps, which numbers them. Keep the ids: the learned looks hang on them.
+# `demonstrations` says how many recordings the order was counted in: few may show a free order
+# alike by chance, so their order counts for less; 0 = the order is certain.
 """
 
 _STEP_KEYS = {"id": str, "name": str, "after": list, "optional": bool, "repeatable": bool}
 
 
-def to_toml(graph: WorkflowGraph) -> str:
-    """The graph as TOML text, with the names of preconditions as comments."""
+_GRAPH_KEYS = {"name": str, "demonstrations": int, "step": list}
+
+
+def to_toml(graphs: Sequence[WorkflowGraph]) -> str:
+    """Graphs as TOML text, with the names of preconditions as comments.
+
+    One graph is written as the file's own keys, several as a `[[workflow]]` each.
+    """
+    if len(graphs) == 1:
+        return "\n".join([_HEADER, *_lines(graphs[0], "step")]) + "\n"
+    lines = [_HEADER.rstrip()]
+    for graph in graphs:
+        lines += ["", "[[workflow]]", *_lines(graph, "workflow.step")]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(graph: WorkflowGraph, table: str) -> list[str]:
     names = {step.id: step.name for step in graph.steps}
-    lines = [_HEADER, f"name = {_quoted(graph.name)}"]
+    lines = [f"name = {_quoted(graph.name)}", f"demonstrations = {graph.demonstrations}"]
     for step in graph.steps:
         after = ", ".join(_quoted(a) for a in step.after)
         told = ", ".join(names[a] for a in step.after if names[a] != a)
         lines += [
             "",
-            "[[step]]",
+            f"[[{table}]]",
             f"id = {_quoted(step.id)}",
             f"name = {_quoted(step.name)}",
             f"after = [{after}]" + (f"  # {_plain(told)}" if told else ""),
             f"optional = {str(step.optional).lower()}",
             f"repeatable = {str(step.repeatable).lower()}",
         ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def from_toml(text: str, *, where: str = WORKFLOW_FILE) -> WorkflowGraph:
-    """Read a graph.
+def from_toml(text: str, *, where: str = WORKFLOW_FILE) -> tuple[WorkflowGraph, ...]:
+    """Read graphs.
 
     Args:
         text: TOML.
@@ -59,18 +76,36 @@ def from_toml(text: str, *, where: str = WORKFLOW_FILE) -> WorkflowGraph:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BundleError(f"{where} is not valid TOML: {error}; correct that line") from error
-    unknown = sorted(set(data) - {"name", "step"})
+    if set(data) != {"workflow"}:
+        return (_graph(data, where),)
+    rows = data["workflow"]
+    if not isinstance(rows, list) or not rows:
+        raise BundleError(f"{where}: needs at least one [[workflow]]")
+    return tuple(_graph(row, f"{where}, [[workflow]] {i}") for i, row in enumerate(rows, 1))
+
+
+def _graph(data: Any, where: str) -> WorkflowGraph:
+    if not isinstance(data, dict):
+        raise BundleError(f"{where}: must be a table")
+    unknown = sorted(set(data) - set(_GRAPH_KEYS))
     if unknown:
-        raise BundleError(f"{where}: unknown key {unknown[0]!r}; known are name and [[step]]")
-    name, rows = data.get("name", "workflow"), data.get("step", [])
-    if not isinstance(name, str) or not isinstance(rows, list) or not rows:
+        raise BundleError(
+            f"{where}: unknown key {unknown[0]!r}; known are name, demonstrations and [[step]]"
+        )
+    for key, value in data.items():
+        if type(value) is not _GRAPH_KEYS[key]:
+            raise BundleError(f"{where}: {key} must be a {_GRAPH_KEYS[key].__name__}")
+    rows = data.get("step", [])
+    if not rows:
         raise BundleError(f"{where}: needs a name and at least one [[step]]")
-    graph = WorkflowGraph(name, tuple(_step(row, i, where) for i, row in enumerate(rows, 1)))
+    steps = tuple(_step(row, i, where) for i, row in enumerate(rows, 1))
+    many = max(0, data.get("demonstrations", 0))
+    graph = WorkflowGraph(data.get("name", "workflow"), steps, many)
     _validate(graph, where)
     return graph
 
 
-def read_graph(path: Path, *, ids: Collection[str] | None = None) -> WorkflowGraph:
+def read_graphs(path: Path, *, ids: Collection[str] | None = None) -> tuple[WorkflowGraph, ...]:
     """Read `workflow.toml`.
 
     Args:
@@ -84,15 +119,15 @@ def read_graph(path: Path, *, ids: Collection[str] | None = None) -> WorkflowGra
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"cannot read {path.name} of the bundle: {error}") from error
-    graph = from_toml(text, where=path.name)
+    graphs = from_toml(text, where=path.name)
     if ids is not None:
-        _same_ids(set(graph.ids), set(ids), path.name)
-    return graph
+        _same_ids({id_ for graph in graphs for id_ in graph.ids}, set(ids), path.name)
+    return graphs
 
 
-def write_graph(graph: WorkflowGraph, path: Path) -> None:
+def write_graphs(graphs: Sequence[WorkflowGraph], path: Path) -> None:
     """Write `workflow.toml`."""
-    path.write_text(to_toml(graph), encoding="utf-8")
+    path.write_text(to_toml(graphs), encoding="utf-8")
 
 
 def _step(row: Any, number: int, where: str) -> WorkflowStep:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ import torch
 from egomon.branches.base import BranchScore, ClipView, ContextView, StepGuess
 from egomon.branches.card import BundleCard
 from egomon.branches.graph import WorkflowGraph
-from egomon.branches.graph_file import WORKFLOW_FILE, read_graph
+from egomon.branches.graph_file import WORKFLOW_FILE, read_graphs
 from egomon.branches.taught_base import BaseLook
-from egomon.branches.taught_look import CentredLook, Look, before
+from egomon.branches.taught_belief import History
+from egomon.branches.taught_look import CentredLook, Look, before, opening_look
 from egomon.branches.taught_model import ModelOptions, TaughtModel, judge
-from egomon.branches.taught_reason import explain
+from egomon.branches.taught_reason import explain, name_of
+from egomon.branches.taught_rules import Rules
 from egomon.branches.taught_surprise import NULLS
 from egomon.branches.weights import Tensors, part
 from egomon.errors import BundleError
@@ -34,19 +36,24 @@ LEAST_LOG_ODDS = -2.0
 
 
 class TaughtBranch:
-    """`SmallBranch` over a taught model; pure, holds no state between segments."""
+    """`SmallBranch` over a taught model; pure: what it remembers only saves time."""
 
     def __init__(
         self,
         model: TaughtModel,
-        graph: WorkflowGraph,
+        graphs: Sequence[WorkflowGraph],
         look: Look,
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model
-        self.graph = graph
+        self.graphs = tuple(graphs)
         self.look = look
+        self._history = History(
+            [Rules.of(graph, model.ids) for graph in graphs],
+            model.ids,
+            by_time=model.options.by_time,
+        )
         self._clock = clock
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
@@ -60,29 +67,35 @@ class TaughtBranch:
             raise ValueError("the clip has no frame vectors, so there is nothing to score")
         background = before(clip, context)
         look = self.look(clip.vectors, background)
+        first = context.steps[0].t_start if context.steps else clip.t_start
         evidence = judge(
             self.model,
-            self.graph,
+            self._history,
             look,
             seen=context.steps,
             t_start=clip.t_start,
             t_end=clip.t_end,
             workflow_start=context.t_start,
             background_frames=len(background),
+            opening=opening_look(context, first),
             handling=self.look.handling(clip.vectors) if isinstance(self.look, BaseLook) else 0.0,
         )
         odds = evidence.score - self.model.options.threshold
         step = self.model.ids[evidence.step]
-        found = self.graph.find(step)
         reason = None
         if odds >= LEAST_LOG_ODDS:
-            reason = explain(evidence, self.model, self.graph)
+            reason = explain(evidence, self.model, self.graphs)
         return BranchScore(
             branch="small",
             logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
             feature=look,
             latency_ms=(self._clock() - started) * 1000,
-            step=StepGuess(step, found.name if found else step, evidence.confidence),
+            step=StepGuess(
+                step,
+                name_of(step, self.graphs, evidence.workflow),
+                evidence.confidence,
+                evidence.shares,
+            ),
             reason=reason,
         )
 
@@ -102,8 +115,13 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> TaughtBranch:
     look = _look(card, look_options, part(tensors, "look."))
     arrays = {k: v for k, v in tensors.items() if not k.startswith("look.")}
     model = _model(card.small.steps, arrays, options)
-    graph = read_graph(folder / WORKFLOW_FILE, ids=model.ids)
-    return TaughtBranch(model, graph, look)
+    graphs = read_graphs(folder / WORKFLOW_FILE, ids=model.ids)
+    if len(model.openings) != len(graphs):
+        raise BundleError(
+            f"{WORKFLOW_FILE} holds {len(graphs)} workflows, the bundle {len(model.openings)}; "
+            "change what is in them, but keep their number and order"
+        )
+    return TaughtBranch(model, graphs, look)
 
 
 def tensors_of(model: TaughtModel, look: Look) -> Tensors:
@@ -113,6 +131,7 @@ def tensors_of(model: TaughtModel, look: Look) -> Tensors:
         "steps": model.steps,
         "places": model.places,
         "log_seconds": model.log_seconds,
+        "openings": model.openings,
     } | {f"null_{kind}": model.nulls[kind] for kind in NULLS}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     own = {"prior": torch.from_numpy(look.prior)} if isinstance(look, CentredLook) else {}
@@ -137,7 +156,7 @@ def _options(given: Mapping[str, Any]) -> tuple[ModelOptions, dict[str, float]]:
     if unknown:
         raise BundleError(f"field `small.options` has an unknown key {unknown[0]!r}")
     for name, value in given.items():
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)):  # a bool is an int
             raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number")
     try:
         options = ModelOptions(**{k: v for k, v in given.items() if k in known})
@@ -160,7 +179,7 @@ def _look(card: BundleCard, options: Mapping[str, float], tensors: Tensors) -> L
 
 
 def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> TaughtModel:
-    wanted = {"looks", "steps", "places", "log_seconds", *(f"null_{k}" for k in NULLS)}
+    wanted = {"looks", "steps", "places", "log_seconds", "openings", *(f"null_{k}" for k in NULLS)}
     if set(tensors) != wanted:
         odd = sorted(set(tensors) ^ wanted)
         raise BundleError(f"taught model: {odd[0]} is missing from the weights or not known")
@@ -173,6 +192,8 @@ def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> Tau
                 f"taught model: {name} has shape {arrays[name].shape}, expected {shape}; "
                 "card and weights are from different bundles"
             )
+    if arrays["openings"].ndim != 2 or not len(arrays["openings"]):
+        raise BundleError("taught model: openings must have a row for each workflow")
     if arrays["looks"].ndim != 2 or set(arrays["steps"].tolist()) != set(range(count)):
         raise BundleError("taught model: every step on the card needs at least one exemplar")
     return TaughtModel(
@@ -181,6 +202,7 @@ def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> Tau
         steps=arrays["steps"].astype(np.int64),
         places=arrays["places"].astype(np.float64),
         log_seconds=arrays["log_seconds"].astype(np.float64),
+        openings=arrays["openings"].astype(np.float32),
         nulls={kind: np.sort(arrays[f"null_{kind}"].astype(np.float64)) for kind in NULLS},
         options=options,
     )

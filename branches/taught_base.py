@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from egomon.branches.base import Float32, Label
 from egomon.branches.card import BundleCard
-from egomon.branches.heads import ContextBranch, SmallOutput
+from egomon.branches.heads import ContextBranch
 from egomon.branches.taught_look import unit
 from egomon.branches.weights import Tensors, fill
+from egomon.errors import BundleError
 
+CONTEXTS = "contexts"
 SURE = 0.5
 """Probability above which the base's name of a step is used."""
 
@@ -30,6 +33,8 @@ class BaseLook:
     module: ContextBranch
     names: tuple[str, ...]
     """Names of the base's steps; a look has one value for each."""
+    contexts: Tensor
+    """(B, inner) summaries of what may have been seen before a step, at least one."""
 
     @classmethod
     def load(cls, card: BundleCard, options: Mapping[str, float], tensors: Tensors) -> BaseLook:
@@ -61,19 +66,60 @@ class BaseLook:
             BundleError: if they do not fit the card.
         """
         dim = card.frame_encoder.dim
-        module = fill(lambda: ContextBranch(dim, card.small), tensors, "base branch")
-        return cls(module, card.small.steps)
+        own = {k: v for k, v in tensors.items() if k != CONTEXTS}
+        module = fill(lambda: ContextBranch(dim, card.small), own, "base branch")
+        contexts = tensors.get(CONTEXTS, torch.zeros(1, module.header.dim)).float()
+        if contexts.ndim != 2 or contexts.shape[1] != module.header.dim or not len(contexts):
+            raise BundleError(
+                f"base branch: {CONTEXTS} has shape {tuple(contexts.shape)}, expected at least one "
+                f"row of {module.header.dim}; card and weights are from different bundles"
+            )
+        return cls(module, card.small.steps, contexts)
 
+    @torch.inference_mode()
     def __call__(self, clip: Float32, background: Float32) -> Float32:
         """See `Look`; the background is not needed: the head was trained to ignore it."""
-        step = self._run(clip).step
-        assert step is not None
+        assert self.module.step is not None
+        step = self.module.step(self._header(clip))
         return unit(step[0].softmax(dim=-1).sqrt().numpy())
 
     def handling(self, clip: Float32) -> float:
-        """Log odds that the clip alone, without any context, shows a mistake."""
-        logits = self._run(clip).logits[0]
-        return float(logits[Label.MISTAKE] - logits[Label.CORRECT])
+        """Log odds that the clip shows a mistake in whatever context it would be right.
+
+        The base judges order too, but knows only workflows of its own. The least log odds over
+        many contexts leave what no context can excuse: how the thing is done.
+        """
+        return float(self._logits(clip).min())
+
+    @torch.inference_mode()
+    def _logits(self, clip: Float32) -> Tensor:
+        """(B,) log odds in each of the contexts."""
+        module = self.module
+        fine = self._header(clip)
+        normed = module.norm_fine(fine)
+        if module.card.context:
+            context = self.contexts
+            normed = normed.expand(len(context), -1)
+            product = module.norm_product(context * fine)
+            normed = torch.cat([module.norm_context(context), normed, product], dim=-1)
+        logits = module.g(module.psi(normed))
+        odds: Tensor = (logits[:, Label.MISTAKE] - logits[:, Label.CORRECT]).reshape(-1)
+        return odds
+
+    def in_contexts(self, clips: Sequence[Float32]) -> BaseLook:
+        """The same look, whose `handling` tries these contexts.
+
+        Args:
+            clips: (N, D) each, what may have been seen before a step.
+        """
+        return replace(self, contexts=torch.cat([self._header(clip) for clip in clips]))
+
+    @torch.inference_mode()
+    def _header(self, clip: Float32) -> Tensor:
+        """(1, inner) summary of frames; zeros where there are none."""
+        frames = torch.from_numpy(np.array(clip, np.float32)).unsqueeze(0)
+        summary: Tensor = self.module.header(frames, torch.ones(frames.shape[:2], dtype=torch.bool))
+        return summary
 
     def name_of(self, look: Float32) -> str | None:
         """The base's name for what is seen, None where it is not sure."""
@@ -86,11 +132,4 @@ class BaseLook:
 
     def tensors(self) -> Tensors:
         """What `load` reads."""
-        return dict(self.module.state_dict())
-
-    @torch.inference_mode()
-    def _run(self, clip: Float32) -> SmallOutput:
-        fine = torch.from_numpy(np.array(clip, np.float32)).unsqueeze(0)
-        mask = torch.ones(fine.shape[:2], dtype=torch.bool)
-        output: SmallOutput = self.module(fine[:, :0], mask[:, :0], fine, mask)
-        return output
+        return dict(self.module.state_dict()) | {CONTEXTS: self.contexts}

@@ -38,6 +38,15 @@ def before(clip: ClipView, context: ContextView) -> Float32:
     return earlier
 
 
+def opening_look(context: ContextView, first_start: float) -> Float32 | None:
+    """(D,) direction of what was seen before the first segment, an order card perhaps.
+
+    None where nothing was, as with windows that leave no frame out.
+    """
+    opening: Float32 = context.vectors[context.times < first_start]
+    return unit(unit(opening).mean(axis=0)) if len(opening) else None
+
+
 PRIOR_FRAMES = 4.0
 """Frames that the demonstrations' mean counts for in the background."""
 

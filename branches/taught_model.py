@@ -1,8 +1,10 @@
 """The one-class model behind a taught bundle: how steps look, when they come, how long they take.
 
-Five kinds of evidence are measured on a segment. Each becomes a surprise, -ln of the share of
-correct segments that are at least as extreme; the shares come from correct recordings judged by a
-model of the others. The score is their weighted sum.
+Four kinds of evidence are measured on a segment: how far its look lies from every demonstrated
+one, how badly it fits the order of the workflow, how unusual its duration is, and what the base
+bundle says of the handling. Each becomes a surprise in nats, -ln of the share of correct segments
+that are at least as extreme; those shares come from correct recordings judged by a model of the
+others. The score is that of a mistake of one kind or another.
 """
 
 from __future__ import annotations
@@ -13,17 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.base import Float32, Float64, StepSeen
-from egomon.branches.graph import WorkflowGraph
-from egomon.branches.taught_surprise import KINDS, Kind, surprises_of, weigh
+from egomon.branches.taught_belief import Breach, History, Outcome, advance
+from egomon.branches.taught_reading import Reading, half_squares
+from egomon.branches.taught_surprise import KINDS, Kind, combine, surprises_of, weigh
 
 EARLY_FRAMES = 8
 """With fewer frames of background, looks are judged by those of other beginnings."""
-TOLD_DISCOUNT = 0.5
-"""How much of a missing step's weight is gone once a step has shown that it is missing."""
-LEAST_ORDER_EVIDENCE = 0.25
-"""Weaker hints of a missing or repeated step are recognition noise and count as none."""
-SEEN_CONFIDENCE = 0.5
-"""A demanded step recognised with less confidence does not count as seen in the reason."""
+OPENING_SLIP = 0.02
+"""Share of openings that mislead altogether."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +31,32 @@ class ModelOptions:
 
     typical_segments: float
     """Segments in a demonstration, median; with `by_time`, its seconds."""
-    sharpness: float
-    """Slope from distance to confidence of the step."""
     threshold: float
     """Score at which the probability is one half."""
     place_weight: float = 2.0
     """Distance that a shift by the whole workflow is worth."""
+    sharpness: float = 20.0
+    """See `Reading`."""
     none_distance: float = 1e6
-    """A look this far from every step is as likely none of them."""
-    missing_trust: float = 1.0
-    """Weight of a missing step, 0 to 1: a recogniser that errs finds gaps where there are none."""
-    repeated_trust: float = 1.0
-    """Weight of a repeated step, 0 to 1."""
+    """See `Reading`."""
+    slip: float = 0.02
+    """See `Reading`."""
+    beliefs: bool = False
+    """See `Reading`."""
+    opening_sharpness: float = 0.0
+    """Slope from distance of openings to log likelihood of the workflow; 0 = they say nothing."""
     by_time: bool = False
     """Place in the workflow by elapsed time instead of by counting segments (fixed windows)."""
+
+    @property
+    def reading(self) -> Reading:
+        """How looks become likelihoods of steps."""
+        return Reading(self.sharpness, self.none_distance, self.slip, self.beliefs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaughtModel:
-    """Arrays learned from correct recordings. E exemplars, K steps in the graph's order of ids."""
+    """Arrays learned from correct recordings: E exemplars, K steps, W workflows."""
 
     ids: tuple[str, ...]
     """(K,) step ids."""
@@ -62,6 +68,8 @@ class TaughtModel:
     """(E,) place in its demonstration, 0 to 1."""
     log_seconds: Float64
     """(K, 2) mean and standard deviation of ln(duration)."""
+    openings: Float32
+    """(W, D') how each workflow's recordings look before their first segment; (W, 0) unknown."""
     nulls: dict[str, Float64]
     """Evidence on correct segments that the model had not seen, ascending."""
     options: ModelOptions
@@ -72,21 +80,24 @@ class Evidence:
     """What the model sees in one segment."""
 
     step: int
-    """Index of the likeliest step."""
+    """Index of the likeliest step, in view of what came before."""
     confidence: float
+    shares: tuple[float, ...]
+    """(K + 1,) likelihood of the look under each step, the last for none of them."""
     place: float
     """Where in the workflow the segment comes, 0 to about 1."""
     values: dict[Kind, float]
     surprises: dict[Kind, float]
     score: float
-    """Weighted sum of surprises."""
+    """ln of the likelihood ratio of a mistake, see `combine`."""
     distance: float
     """To the nearest demonstrated look, whatever its place."""
     usual_place: float
     """Mean place of the likeliest step."""
-    missing: tuple[str, ...]
-    """Steps demanded before it and not seen."""
-
+    breach: Breach | None
+    """The likeliest way in which the order would be broken."""
+    workflow: int
+    """Index of the likeliest workflow."""
     main: Kind
     """The kind that weighs most."""
     early: bool
@@ -102,28 +113,8 @@ def place_of(seen: Sequence[StepSeen], elapsed_seconds: float, options: ModelOpt
     return (len(seen) + 0.5) / options.typical_segments
 
 
-def absent_before(
-    seen: Sequence[StepSeen], graph: WorkflowGraph
-) -> tuple[dict[str, float], dict[str, float]]:
-    """What was done, and what was already found missing.
-
-    Returns:
-        done: probability that each step was seen, 1 - prod(1 - confidence).
-        told: probability that a step seen earlier has already shown that it is missing. Each
-            omission counts in full once, and less at every later step.
-    """
-    done: dict[str, float] = {}
-    told: dict[str, float] = {}
-    for item in seen:
-        step, confidence = item.step.id, item.step.confidence
-        for a in graph.missing_before(step, ()):
-            told[a] = max(told.get(a, 0.0), confidence * (1 - done.get(a, 0.0)))
-        done[step] = 1 - (1 - done.get(step, 0.0)) * (1 - confidence)
-    return done, told
-
-
-def earlier_runs(seen: Sequence[StepSeen], step: str, by_time: bool) -> Sequence[StepSeen]:
-    """What was seen before the present run of a step.
+def run_start(seen: Sequence[StepSeen], step: str, t_start: float, by_time: bool) -> float:
+    """When the present run of a step began.
 
     Fixed windows cut one step into many segments: the newest ones of the same step are the same
     run. Segments by activity or from a file are each a step of their own.
@@ -131,12 +122,12 @@ def earlier_runs(seen: Sequence[StepSeen], step: str, by_time: bool) -> Sequence
     end = len(seen)
     while by_time and end and seen[end - 1].step.id == step:
         end -= 1
-    return seen[:end]
+    return seen[end].t_start if end < len(seen) else t_start
 
 
 def judge(
     model: TaughtModel,
-    graph: WorkflowGraph,
+    history: History,
     look: Float32,
     *,
     seen: Sequence[StepSeen],
@@ -144,93 +135,86 @@ def judge(
     t_end: float,
     workflow_start: float,
     background_frames: int,
+    opening: Float32 | None = None,
     handling: float = 0.0,
 ) -> Evidence:
     """Measure one segment; pure.
 
     Args:
         model: the taught model.
-        graph: its workflow graph, perhaps edited by the user.
+        history: follows the workflow graphs, perhaps edited by the user.
         look: (D,) vector of the segment.
         seen: steps recognised since the workflow began, oldest first.
         t_start: media seconds.
         t_end: media seconds.
         workflow_start: media seconds at which the workflow began.
         background_frames: frames that the look could be compared with.
+        opening: (D',) look of what was seen before the first segment; None = nothing.
         handling: log odds of a mistake by the base bundle's branch, where there is one.
     """
     options = model.options
     place = place_of(seen, t_start - workflow_start, options)
-    distances = look_distances(model, look)
+    distances = half_squares(model.looks, look)
     placed = distances + options.place_weight * np.abs(model.places - place)
     early = background_frames < EARLY_FRAMES
-    step, confidence = _recognise(model, distances)
-    id_ = model.ids[step]
-    before = earlier_runs(seen, id_, options.by_time)
-    done, told = absent_before(before, graph)
-    run_start = seen[len(before)].t_start if len(before) < len(seen) else t_start
+    reading = options.reading
+    by_step = reading.by_step(distances, model.steps, len(model.ids))
+    shares = reading.likelihoods(by_step)
+    _, outcome = advance(
+        history.rules,
+        history.after(seen),
+        shares.tolist(),
+        by_time=options.by_time,
+        workflow_weights=workflow_weights(model, opening),
+    )
+    step, confidence = _likeliest(outcome, by_step)
+    run_seconds = max(t_end - run_start(seen, model.ids[step], t_start, options.by_time), 1e-3)
     mean, spread = model.log_seconds[step]
-    run_seconds = max(t_end - run_start, 1e-3)
     late = (np.log(run_seconds) - mean) / spread
-    found = graph.find(id_)
-    absent = {
-        a: (1 - done.get(a, 0.0)) * (1 - TOLD_DISCOUNT * told.get(a, 0.0))
-        for a in graph.missing_before(id_, ())
-    }
     values: dict[Kind, float] = {
         "look": float(placed.min()),
-        "missing": _notable(confidence * max(absent.values(), default=0.0)),
-        "repeated": 0.0
-        if found is None or found.repeatable
-        else _notable(confidence * done.get(id_, 0.0)),
+        "order": outcome.log_factor,
         # A window of an unfinished run says nothing about "too short".
         "time": float(max(late, 0.0) if options.by_time else abs(late)),
         "handling": handling,
     }
     surprises = surprises_of(values, model.nulls, early=early)
-    parts = weigh(
-        surprises, missing_trust=options.missing_trust, repeated_trust=options.repeated_trust
-    )
+    parts = weigh(surprises)
+    kinds = outcome.by_kind()
     return Evidence(
         step=step,
         confidence=confidence,
+        shares=tuple(shares.tolist()),
         place=place,
         values=values,
         surprises=surprises,
-        score=sum(parts.values()),
+        score=combine(parts),
+        distance=float(distances.min()),
+        usual_place=float(model.places[model.steps == step].mean()),
+        breach=outcome.likeliest(max(kinds, key=lambda kind: kinds[kind])),
+        workflow=max(outcome.workflows, key=lambda w: outcome.workflows[w]),
         main=max(KINDS, key=lambda kind: parts[kind]),
         early=early,
         run_seconds=run_seconds,
-        distance=float(distances.min()),
-        usual_place=float(model.places[model.steps == step].mean()),
-        missing=tuple(a for a, share in absent.items() if share > 1 - SEEN_CONFIDENCE),
     )
 
 
-def look_distances(model: TaughtModel, look: Float32) -> Float32:
-    """(E,) half the squared distance to each exemplar: 1 - cosine where both have length 1."""
-    lengths = (model.looks**2).sum(axis=1) + float((look**2).sum())
-    distances: Float32 = lengths / 2 - model.looks @ look
-    return distances
+def workflow_weights(model: TaughtModel, opening: Float32 | None) -> list[float]:
+    """Likelihood of an opening under each workflow (W,), at most 1."""
+    many = len(model.openings)
+    if opening is None or not model.options.opening_sharpness:
+        return [1.0] * many
+    z = -model.options.opening_sharpness * (1.0 - model.openings @ opening)
+    shares = np.exp(z - z.max())
+    shares = (1 - OPENING_SLIP) * shares / shares.sum() + OPENING_SLIP / many
+    weights: list[float] = (shares / shares.max()).tolist()
+    return weights
 
 
-def _notable(evidence: float) -> float:
-    return evidence if evidence >= LEAST_ORDER_EVIDENCE else 0.0
-
-
-def step_distances(model: TaughtModel, distances: Float32) -> Float64:
-    """Distance to each step (K,): the mean over its two nearest exemplars."""
-    result = np.empty(len(model.ids))
-    for k in range(len(model.ids)):
-        result[k] = np.sort(distances[model.steps == k])[:2].mean()
-    return result
-
-
-def _recognise(model: TaughtModel, distances: Float32) -> tuple[int, float]:
-    """The nearest step and the softmax confidence in it, with "no step" as one more choice."""
-    by_step = step_distances(model, distances)
-    best = int(by_step.argmin())
-    slope = model.options.sharpness
-    weights = np.exp(-slope * (by_step - by_step[best]))
-    none = np.exp(min(slope * (by_step[best] - model.options.none_distance), 700.0))
-    return best, float(1 / (weights.sum() + none))
+def _likeliest(outcome: Outcome, by_step: Float64) -> tuple[int, float]:
+    """The likeliest step in view of the order; the nearest one where it is none of them."""
+    known = {step: weight for step, weight in outcome.steps.items() if step >= 0}
+    best = max(known, key=lambda step: known[step])
+    if outcome.steps.get(-1, 0.0) > known[best]:
+        best = int(by_step.argmin())
+    return best, known.get(best, 0.0)

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from egomon.branches.graph import WorkflowGraph
+from egomon.branches.taught_belief import Breach
 from egomon.branches.taught_model import Evidence, TaughtModel
-from egomon.branches.taught_surprise import NOTABLE, TAIL_SHARE, Kind
+from egomon.branches.taught_rules import bits
+from egomon.branches.taught_surprise import TAIL_SHARE, Kind
+
+FOREIGN = "this does not look like any step of the workflow"
 
 
-def explain(evidence: Evidence, model: TaughtModel, graph: WorkflowGraph) -> str:
+def explain(evidence: Evidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
     """Why the segment looks wrong: the kind of evidence that weighs most, in words.
 
     Args:
         evidence: what `judge` measured.
         model: the taught model.
-        graph: its graph, whose names and numbers are used.
+        graphs: of its workflows, whose names and numbers are used.
     """
     step = model.ids[evidence.step]
-    label = graph.label(step)
+    label = _label(step, graphs, evidence.workflow)
     kind = _told(evidence, model)
-    if kind == "missing":
-        seen = set(graph.ids) - set(evidence.missing) - {step}
-        finding = graph.check(step, seen) if evidence.missing else None
-        return finding.reason if finding else f"{label} started earlier than usual"
-    if kind == "repeated":
-        return f"{label} is done again, it has been seen before"
+    if kind == "order" and evidence.breach is not None:
+        return _about_order(evidence.breach, model, graphs)
     if kind == "time":
         usual = float(np.exp(model.log_seconds[evidence.step][0]))
         return _about_time(label, evidence.run_seconds, usual)
     if kind == "handling":
         return f"{label} does not look properly done"
     if _far(evidence, model):
-        return "this does not look like any step of the workflow"
+        return FOREIGN
     when = "later" if evidence.usual_place > evidence.place else "earlier"
     return f"this looks like {label}, which usually comes {when}"
+
+
+def _about_order(breach: Breach, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
+    kind, w, step, absent = breach
+    graph = graphs[w]
+    if step < 0:
+        return FOREIGN
+    if kind == "foreign":
+        label = _label(model.ids[step], graphs, w)
+        return f"this looks like {label}, which is not part of workflow '{graph.name}'"
+    seen = set(graph.ids) - {model.ids[a] for a in bits(absent)}
+    if kind == "missing":
+        seen -= {model.ids[step]}
+    finding = graph.check(model.ids[step], seen)
+    return finding.reason if finding else f"{graph.label(model.ids[step])} comes out of order"
+
+
+def name_of(step: str, graphs: Sequence[WorkflowGraph], workflow: int) -> str:
+    """Name of a step in this workflow, else in the first one that has it."""
+    graph = next((g for g in (graphs[workflow], *graphs) if step in g.ids), None)
+    return step if graph is None else graph.named(step)
+
+
+def _label(step: str, graphs: Sequence[WorkflowGraph], workflow: int) -> str:
+    """Number and name in this workflow; only the name where it is of another one."""
+    graph = graphs[workflow]
+    return graph.label(step) if step in graph.ids else f"'{name_of(step, graphs, workflow)}'"
 
 
 def _told(evidence: Evidence, model: TaughtModel) -> Kind:
     """The main kind; but a known look at an odd place is told by what the graph says of it."""
     if evidence.main != "look" or _far(evidence, model):
         return evidence.main
-    if evidence.missing and evidence.surprises["missing"] > NOTABLE:
-        return "missing"
-    return "repeated" if evidence.surprises["repeated"] > NOTABLE else "look"
+    return "order" if evidence.values["order"] > 0 else "look"
 
 
 def _far(evidence: Evidence, model: TaughtModel) -> bool:

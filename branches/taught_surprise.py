@@ -9,37 +9,20 @@ import numpy as np
 
 from egomon.branches.base import Float64
 
-Kind = Literal["look", "missing", "repeated", "time", "handling"]
-KINDS: tuple[Kind, ...] = ("look", "missing", "repeated", "time", "handling")
-NULLS = (*KINDS, "early")
+Kind = Literal["look", "order", "time", "handling"]
+KINDS: tuple[Kind, ...] = ("look", "order", "time", "handling")
+NULLS = ("look", "early", "order", "time", "handling")
 """Samples of evidence on correct segments: of each kind, and of looks at the start of a workflow,
 where there is little background to compare with."""
-WEIGHTS: dict[Kind, float] = {
-    "look": 1.0,
-    "missing": 1.0,
-    "repeated": 1.0,
-    "time": 0.25,
-    "handling": 1.0,
-}
-"""Fixed: a handful of correct recordings cannot tell what weight mistakes deserve. The two kinds
-that rest on the order of steps are scaled by how well steps are recognised, see `ModelOptions`.
-Durations vary for good reasons: they count little until they are extreme."""
-EXTREME = 4.5
-"""Surprise beyond which each kind counts in full, whatever its weight; about 1 in 100."""
-SCALE_FLOORS: dict[Kind, float] = {
-    "look": 0.05,
-    "missing": 0.1,
-    "repeated": 0.1,
-    "time": 0.3,
-    "handling": 0.3,
-}
+SHARES: dict[Kind, float] = {"look": 0.2, "order": 0.35, "time": 0.05, "handling": 0.4}
+"""Share of mistakes that each kind of evidence is taken to tell: fixed, since correct recordings
+cannot show it. Durations vary for good reasons, so theirs is small."""
+SCALE_FLOORS: dict[Kind, float] = {"look": 0.05, "order": 2.0, "time": 0.3, "handling": 0.3}
 """Least scale of each kind's tail: a few alike segments do not make small changes surprising."""
 TAIL_SHARE = 0.2
 """Above this upper share of correct segments an exponential tail goes on from the last ones."""
 EXTRAPOLATION = 3.0
 """How far, in nats, the tail may go beyond what the number of correct segments can show."""
-NOTABLE = -float(np.log(TAIL_SHARE))
-"""A surprise that at most a fifth of correct segments reach."""
 
 
 def surprise(value: float, null: Float64, floor: float = 0.02) -> float:
@@ -70,30 +53,29 @@ def surprise(value: float, null: Float64, floor: float = 0.02) -> float:
 def surprises_of(
     values: Mapping[Kind, float], nulls: Mapping[str, Float64], *, early: bool
 ) -> dict[Kind, float]:
-    """Surprise of each kind of evidence; `early`: the workflow has hardly begun."""
-    return {
-        kind: surprise(
-            values[kind],
-            nulls["early" if early and kind == "look" else kind],
-            SCALE_FLOORS[kind],
-        )
-        for kind in KINDS
-    }
+    """Nats of each kind of evidence; `early`: the workflow has hardly begun.
 
-
-def weigh(
-    surprises: Mapping[Kind, float], *, missing_trust: float, repeated_trust: float
-) -> dict[Kind, float]:
-    """What each kind adds to the score.
-
-    Args:
-        surprises: of each kind.
-        missing_trust: 0 to 1, how well steps are recognised, see `ModelOptions`.
-        repeated_trust: likewise.
+    The order is a log Bayes factor, so without a sample it stands for itself.
     """
-    trust = {"missing": missing_trust, "repeated": repeated_trust}
-    return {
-        kind: trust.get(kind, 1.0)
-        * (WEIGHTS[kind] * min(surprises[kind], EXTREME) + max(surprises[kind] - EXTREME, 0.0))
-        for kind in KINDS
-    }
+
+    def of(kind: Kind) -> float:
+        null = nulls["early" if early and kind == "look" else kind]
+        if kind == "order" and not len(null):
+            return values[kind]
+        return surprise(values[kind], null, SCALE_FLOORS[kind])
+
+    return {kind: of(kind) for kind in KINDS}
+
+
+def weigh(surprises: Mapping[Kind, float]) -> dict[Kind, float]:
+    """What each kind says for itself: ln(share of mistakes) + nats."""
+    return {kind: float(np.log(SHARES[kind])) + surprises[kind] for kind in KINDS}
+
+
+def combine(parts: Mapping[Kind, float]) -> float:
+    """Score: ln of the likelihood ratio of a mistake of one kind or another.
+
+    A mistake shows in one kind of evidence or another, not in all: the ratios are averaged over
+    the kinds, not multiplied. Correct segments exceed a score s with probability e^-s or so.
+    """
+    return float(np.logaddexp.reduce(list(parts.values())))

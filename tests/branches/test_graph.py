@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egomon.branches.graph import WorkflowGraph
-from egomon.branches.graph_draw import direct_edges, layers_of
-from egomon.branches.graph_file import from_toml, read_graph, to_toml, write_graph
+from egomon.branches.graph_draw import direct_edges, layers_of, stack_svg
+from egomon.branches.graph_file import from_toml, read_graphs, to_toml, write_graphs
 from egomon.errors import BundleError
 
 SALAD = [
@@ -101,15 +101,26 @@ def test_the_graph_survives_toml_with_awkward_names(tmp_path: Path) -> None:
     names = {"wash": 'wash "twice"', "cut": "schneiden – ½\t\\ \x7f", "oil": "oil # no comment\n"}
     graph = WorkflowGraph.learn(SALAD, name="salad 'à la' Nina", names=names)
 
-    write_graph(graph, tmp_path / "workflow.toml")
+    write_graphs([graph], tmp_path / "workflow.toml")
 
-    assert read_graph(tmp_path / "workflow.toml", ids=graph.ids) == graph
+    assert read_graphs(tmp_path / "workflow.toml", ids=graph.ids) == (graph,)
+
+
+def test_several_workflows_share_a_file_and_its_ids(salad: WorkflowGraph, tmp_path: Path) -> None:
+    soup = WorkflowGraph.learn([["wash", "cut", "boil"]], name="soup")
+    path = tmp_path / "workflow.toml"
+
+    write_graphs([salad, soup], path)
+
+    assert read_graphs(path, ids={*salad.ids, *soup.ids}) == (salad, soup)
+    with pytest.raises(BundleError, match="'boil' is not in the bundle"):
+        read_graphs(path, ids=salad.ids)
 
 
 def test_marking_a_step_optional_silences_its_absence(salad: WorkflowGraph) -> None:
-    text = to_toml(salad)
+    text = to_toml([salad])
     cut = text.index('id = "cut"')
-    edited = from_toml(text[:cut] + text[cut:].replace("optional = false", "optional = true", 1))
+    (edited,) = from_toml(text[:cut] + text[cut:].replace("optional = false", "optional = true", 1))
 
     assert salad.check("mix", {"wash", "oil"}) is not None
     assert edited.check("mix", {"wash", "oil"}) is None
@@ -127,7 +138,7 @@ def test_an_optional_step_is_still_demanded_by_steps_that_are_optional_too(
 
 
 def test_a_renamed_step_is_called_by_its_new_name(salad: WorkflowGraph) -> None:
-    edited = from_toml(to_toml(salad).replace('name = "wash"', 'name = "rinse the leaves"'))
+    (edited,) = from_toml(to_toml([salad]).replace('name = "wash"', 'name = "rinse the leaves"'))
 
     finding = edited.check("cut", set())
 
@@ -136,7 +147,7 @@ def test_a_renamed_step_is_called_by_its_new_name(salad: WorkflowGraph) -> None:
 
 
 def test_an_order_that_was_removed_is_no_longer_demanded(salad: WorkflowGraph) -> None:
-    edited = from_toml(to_toml(salad).replace('after = ["wash"]', "after = []"))
+    (edited,) = from_toml(to_toml([salad]).replace('after = ["wash"]', "after = []"))
 
     assert salad.check("cut", set()) is not None
     assert edited.check("cut", set()) is None
@@ -147,6 +158,10 @@ def test_an_order_that_was_removed_is_no_longer_demanded(salad: WorkflowGraph) -
     [
         ("name = ", "not valid TOML"),
         ('name = "x"', "at least one"),
+        ("workflow = []", "at least one"),
+        ("workflow = [1]", "must be a table"),
+        ('demonstrations = "5"\n[[step]]\nid="a"\nname="a"', "demonstrations must be a int"),
+        ('[[workflow]]\n[[workflow.step]]\nid="a"', r"\[\[workflow\]\] 1, .*needs an id"),
         ('colour = "red"\n[[step]]\nid="a"\nname="a"', "unknown key 'colour'"),
         ('[[step]]\nid="a"\nname="a"\nwhen="now"', "unknown key 'when'"),
         ('[[step]]\nid="a"', "needs an id and a name"),
@@ -167,12 +182,12 @@ def test_a_broken_file_is_refused_with_what_is_wrong(text: str, told: str) -> No
 
 def test_ids_unlike_the_bundles_are_refused(salad: WorkflowGraph, tmp_path: Path) -> None:
     path = tmp_path / "workflow.toml"
-    write_graph(salad, path)
+    write_graphs([salad], path)
 
     with pytest.raises(BundleError, match="'salt' is not in the bundle"):
-        read_graph(path, ids=("wash", "oil", "cut", "mix"))
+        read_graphs(path, ids=("wash", "oil", "cut", "mix"))
     with pytest.raises(BundleError, match="'glue' of the bundle is gone"):
-        read_graph(path, ids=(*salad.ids, "glue"))
+        read_graphs(path, ids=(*salad.ids, "glue"))
 
 
 def test_the_drawing_shows_rows_direct_edges_and_marks(salad: WorkflowGraph) -> None:
@@ -198,6 +213,14 @@ def test_the_svg_is_well_formed_and_escapes_names() -> None:
     space = "{http://www.w3.org/2000/svg}"
     assert [t.text for t in root.iter(f"{space}title")] == ["1 <cut> & 'glue'", "2 b"]
     assert len([p for p in root.iter(f"{space}path") if "marker-end" in p.attrib]) == 1
+
+
+def test_drawings_are_stacked_in_one_file(salad: WorkflowGraph) -> None:
+    root = ET.fromstring(stack_svg([salad.to_svg(), salad.to_svg()]))
+
+    inner = root.findall("{http://www.w3.org/2000/svg}svg")
+    assert [int(i.attrib.get("y", 0)) for i in inner] == [0, int(inner[0].attrib["height"])]
+    assert int(root.attrib["height"]) == 2 * int(inner[0].attrib["height"])
 
 
 def test_the_graph_works_without_torch() -> None:

@@ -12,7 +12,7 @@ from egomon.branches.base import ClipView, ContextView, StepGuess, StepSeen
 from egomon.branches.bundle import load_bundle, save_bundle
 from egomon.branches.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
 from egomon.branches.graph import WorkflowGraph
-from egomon.branches.graph_file import WORKFLOW_FILE, write_graph
+from egomon.branches.graph_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught import TaughtBranch, options_of, tensors_of
 from egomon.branches.taught_look import CentredLook, unit
 from egomon.branches.taught_model import ModelOptions, TaughtModel
@@ -38,11 +38,11 @@ def model() -> TaughtModel:
         steps=np.arange(4),
         places=(np.arange(4) + 0.5) / 4,
         log_seconds=np.array([[np.log(SECONDS), 0.25]] * 4),
+        openings=np.zeros((1, 0), np.float32),
         nulls={
             "look": quiet,
             "early": quiet,
-            "missing": quiet,
-            "repeated": quiet,
+            "order": np.linspace(-6, -4, 50),
             "time": np.linspace(0, 2, 50),
             "handling": np.empty(0),
         },
@@ -52,12 +52,14 @@ def model() -> TaughtModel:
 
 @pytest.fixture
 def graph() -> WorkflowGraph:
-    return WorkflowGraph.learn([list(IDS)], name="glueing", names=NAMES)
+    """Its order is certain, as if set by hand."""
+    learned = WorkflowGraph.learn([list(IDS)], name="glueing", names=NAMES)
+    return replace(learned, demonstrations=0)
 
 
 @pytest.fixture
 def branch(model: TaughtModel, graph: WorkflowGraph) -> TaughtBranch:
-    return TaughtBranch(model, graph, PLAIN)
+    return TaughtBranch(model, [graph], PLAIN)
 
 
 def clip(axis: int, start: float, seconds: float = SECONDS) -> ClipView:
@@ -118,7 +120,7 @@ def test_a_step_that_drags_on_is_told_with_its_usual_length(branch: TaughtBranch
 def test_a_step_at_an_unusual_place_is_told(model: TaughtModel) -> None:
     free = WorkflowGraph.learn([list(IDS), list(reversed(IDS))], names=NAMES)
 
-    score = TaughtBranch(model, free, PLAIN).score(clip(3, 0.0), after([]))
+    score = TaughtBranch(model, [free], PLAIN).score(clip(3, 0.0), after([]))
 
     assert score.log_odds > 0
     assert score.reason == "this looks like step 4 'press', which usually comes later"
@@ -128,7 +130,7 @@ def test_windows_of_one_running_step_are_no_repetition(
     model: TaughtModel, graph: WorkflowGraph
 ) -> None:
     by_time = replace(model.options, by_time=True, typical_segments=28.0)
-    branch = TaughtBranch(replace(model, options=by_time), graph, PLAIN)
+    branch = TaughtBranch(replace(model, options=by_time), [graph], PLAIN)
     running = after([0, 1])  # the second window of "cut" comes next
 
     assert branch.score(clip(1, 10.0, seconds=2.0), running).log_odds < 0
@@ -198,7 +200,7 @@ def save(model: TaughtModel, graph: WorkflowGraph, folder: Path) -> Path:
     )
     tensors = {f"small.{k}": v for k, v in tensors_of(model, PLAIN).items()}
     save_bundle(folder, card, tensors)
-    write_graph(graph, folder / WORKFLOW_FILE)
+    write_graphs([graph], folder / WORKFLOW_FILE)
     return folder
 
 
@@ -225,7 +227,8 @@ def test_a_saved_bundle_gives_the_same_verdicts(
 def test_an_edited_workflow_file_lets_the_skip_pass(
     model: TaughtModel, graph: WorkflowGraph, tmp_path: Path, old: str, new: str
 ) -> None:
-    file = save(model, graph, tmp_path / "b") / WORKFLOW_FILE
+    by_order_alone = replace(model, options=replace(model.options, place_weight=0.0))
+    file = save(by_order_alone, graph, tmp_path / "b") / WORKFLOW_FILE
     before = load_bundle(tmp_path / "b", with_encoder=False)
     text = file.read_text()
     assert old in text

@@ -54,18 +54,18 @@ def taught() -> TaughtWorkflow:
 
 def log_odds(taught: TaughtWorkflow, new: RecordingVectors) -> list[float]:
     seen = observe(new, GIVEN if new.spans else WINDOWS, taught.look)
-    evidence = replay(taught.model, taught.graph, seen)
+    evidence = replay(taught.model, taught.graphs, seen)
     return [e.score - taught.model.options.threshold for e in evidence]
 
 
 def test_steps_and_their_order_are_found_without_labels(taught: TaughtWorkflow) -> None:
     assert taught.report.steps == 5
     assert taught.report.step_agreement == 1.0
-    needs = {s.id: set(s.after) for s in taught.graph.steps}
+    needs = {s.id: set(s.after) for s in taught.graphs[0].steps}
     assert needs["step-1"] == set()
     assert needs["step-2"] == needs["step-3"] == {"step-1"}
     assert needs["step-4"] == {"step-1", "step-2", "step-3"}
-    assert not any(s.optional or s.repeatable for s in taught.graph.steps)
+    assert not any(s.optional or s.repeatable for s in taught.graphs[0].steps)
 
 
 def test_correct_work_of_either_order_raises_no_alert(taught: TaughtWorkflow) -> None:
@@ -123,24 +123,31 @@ def test_names_come_from_the_texts_of_given_segments() -> None:
 
     taught = teach_from_vectors(demos, stream=GIVEN)
 
-    assert sorted(s.name for s in taught.graph.steps) == list(STEPS)
+    assert sorted(s.name for s in taught.graphs[0].steps) == list(STEPS)
 
 
 def test_teaching_twice_gives_the_same_model() -> None:
     first, second = (teach_from_vectors(demonstrations(3), stream=GIVEN) for _ in range(2))
 
     assert np.array_equal(first.model.looks, second.model.looks)
-    assert first.graph == second.graph
+    assert first.graphs == second.graphs
     assert first.model.options == second.model.options
     assert all(np.array_equal(first.model.nulls[k], second.model.nulls[k]) for k in NULLS)
 
 
 def test_a_smaller_budget_gives_a_higher_threshold() -> None:
     scores = np.random.default_rng(0).exponential(size=500)
-    thresholds = [threshold_for(scores, allowed, {}) for allowed in (100, 10, 1, 0.1)]
+    thresholds = [threshold_for(scores, allowed, 500) for allowed in (100, 10, 1, 0.1)]
 
     assert thresholds == sorted(thresholds)
     assert (scores >= thresholds[1]).sum() == pytest.approx(10, abs=5)
+
+
+def test_scores_that_run_high_on_correct_work_raise_the_threshold() -> None:
+    usual = np.random.default_rng(0).exponential(size=500)
+
+    assert threshold_for(usual + 1.0, 5, 500) == pytest.approx(threshold_for(usual, 5, 500) + 1)
+    assert threshold_for(usual - 3.0, 5, 500) == threshold_for(np.empty(0), 5, 500)
 
 
 def test_change_points_cut_where_the_looks_change() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from egomon.branches.bundle import Bundle, load_bundle
 from egomon.branches.card import BundleCard, StreamCard
-from egomon.branches.graph_file import WORKFLOW_FILE, read_graph
+from egomon.branches.graph_file import WORKFLOW_FILE, read_graphs
 from egomon.branches.lane import Lane, LaneParts, ScoredSegment
 from egomon.branches.taught import TaughtBranch
 from egomon.branches.taught_base import BaseLook
@@ -95,7 +95,7 @@ def test_a_bundle_comes_out_that_the_loader_accepts(taught: tuple[Bundle, TeachR
     assert bundle.card.large is None
     assert bundle.card.decision.threshold_small == 0.5
     assert (report.recordings, report.steps) == (3, 3)
-    assert read_graph(bundle.folder / WORKFLOW_FILE).ids == bundle.card.small.steps
+    assert read_graphs(bundle.folder / WORKFLOW_FILE)[0].ids == bundle.card.small.steps
     assert report.to_json()["recordings"] == 3
     assert report.table().row_count >= 6
 

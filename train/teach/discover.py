@@ -7,7 +7,7 @@ are kept apart by a penalty: the same work seen twice in a row is one step only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,10 @@ SAME_RECORDING_PENALTY = 1.5
 """For putting two pieces of one recording into one step: more than a typical distance of looks."""
 SMALLEST_PIECE = 2
 """Windows that a piece holds at least."""
+CRISP = 0.6
+"""Silhouette from which looks alone tell steps apart: then their number is that of the clearest
+grouping, and the same step may come anywhere, as in recordings of several workflows."""
+MOST_STEPS = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,30 +41,59 @@ class Steps:
     places: tuple[Float64, ...]
     """For each recording (moments,) place of each moment, 0 to 1."""
     count: int
+    crisp: bool
+    """Looks alone tell the steps apart."""
 
 
-def discover(recordings: Sequence[Recording], *, by_time: bool, count: int | None = None) -> Steps:
+def discover(
+    recordings: Sequence[Recording],
+    *,
+    by_time: bool,
+    count: int | None = None,
+    crisp: bool | None = None,
+) -> Steps:
     """Group the moments of all recordings into steps.
 
     Args:
         recordings: correct demonstrations.
         by_time: moments are fixed windows: join them into pieces first, and take places by time.
-        count: number of steps; None = the median number of pieces in a recording.
+        count: number of steps; None = that of the clearest grouping where looks are crisp, else
+            the median number of pieces in a recording.
+        crisp: whether looks alone tell steps apart; None = find out.
     """
     pieces = [_pieces(r, by_time) for r in recordings]
     looks = np.concatenate([_piece_looks(r, p) for r, p in zip(recordings, pieces, strict=True)])
     numbers = [int(p[-1]) + 1 for p in pieces]
     owner = np.repeat(np.arange(len(recordings)), numbers)
     piece_place = np.concatenate([(np.arange(n) + 0.5) / n for n in numbers])
-    distance = pairwise_distance(looks, piece_place, owner)
-    wanted = count or round(float(np.median(numbers)))
-    of_piece = _by_first_place(agglomerate(distance, owner, wanted), piece_place)
+    groups = None if crisp is False else _crisp_groups(looks, count, sure=crisp is True)
+    is_crisp = groups is not None
+    if groups is None:
+        distance = pairwise_distance(looks, piece_place, owner)
+        groups = agglomerate(distance, owner, count or round(float(np.median(numbers))))
+    of_piece = _by_first_place(groups, piece_place)
     labels, first = [], 0
     for piece, number in zip(pieces, numbers, strict=True):
         labels.append(of_piece[first : first + number][piece])
         first += number
     places = tuple(_places(r, by_time) for r in recordings)
-    return Steps(tuple(labels), places, int(of_piece.max()) + 1)
+    return Steps(tuple(labels), places, int(of_piece.max()) + 1, is_crisp)
+
+
+def _crisp_groups(looks: Float32, count: int | None, *, sure: bool) -> Int | None:
+    """Groups (P,) of pieces by looks alone; None where these do not tell steps apart."""
+    distance = np.maximum(np.asarray(1 - looks @ looks.T, np.float64), 0.0)
+    many = len(looks)
+    alone = np.arange(many)  # no two are of one recording: nothing is kept apart
+    if sure and count is not None:
+        return agglomerate(distance, alone, count)
+    best, clearest = None, CRISP
+    for groups in merges(distance, alone):
+        if not 2 <= int(groups.max()) + 1 <= min(MOST_STEPS, many - 1):
+            continue
+        if (clear := silhouette(distance, groups)) > clearest:
+            best, clearest = groups, clear
+    return best
 
 
 def pairwise_distance(looks: Float32, places: Float64, owner: Int) -> Float64:
@@ -82,23 +115,54 @@ def agglomerate(distance: Float64, owner: Int, count: int) -> Int:
             `SAME_RECORDING_PENALTY` farther apart.
         count: number of clusters wanted.
     """
+    labels = np.arange(len(distance))
+    for found in merges(distance, owner):
+        if int(found.max()) + 1 < max(1, count):
+            break
+        labels = found
+    return labels
+
+
+def merges(distance: Float64, owner: Int) -> Iterator[Int]:
+    """Labels (P,) with P clusters, then P - 1, and so on down to one; see `agglomerate`."""
     many = len(distance)
     labels = np.arange(many)
     linkage = distance.copy()
     np.fill_diagonal(linkage, np.inf)
-    holds = owner[:, None] == np.unique(owner)[None]
+    holds = (owner[:, None] == np.unique(owner)[None]).astype(np.float32)
     size = np.ones(many)
-    for _ in range(max(0, many - count)):
-        conflict = (holds.astype(np.int64) @ holds.T.astype(np.int64)) > 0
+    yield labels.copy()
+    for _ in range(many - 1):
+        conflict = holds @ holds.T > 0
         i, j = divmod(int((linkage + SAME_RECORDING_PENALTY * conflict).argmin()), many)
         merged = (linkage[i] * size[i] + linkage[j] * size[j]) / (size[i] + size[j])
         linkage[i] = linkage[:, i] = merged
         linkage[i, i] = np.inf
         linkage[j] = linkage[:, j] = np.inf
         size[i] += size[j]
-        holds[i] |= holds[j]
+        holds[i] = np.maximum(holds[i], holds[j])
         labels[labels == j] = i
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+        yield np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def silhouette(distance: Float64, labels: Int) -> float:
+    """How clear a grouping is (Rousseeuw 1987): mean of (b - a) / max(a, b).
+
+    a is the mean distance within the own group, b to the nearest other one; 0 for what is alone.
+    """
+    groups = np.unique(labels)
+    if len(groups) < 2:
+        return 0.0
+    member = (labels[:, None] == groups[None]).astype(np.float64)
+    size = member.sum(axis=0)
+    total = distance @ member
+    rows, own = np.arange(len(labels)), np.searchsorted(groups, labels)
+    within = total[rows, own] / np.maximum(size[own] - 1, 1)
+    means = total / size
+    means[rows, own] = np.inf
+    other = means.min(axis=1)
+    values = (other - within) / np.maximum(np.maximum(other, within), 1e-12)
+    return float(np.where(size[own] > 1, values, 0.0).mean())
 
 
 def change_points(looks: Float32, lag: int = 1) -> Int:

@@ -10,40 +10,24 @@ import numpy as np
 from egomon.branches.base import ActivityModel, Float32, Float64
 from egomon.branches.card import StreamCard
 from egomon.branches.graph import WorkflowGraph
+from egomon.branches.taught_base import BaseLook
 from egomon.branches.taught_look import CentredLook, Look, unit
-from egomon.branches.taught_model import (
-    Evidence,
-    ModelOptions,
-    TaughtModel,
-    look_distances,
-    step_distances,
-)
-from egomon.branches.taught_surprise import surprises_of, weigh
+from egomon.branches.taught_model import Evidence, TaughtModel
+from egomon.branches.taught_surprise import combine, surprises_of, weigh
 from egomon.errors import DataError
-from egomon.train.teach.build import PLACE_WEIGHT, build, replay
-from egomon.train.teach.discover import Steps, discover
+from egomon.train.teach.build import account_for, build, replay
+from egomon.train.teach.discover import Int, discover
 from egomon.train.teach.moments import Recording, RecordingVectors, observe
-from egomon.train.teach.nulls import (
-    guessed_nulls,
-    handling_null,
-    none_distance,
-    nulls_of,
-    threshold_for,
-)
+from egomon.train.teach.nulls import guessed_nulls, handling_null, nulls_of, threshold_for
 from egomon.train.teach.report import TeachReport, notes_on
+from egomon.train.teach.settings import fit_settings
 
 Progress = Callable[[str, float], None]
 """(what is being done, share done in [0, 1])."""
 
 MOST_RECORDINGS = 50
-MISSING_TRUST = (0.5, 0.75)
-"""Agreement at which a missing step begins to count, and counts in full. On CaptainCook4D missing
-steps tell mistakes where agreement is .75 (AUC .66) and mislead where it is .5."""
-REPEATED_TRUST = (0.7, 0.9)
-"""Repetition needs more: each wrong recognition makes one."""
 SINGLE_AGREEMENT = 0.5
 """For looks by the generic `CentredLook`: CaptainCook4D's recipes with two recordings have .56."""
-SHARPNESSES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +35,8 @@ class TaughtWorkflow:
     """All that a taught bundle holds beside its encoder."""
 
     model: TaughtModel
-    graph: WorkflowGraph
+    graphs: tuple[WorkflowGraph, ...]
+    """One for each workflow found."""
     report: TeachReport
     look: Look
 
@@ -102,58 +87,60 @@ def teach_from_vectors(
     by_time = stream.policy == "fixed" and recordings[0].spans is None
     if look is None:
         look = fit_look(recordings, stream, activity)
-    model, graph, report = learn(
+    model, graphs, report = learn(
         [observe(r, stream, look, activity) for r in recordings],
         by_time=by_time,
+        beliefs=isinstance(look, BaseLook),
         name=name,
         false_alarms_per_hour=false_alarms_per_hour,
         single_agreement=single_agreement,
         progress=progress,
     )
-    return TaughtWorkflow(model, graph, report, look)
+    return TaughtWorkflow(model, graphs, report, look)
 
 
 def learn(
     recordings: Sequence[Recording],
     *,
     by_time: bool,
+    beliefs: bool = False,
     name: str = "workflow",
     false_alarms_per_hour: float = 6.0,
     single_agreement: float = SINGLE_AGREEMENT,
     progress: Progress | None = None,
-) -> tuple[TaughtModel, WorkflowGraph, TeachReport]:
+) -> tuple[TaughtModel, tuple[WorkflowGraph, ...], TeachReport]:
     """Learn from observed recordings, see `teach_from_vectors`."""
     tell = progress or (lambda what, share: None)
     tell("finding steps", 0.0)
     steps = discover(recordings, by_time=by_time)
-    sharpness, agreement = fit_sharpness(recordings, steps, by_time)
-    trusted = single_agreement if agreement is None else agreement
-    repeated_trust = _ramp(trusted, *REPEATED_TRUST)
-    settings = {"sharpness": sharpness, "place_weight": PLACE_WEIGHT * (1 - repeated_trust)}
-    model, graph = build(recordings, steps, name=name, by_time=by_time, **settings)
-    options = replace(
-        model.options,
-        missing_trust=_ramp(trusted, *MISSING_TRUST),
-        repeated_trust=repeated_trust,
+    account = account_for(steps, by_time=by_time)
+    settings, agreement = fit_settings(
+        recordings, account, beliefs=beliefs, single_agreement=single_agreement
     )
+    model, graphs = build(recordings, steps, name=name, by_time=by_time, settings=settings)
     judged: list[Evidence] = []
-    for i in range(len(recordings) if len(recordings) > 1 else 0):
+    for i in left_out(account.workflows):
         tell("judging each recording by the others", i / len(recordings))
-        others = [r for j, r in enumerate(recordings) if j != i]
-        found = discover(others, by_time=by_time, count=min(steps.count, _least(others)))
-        parts = build(others, found, name=name, by_time=by_time, **settings)
+        keep = [j for j in range(len(recordings)) if j != i]
+        others = [recordings[j] for j in keep]
+        count = len(np.unique(np.concatenate([steps.labels[j] for j in keep])))
+        found = discover(others, by_time=by_time, count=count, crisp=steps.crisp)
+        parts = build(others, found, name=name, by_time=by_time, settings=settings)
         judged += replay(*parts, recordings[i])
     nulls = nulls_of(judged) if judged else guessed_nulls(model)
     nulls["handling"] = handling_null(recordings)
-    scores = np.array([score_of(e, nulls, options) for e in judged])
+    scores = np.array([score_of(e, nulls) for e in judged])
     hours = sum(r.seconds for r in recordings) / 3600
-    threshold = threshold_for(scores, hours * false_alarms_per_hour, nulls)
+    threshold = threshold_for(
+        scores, hours * false_alarms_per_hour, sum(chances(of, by_time) for of in account.labels)
+    )
     tell("done", 1.0)
-    options = replace(options, threshold=threshold, none_distance=none_distance(model, nulls))
+    options = replace(model.options, threshold=threshold)
     report = TeachReport(
         recordings=len(recordings),
-        segments=len(model.steps),
+        segments=sum(len(r.moments) for r in recordings),
         steps=len(model.ids),
+        workflows=len(graphs),
         hours=hours,
         step_agreement=agreement,
         threshold=threshold,
@@ -161,66 +148,19 @@ def learn(
         alerts_on_recordings=int((scores >= threshold).sum()),
         notes=notes_on(len(recordings), len(model.ids), hours * false_alarms_per_hour),
     )
-    return replace(model, nulls=nulls, options=options), graph, report
+    return replace(model, nulls=nulls, options=options), graphs, report
 
 
-def score_of(evidence: Evidence, nulls: dict[str, Float64], options: ModelOptions) -> float:
+def chances(labels: Int, by_time: bool) -> int:
+    """How often a recording could raise a false alarm: windows of one step's run raise one."""
+    return 1 + int((np.diff(labels) != 0).sum()) if by_time else len(labels)
+
+
+def left_out(workflows: Int) -> list[int]:
+    """Recordings whose workflow others show too."""
+    return [i for i, w in enumerate(workflows) if (workflows == w).sum() > 1]
+
+
+def score_of(evidence: Evidence, nulls: dict[str, Float64]) -> float:
     """Score of measured evidence under given nulls."""
-    surprises = surprises_of(evidence.values, nulls, early=evidence.early)
-    parts = weigh(
-        surprises, missing_trust=options.missing_trust, repeated_trust=options.repeated_trust
-    )
-    return sum(parts.values())
-
-
-def fit_sharpness(
-    recordings: Sequence[Recording], steps: Steps, by_time: bool
-) -> tuple[float, float | None]:
-    """Slope of the step's confidence with the highest likelihood on left-out recordings.
-
-    Returns:
-        The slope, and the share of left-out segments put into their own step (None with one
-        recording).
-    """
-    rows: list[tuple[Float64, int]] = []
-    for i in range(len(recordings) if len(recordings) > 1 else 0):
-        keep = [j for j in range(len(recordings)) if j != i]
-        known = np.unique(np.concatenate([steps.labels[j] for j in keep]))
-        rank = {int(k): n for n, k in enumerate(known)}
-        part = Steps(
-            tuple(np.searchsorted(known, steps.labels[j]) for j in keep),
-            tuple(steps.places[j] for j in keep),
-            len(known),
-        )
-        model, _ = build([recordings[j] for j in keep], part, name="", by_time=by_time)
-        # `build` renumbers steps in the graph's order: ids tell the way back.
-        way = _renumbering(part, model)
-        for moment, label in zip(recordings[i].moments, steps.labels[i], strict=True):
-            if int(label) in rank:
-                distances = step_distances(model, look_distances(model, moment.look))
-                rows.append((distances, way[rank[int(label)]]))
-    if not rows:
-        return 20.0, None
-    agreement = float(np.mean([int(d.argmin()) == k for d, k in rows]))
-
-    def loss(sharpness: float) -> float:
-        total = 0.0
-        for d, k in rows:
-            z = -sharpness * d
-            total += float(np.logaddexp.reduce(z) - z[k])
-        return total
-
-    return min(SHARPNESSES, key=loss), agreement
-
-
-def _renumbering(steps: Steps, model: TaughtModel) -> dict[int, int]:
-    labels = np.concatenate(steps.labels)
-    return {int(old): int(new) for old, new in zip(labels, model.steps, strict=True)}
-
-
-def _least(recordings: Sequence[Recording]) -> int:
-    return max(1, sum(len(r.moments) for r in recordings))
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return min(1.0, max(0.0, (value - low) / (high - low)))
+    return combine(weigh(surprises_of(evidence.values, nulls, early=evidence.early)))

@@ -10,7 +10,7 @@ from egomon.branches.base import ActivityModel, Float32, Float64
 from egomon.branches.card import StreamCard
 from egomon.branches.context import WorkflowContext
 from egomon.branches.taught_base import BaseLook
-from egomon.branches.taught_look import Look, before
+from egomon.branches.taught_look import Look, before, opening_look
 from egomon.errors import DataError
 from egomon.stream.segmenter import (
     ActivityBoundaries,
@@ -47,6 +47,8 @@ class Moment:
     """Frames that `look` could be compared with."""
     handling: float = 0.0
     """Log odds of a mistake by the base bundle's branch; 0 without one."""
+    opening: Float32 | None = None
+    """(D,) what was seen before the first segment; None = nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +126,7 @@ def observe(
     context = WorkflowContext(
         dim, max_seconds=stream.context_max_seconds, context_frames=stream.context_frames
     )
-    moments = []
+    moments: list[Moment] = []
     fed = 0
     spans = spans_of(recording, stream, activity)
     for span in sorted(spans, key=lambda s: (s.t_end, s.t_start)):
@@ -135,15 +137,20 @@ def observe(
         clip = context.clip(span.t_start, span.t_end, stream.fine_frames)
         if not len(clip.vectors):
             continue
-        background = before(clip, context.view(span.t_end))
+        until = span.t_end if stream.context_until == "segment_end" else span.t_start
+        view = context.view(until)
+        background = before(clip, view)
         seen = look(clip.vectors, background)
+        first = moments[0].span.t_start if moments else span.t_start
         moments.append(
             Moment(
                 replace(span, text=span.text or (base.name_of(seen) if base else None)),
                 seen,
-                look(clip.vectors, recording.vectors),
+                # The base's head looks at the clip alone.
+                seen if base else look(clip.vectors, recording.vectors),
                 len(background),
                 base.handling(clip.vectors) if base else 0.0,
+                opening_look(view, first),
             )
         )
     if not moments:

@@ -8,14 +8,17 @@ import numpy as np
 
 from egomon.branches.base import Float32, Float64
 from egomon.branches.taught_model import Evidence, TaughtModel
-from egomon.branches.taught_surprise import EXTRAPOLATION, KINDS, TAIL_SHARE, surprise
+from egomon.branches.taught_surprise import Kind
 from egomon.train.teach.moments import Recording
+
+TAIL = 0.1
+"""Upper share of the scores that tells how often correct work scores high."""
 
 
 def nulls_of(judged: Sequence[Evidence]) -> dict[str, Float64]:
     """Evidence on left-out correct segments, ascending, by `NULLS`."""
-    nulls = {kind: np.sort([e.values[kind] for e in judged]) for kind in KINDS[1:]}
-    return nulls | {
+    kinds: tuple[Kind, ...] = ("order", "time")
+    return {kind: np.sort([e.values[kind] for e in judged]) for kind in kinds} | {
         name: np.sort([e.values["look"] for e in judged if e.early is early])
         for name, early in (("look", False), ("early", True))
     }
@@ -37,8 +40,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
     return {
         "look": typical * (0.7 + 0.15 * bell),
         "early": typical * (0.8 + 0.2 * bell),
-        "missing": np.linspace(0.0, 0.3, many),
-        "repeated": np.linspace(0.0, 0.3, many),
+        "order": np.empty(0),
         "time": np.sort(np.abs(bell)),
     }
 
@@ -52,14 +54,6 @@ def handling_null(recordings: Sequence[Recording]) -> Float64:
     return values if values.any() else np.empty(0)
 
 
-def none_distance(model: TaughtModel, nulls: dict[str, Float64]) -> float:
-    """Halfway from the farthest correct look to the typical distance of different steps."""
-    apart = pairwise(model)[model.steps[:, None] != model.steps[None]]
-    farthest = max((float(nulls[n][-1]) for n in ("look", "early") if len(nulls[n])), default=0.0)
-    typical = float(np.median(apart)) if len(apart) else farthest + 1.0
-    return farthest + max(0.0, typical - farthest) / 2
-
-
 def pairwise(model: TaughtModel) -> Float32:
     """(E, E) half squared distances of the exemplars."""
     lengths = (model.looks**2).sum(axis=1)
@@ -67,23 +61,21 @@ def pairwise(model: TaughtModel) -> Float32:
     return distances
 
 
-def threshold_for(scores: Float64, allowed: float, nulls: dict[str, Float64]) -> float:
+def threshold_for(scores: Float64, allowed: float, many: int) -> float:
     """Score that correct work of this length reaches `allowed` times.
 
-    Above the upper fifth of the scores an exponential tail is fitted, so that budgets below one
-    alarm in all recordings can be met. Without scores (one recording) the threshold is what one
-    kind of evidence reaches at its most.
+    A score s is by construction exceeded with probability c e^-s, c about 1, so a budget below
+    one alarm in all recordings needs no tail to be guessed from a handful of segments. What the
+    scores add is c, from those above their upper tenth, with one more counted for safety.
+
+    Args:
+        scores: of left-out correct segments; may be empty.
+        allowed: false alarms that the budget allows in all recordings together.
+        many: segments in all recordings; of windows, the runs of one step.
     """
+    expected = -float(np.log(allowed / many))
     if not len(scores):
-        return max(surprise(np.inf, null) for null in nulls.values()) - EXTRAPOLATION
-    wanted = allowed / len(scores)
-    edge = float(np.quantile(scores, 1 - TAIL_SHARE))
-    if wanted >= TAIL_SHARE:
-        return float(np.quantile(scores, max(0.0, 1 - wanted)))
-    excess = scores[scores > edge] - edge
-    scale = float(excess.mean()) if len(excess) else 0.5
-    return edge + scale * float(np.log(TAIL_SHARE / max(wanted, 1e-6)))
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return min(1.0, max(0.0, (value - low) / (high - low)))
+        return expected
+    edge = float(np.quantile(scores, 1 - TAIL))
+    reached = (1 + int((scores > edge).sum())) / (1 + len(scores))
+    return max(expected, expected + edge + float(np.log(reached)))

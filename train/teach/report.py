@@ -15,6 +15,8 @@ class TeachReport:
     recordings: int
     segments: int
     steps: int
+    workflows: int
+    """Told apart by their steps and the order of these."""
     hours: float
     """Length of all recordings."""
     step_agreement: float | None
@@ -38,6 +40,7 @@ class TeachReport:
         for what, value in (
             ("recordings", f"{self.recordings} ({60 * self.hours:.1f} min)"),
             ("segments", str(self.segments)),
+            ("workflows found", str(self.workflows)),
             ("steps found", str(self.steps)),
             ("steps recognised again", agreement),
             ("false-alarm budget", f"{self.false_alarms_per_hour:g} an hour"),

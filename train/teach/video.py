@@ -21,7 +21,7 @@ from egomon.branches.card import (
     SmallCard,
 )
 from egomon.branches.card_check import NAME_PATTERN
-from egomon.branches.graph_file import WORKFLOW_FILE, write_graph
+from egomon.branches.graph_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.guard import fit_guard
 from egomon.branches.taught import options_of, tensors_of
 from egomon.branches.taught_base import BaseLook
@@ -32,6 +32,7 @@ from egomon.stream.grid import SamplingGrid
 from egomon.stream.open import open_source
 from egomon.stream.producer import Producer
 from egomon.train.teach.base import Base, open_base
+from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
     SINGLE_AGREEMENT,
     Progress,
@@ -153,7 +154,7 @@ def teach(
         )
     taught, card, tensors = _learn(start, recordings, chosen, false_alarms_per_hour, tell)
     save_bundle(out, card, tensors)
-    write_graph(taught.graph, out / WORKFLOW_FILE)
+    write_graphs(taught.graphs, out / WORKFLOW_FILE)
     return taught.report
 
 
@@ -171,6 +172,7 @@ def _learn(
     look, agreement = None, SINGLE_AGREEMENT
     if not foreign and small.kind == "uemcm" and small.steps:
         look = BaseLook.of_base(base.card, part(base.tensors, "small."))
+        look = look.in_contexts(spliced_contexts(recordings, stream, base.activity))
         agreement = STEP_AGREEMENT_OF_BASE
     taught = teach_from_vectors(
         recordings,

@@ -84,12 +84,13 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
     path = folder / "workflow.toml"
     if not path.is_file():
         raise UsageError(f"{folder} has no workflow graph; `egomon teach` makes bundles with one")
-    from egomon.branches.graph_file import read_graph
+    from egomon.branches.graph_draw import stack_svg
+    from egomon.branches.graph_file import read_graphs
 
-    workflow = read_graph(path)
-    typer.echo(workflow.to_text())
+    workflows = read_graphs(path)
+    typer.echo("\n\n".join(workflow.to_text() for workflow in workflows))
     if svg is not None:
-        svg.write_text(workflow.to_svg(), encoding="utf-8")
+        svg.write_text(stack_svg([w.to_svg() for w in workflows]), encoding="utf-8")
 
 
 def devices(json: opt.Json = False) -> None:
