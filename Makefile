@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test check bench soak clean
+.PHONY: demo setup test check bench docs soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/egomon replay examples/bench.mp4 --speed max
@@ -32,6 +32,10 @@ test: check
 # A few minutes on a machine with nothing else to do; for the README's table add --markdown.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/pipeline.py
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
+	@echo build/site/index.html
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -76,11 +76,15 @@ class SourceSettings(Section):
 class SegmentSettings(Section):
     """Where segments begin and end; None = as the bundle says."""
 
-    policy: Literal["fixed", "activity", "given"] | None = None
-    length_seconds: float | None = Field(None, gt=0)
-    stride_seconds: float | None = Field(None, gt=0)
-    shortest_seconds: float | None = Field(None, gt=0)
-    longest_seconds: float | None = Field(None, gt=0)
+    policy: Literal["fixed", "activity", "given"] | None = Field(
+        None, description="fixed windows, where activity begins and ends, or spans of `file`"
+    )
+    length_seconds: float | None = Field(None, gt=0, description="fixed: length of a window")
+    stride_seconds: float | None = Field(
+        None, gt=0, description="fixed: from one window's start to the next"
+    )
+    shortest_seconds: float | None = Field(None, gt=0, description="activity: shortest segment")
+    longest_seconds: float | None = Field(None, gt=0, description="activity: longest segment")
     file: Path | None = Field(None, description="segments.jsonl with given spans")
 
 
@@ -90,9 +94,15 @@ class DecisionSettings(Section):
     emit: Literal["gated", "provisional", "small-only"] = Field(
         "gated", description="gated: after the gate; provisional: at once, then revised"
     )
-    threshold_fused: float | None = Field(None, ge=0, le=1)
-    threshold_small: float | None = Field(None, ge=0, le=1)
-    cooldown_seconds: float | None = Field(None, ge=0)
+    threshold_fused: float | None = Field(
+        None, ge=0, le=1, description="Probability that raises an alert, after the gate"
+    )
+    threshold_small: float | None = Field(
+        None, ge=0, le=1, description="The same without the large branch"
+    )
+    cooldown_seconds: float | None = Field(
+        None, ge=0, description="Shortest time between the end of an alert and the next one"
+    )
     refine_deadline_seconds: float = Field(
         3.0, gt=0, description="Live: longest wait for the large branch"
     )

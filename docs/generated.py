@@ -1,0 +1,238 @@
+"""Parts of the pages that come from the code: a mkdocs hook, and functions that tests call.
+
+A page holds `<!-- from the code: NAME -->`; the hook puts the text of `PARTS[NAME]` there, so none
+of it can drift.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import typer.main
+from msgspec.inspect import type_info
+
+MARK = re.compile(r"<!-- from the code: ([a-z ]+) -->")
+
+
+def commands() -> str:
+    """Every verb with its arguments and options."""
+    from egomon.cli.app import app
+
+    root = typer.main.get_command(app)
+    parts = []
+    for words, command in _verbs(root, ("egomon",)):
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(p.metavar or p.name.upper() for p in arguments) + " [options]"
+        parts += [
+            f"## `{' '.join(words)}`",
+            _one_line(command.help),
+            _code(f"{' '.join(words)} {usage}"),
+        ]
+        rows = [row for row in (_option(p, command) for p in command.params) if row]
+        if rows:
+            parts.append(_table(("option", "takes", "default", "what"), rows))
+    return "\n\n".join(parts)
+
+
+def options_of(words: tuple[str, ...]) -> set[str]:
+    """Flags that a verb knows.
+
+    Raises:
+        KeyError: there is no such verb.
+    """
+    from egomon.cli.app import app
+
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    flags = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
+    return {flag for flag in flags if flag.startswith("-")} | {"-h", "--help"}
+
+
+def configuration() -> str:
+    """Every table and key of the settings file."""
+    from egomon.config import Settings
+
+    parts = []
+    for section, field in Settings.model_fields.items():
+        kind = _bare(field.annotation)
+        if not hasattr(kind, "model_fields"):
+            continue
+        rows = [
+            (f"`{key}`", f"`{_type(f.annotation)}`", f"`{_default(f)}`", f.description or "")
+            for key, f in kind.model_fields.items()
+        ]
+        parts += [
+            f"## `[{section}]`",
+            _one_line(kind.__doc__),
+            _table(("key", "type", "default", "what"), rows),
+        ]
+    return "\n\n".join(parts)
+
+
+def messages() -> str:
+    """Every type that is sent, with its fields."""
+    from egomon.fusion import wire
+
+    kinds: list[type[msgspec.Struct]] = [wire.Envelope, *wire.DATA_TYPES.values()]
+    others = [
+        kind
+        for kind in vars(wire).values()
+        if isinstance(kind, type)
+        and issubclass(kind, msgspec.Struct)
+        and kind.__module__ == wire.__name__
+        and kind not in kinds
+    ]
+    parts = []
+    for kind in [*kinds, *others]:
+        hints = typing.get_type_hints(kind)
+        said = _said_below_fields(kind)
+        rows = []
+        for f in type_info(kind).fields:  # type: ignore[attr-defined]
+            default = "" if f.required else f"`{_json(f)}`"
+            what = _one_line(said.get(f.name))
+            rows.append((f"`{f.encode_name}`", f"`{_type(hints[f.name])}`", default, what))
+        parts += [
+            f"### {kind.__name__}",
+            _one_line(kind.__doc__),
+            _table(("field", "type", "default", "what"), rows),
+        ]
+    return "\n\n".join(parts)
+
+
+def requests() -> str:
+    """Verbs of the request socket."""
+    from egomon.fusion.control import ControlHandler
+
+    rows = [
+        (f"`{name.replace('_', '-')}`", _one_line(method.__doc__))
+        for name, method in vars(ControlHandler).items()
+        if isinstance(method, types.FunctionType) and not name.startswith("_")
+    ]
+    return _table(("verb", "does"), rows)
+
+
+def exit_codes() -> str:
+    """Exit codes of the command, from the errors."""
+    from egomon import errors
+
+    rows: dict[int, str] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.EgomonError):
+            rows.setdefault(kind.exit_code, _one_line(kind.__doc__))
+    return _table(("code", "meaning"), [(str(code), rows[code]) for code in sorted(rows)])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "configuration": configuration,
+    "messages": messages,
+    "requests": requests,
+    "exit codes": exit_codes,
+}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Mkdocs calls this for each page."""
+    return MARK.sub(lambda found: PARTS[found[1]](), markdown)
+
+
+def _verbs(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield words, command
+        return
+    for name, each in below.items():
+        yield from _verbs(each, (*words, name))
+
+
+def _option(p: Any, command: Any) -> tuple[str, str, str, str] | None:
+    if getattr(p, "hidden", False) or "--help" in p.opts:
+        return None
+    is_option = p.param_type_name == "option"
+    names = p.opts + p.secondary_opts if is_option else [p.metavar or p.name.upper()]
+    takes = (
+        "flag"
+        if getattr(p, "is_flag", False)
+        else p.display_type(command.context_class(command)).strip("<>")
+    )
+    hidden = p.default in (None, False, ()) or p.default is ... or callable(p.default)
+    default = "" if hidden else f"`{p.default}`"
+    return ", ".join(f"`{name}`" for name in names), takes, default, _one_line(p.help)
+
+
+def _said_below_fields(kind: type) -> dict[str, str]:
+    """Field name to the string that stands below it in the source."""
+    [body] = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: text.value.value
+        for field, text in itertools.pairwise(body.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def _bare(kind: Any) -> Any:
+    """Without `| None`."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind
+
+
+def _type(kind: Any) -> str:
+    if kind is type(None):
+        return "null"
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " | ".join(map(str, inside))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type, inside))
+    if origin is typing.Annotated:
+        return _type(inside[0])
+    if origin in (tuple, list):
+        named = [_type(k) for k in inside if k is not ...]
+        return f"[{', '.join(named)}{', ...' if ... in inside else ''}]"
+    if origin is dict:
+        return f"{{{_type(inside[0])}: {_type(inside[1])}}}"
+    return str(getattr(kind, "__name__", kind))
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "none" if value is None else str(value)
+
+
+def _json(field: Any) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.json.encode(field.default_factory()).decode()
+    return msgspec.json.encode(field.default).decode()
+
+
+def _one_line(text: str | None) -> str:
+    first = (text or "").strip().split("\n\n")[0]
+    return " ".join(first.split()).replace("|", "\\|")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *(_escaped(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(row: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row)
+
+
+def _code(text: str) -> str:
+    return f"```\n{text}\n```"
