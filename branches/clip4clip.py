@@ -38,9 +38,10 @@ class TemporalHeader(nn.Module):
         self.positions = nn.Parameter(torch.empty(MAX_POSITIONS, self.dim))
         if not self.positions.is_meta:  # there, torch would import its compiler: 2 s for nothing
             nn.init.normal_(self.positions, std=0.02)
+        self.heads = card.header_heads or max(1, self.dim // 64)
         layer = nn.TransformerEncoderLayer(
             self.dim,
-            card.header_heads or max(1, self.dim // 64),
+            self.heads,
             2 * self.dim,
             dropout=dropout,
             activation="gelu",
@@ -67,5 +68,10 @@ class TemporalHeader(nn.Module):
         # (zero) frame, the masked mean drops it again.
         keys = mask.clone()
         keys[:, 0] |= ~mask.any(dim=1)
-        attended: Tensor = self.transformer(x, src_key_padding_mask=~keys)
+        # As a sum over pairs, which says the same as `src_key_padding_mask`: to check that one,
+        # torch imports sympy, half a second before the first score.
+        batch, length = keys.shape
+        hidden = x.new_zeros(keys.shape).masked_fill(~keys, float("-inf"))
+        pairs = hidden.view(batch, 1, 1, length).expand(batch, self.heads, length, length)
+        attended: Tensor = self.transformer(x, mask=pairs.reshape(-1, length, length))
         return attended

@@ -297,14 +297,24 @@ def test_listing_models_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_loading_a_bundle_imports_no_compiler_and_no_large_model() -> None:
-    """Modules built without memory can make torch import its compiler, 2 s of CPU."""
+def test_a_bundle_loads_and_scores_without_torchs_compiler_and_the_large_model() -> None:
+    """Modules built without memory make torch import its compiler, key masks make it import sympy:
+    seconds of CPU before the first score.
+    """
     (entry,) = (each for each in list_bundles() if each.name == "workbench")
     assert entry.card.small.header == "seqTransf"
-    code = (
-        "import sys; from egomon.branches.bundle import load_bundle; load_bundle('workbench'); "
-        "print({'torch._dynamo', 'sympy', 'transformers', 'open_clip'} & set(sys.modules))"
-    )
+    code = """
+import sys
+import numpy as np
+from egomon.branches.base import ClipView, ContextView
+from egomon.branches.bundle import load_bundle
+bundle = load_bundle("workbench")
+px, times = bundle.encoder.image_px, np.arange(4.0)
+vectors = bundle.encoder.encode(np.zeros((4, px, px, 3), np.uint8))
+fine, sofar = ClipView(vectors, times, 0, 4), ContextView(vectors[:2], times[:2], 0, 4)
+assert np.isfinite(bundle.small.score(fine, sofar).logits).all()
+print({"torch._dynamo", "sympy", "transformers", "open_clip"} & set(sys.modules))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=100, capture_output=True, text=True
     )
