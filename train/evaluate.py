@@ -31,6 +31,15 @@ Flags = NDArray[np.bool_]
 
 BUDGETS = (1.0, 2.0, 6.0)
 """False alarms an hour at which recall is reported."""
+_COLUMNS = {
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "holoassist_f": "Holo F",
+    "macro_f1": "macro F1",
+    "mistake_precision": "prec.",
+    "mistake_recall": "recall",
+}
+"""Scores that every row has, with their headings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +93,19 @@ class EvaluationReport:
         caption = ", ".join(
             f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in self.intervals.items()
         )
-        columns = (
-            "roc_auc",
-            "pr_auc",
-            "holoassist_f",
-            "macro_f1",
-            "mistake_precision",
-            "mistake_recall",
-        )
-        table = Table("row", *columns, title=title, caption=f"95 % intervals: {caption}")
+        table = Table(title=title, caption=f"95 % intervals: {caption}")
+        table.add_column("row", no_wrap=True)  # the others fold: 80 columns are enough
+        for heading in _COLUMNS.values():
+            table.add_column(heading)
         rows = {f"{self.model} ({self.context})": self.scores, **self.branches, **self.trivial}
         for name, row in rows.items():
-            table.add_row(name, *(_text(row[column]) for column in columns))
+            table.add_row(name, *(_text(row[column]) for column in _COLUMNS))
         table.add_section()
         for name, value in self.scores.items():
-            if name not in columns:
-                table.add_row(name, _text(value), *[""] * (len(columns) - 1))
+            if name not in _COLUMNS:
+                table.add_row(name, _text(value))
         for tag, recall in self.by_tag.items():
-            table.add_row(f"recall of {tag}", _text(recall), *[""] * (len(columns) - 1))
+            table.add_row(f"recall of {tag}", _text(recall))
         return table
 
 

@@ -124,12 +124,13 @@ class FeatureSet:
         return sum(ends.values()) / 3600
 
 
-def check_two_classes(data: FeatureSet, which: str = "") -> None:
+def check_two_classes(data: FeatureSet, which: str = "", advice: str = "") -> None:
     """Refuse a label column of one class.
 
     Args:
         data: what is checked.
         which: part of the set that it is, for the message.
+        advice: what to do about it, for the end of the message.
 
     Raises:
         DataError: naming the class there is.
@@ -139,6 +140,7 @@ def check_two_classes(data: FeatureSet, which: str = "") -> None:
         raise DataError(
             f"{data.where}: every labelled segment{which} has label "
             f"{found.pop() if found else None}; training needs both correct (0) and mistake (1)"
+            f"{advice}"
         )
 
 

@@ -67,5 +67,9 @@ def split_for_validation(data: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
         held = {*faulty[::5], *clean[::5]}
         parts = data.select(set(names) - held), data.select(held)
     for part, what in zip(parts, ("training", "validation"), strict=True):
-        check_two_classes(part, f" of the {what} recordings")
+        check_two_classes(
+            part,
+            f" of the {what} recordings",
+            "; label more recordings, change their split, or leave the column split out",
+        )
     return parts

@@ -17,7 +17,7 @@ from egomon.branches.bundle import load_bundle
 from egomon.branches.card import LargeEncoderCard
 from egomon.branches.preprocess import ImagePreparer
 from egomon.cli.app import app
-from egomon.errors import DataError, UsageError
+from egomon.errors import BundleError, DataError, UsageError
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.grid import SamplingGrid
 from egomon.stream.open import open_source
@@ -199,3 +199,35 @@ def test_a_feature_set_of_a_bundled_tower_carries_its_weights(videos: Path, tmp_
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert card["encoder"]["weights"] == "bundle"
     assert (tmp_path / "out" / "encoder.safetensors").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read"),
+        ("[]", "does not describe a frame encoder"),
+        (
+            '{"library": "bundled", "architecture": "x", "image_px": 8, "dim": 8}',
+            "give that bundle",
+        ),
+    ],
+)
+def test_a_file_that_names_no_encoder_is_refused(
+    videos: Path, tmp_path: Path, text: str | None, told: str
+) -> None:
+    path = tmp_path / "clip.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BundleError, match=told):
+        extract(videos, tmp_path / "out", model=str(path), quiet=True)
+
+
+def test_an_encoder_without_a_bundle_extracts_the_same_vectors(
+    videos: Path, tmp_path: Path, tiny_bundle: Path, tiny_clip: Path
+) -> None:
+    card = {"library": "open_clip", "architecture": "tiny", "weights": str(tiny_clip)}
+    (tmp_path / "clip.json").write_text(json.dumps({**card, "image_px": 64, "dim": 32}))
+    for model, out in ((str(tiny_bundle), "a"), (str(tmp_path / "clip.json"), "b")):
+        extract(videos, tmp_path / out, model=model, quiet=True)
+    name = f"features/{name_of(videos)}.npz"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -33,7 +33,11 @@ class Base:
 
 
 def open_base(ref: str) -> Base:
-    """Load what `--base` names: `lite0`, or a bundle by name, folder or hub id.
+    """Load what `--base` names: `lite0`, an encoder's JSON file, or a bundle.
+
+    The file is one object, a card's `frame_encoder`:
+    `{"library": "open_clip", "architecture": "ViT-B-32-quickgelu", "weights": "openai",
+    "image_px": 224, "dim": 512}`.
 
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
@@ -42,6 +46,8 @@ def open_base(ref: str) -> Base:
     if ref == LITE0:
         card = _lite0_card()
         return Base(card, build_frame_encoder(card.frame_encoder), {}, None, None)
+    if ref.endswith(".json"):
+        return _encoder_alone(Path(ref))
     bundle = load_bundle(ref)
     if bundle.encoder is None or bundle.card.frame_encoder.library == "none":
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
@@ -49,6 +55,29 @@ def open_base(ref: str) -> Base:
         bundle.card, frame_encoder=_with_full_path(bundle.card.frame_encoder, bundle.folder)
     )
     return Base(card, bundle.encoder, read_tensors(bundle.folder), bundle.guard, bundle.activity)
+
+
+def _encoder_alone(path: Path) -> Base:
+    try:
+        encoder = msgspec.json.decode(path.read_bytes(), type=FrameEncoderCard)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror})") from error
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} does not describe a frame encoder: {error}") from error
+    encoder = _with_full_path(encoder, path.resolve().parent)
+    if encoder.library in ("none", "bundled") or encoder.weights == "bundle":
+        raise BundleError(f"{path} names weights that lie in a bundle; give that bundle instead")
+    card = BundleCard(
+        name=path.stem,
+        description=f"{encoder.architecture}, {encoder.weights}",
+        created="",
+        egomon_version=__version__,
+        licence="",
+        frame_encoder=encoder,
+        small=SmallCard(),
+        stream=StreamCard(),
+    )
+    return Base(card, build_frame_encoder(encoder), {}, None, None)
 
 
 def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:

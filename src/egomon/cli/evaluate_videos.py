@@ -18,7 +18,7 @@ from egomon.config import Settings, load_settings
 from egomon.errors import DataError
 from egomon.fusion.wire import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.train.featureset import read_segments
+from egomon.train.datasets.table import read_table
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
@@ -51,7 +51,10 @@ class VideosReport:
 
     def to_json(self) -> dict[str, object]:
         """One flat object, NaN-free."""
-        body: dict[str, object] = {
+        return {**self._of_segments(), **self.events.to_json()}
+
+    def _of_segments(self) -> dict[str, object]:
+        return {
             "model": self.model,
             "recordings": self.recordings,
             "n": self.n,
@@ -68,12 +71,11 @@ class VideosReport:
             "out_of_domain_share": self.out_of_domain_share,
             "trivial": self.trivial,
         }
-        return {**body, **self.events.to_json()}
 
     def table(self) -> Group:
         """For people."""
         table = Table("score", "value", title=f"Labelled segments, {self.model}")
-        for key, value in self.to_json().items():
+        for key, value in self._of_segments().items():
             if isinstance(value, float):
                 table.add_row(key, f"{value:.3f}")
             elif isinstance(value, int):
@@ -92,7 +94,7 @@ class _Run:
 
 
 def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosReport:
-    """Replay every video of a folder and compare with `segments.jsonl` beside them.
+    """Replay every video of a folder and compare with the segments beside them.
 
     A labelled segment's score is that of the scored segment that overlaps it most, and 0 where
     the monitor saw no activity: what it does not look at it does not report.
@@ -100,13 +102,13 @@ def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosR
     Raises:
         DataError: no videos, no labels, or labels of a video that is not there.
     """
-    rows = [row for row in read_segments(folder / "segments.jsonl") if row.label is not None]
+    rows = [row for row in read_table(folder) if row.label is not None]
     videos = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
     if not videos:
         raise DataError(f"{folder} holds no video ({', '.join(VIDEO_SUFFIXES)})")
     missing = sorted({_stem(row) for row in rows} - set(videos))
     if missing:
-        raise DataError(f"{folder}/segments.jsonl names {missing[0]!r}, but there is no such video")
+        raise DataError(f"{folder}: a segment names {missing[0]!r}, but there is no such video")
     bundle = load_bundle(model)
     settings = load_settings(
         None, {"model": {"name": model}, "bus": {"publish": (), "control": "none"}}

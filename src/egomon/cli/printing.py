@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from egomon.monitor.messages import Summary
 
 PHASE_SIGNS = {"new": "! new", "update": "~ update", "end": ". end", "retract": "x retract"}
+DOMAINS = {"unknown": "domain unknown", "in_domain": "in domain", "out_of_domain": "out of domain"}
 WIDE = 120
 """Columns where stdout is no terminal: rows are then not folded for a screen."""
 
@@ -45,7 +46,7 @@ def line_of(source: str, kind: str, data: Data) -> str:
         return f"{source} segment   p={data.p:.2f} {span} {data.stage}{step}"
     if isinstance(data, StatusData):
         error = f" ({data.error.code}: {data.error.message})" if data.error else ""
-        return f"{source} status    {data.source_state}, {data.domain}, {data.mode}{error}"
+        return f"{source} status    {data.source_state}, {DOMAINS[data.domain]}, {data.mode}{error}"
     if isinstance(data, GapData):
         return f"{source} gap       {data.count} x {data.cause}"
     import msgspec

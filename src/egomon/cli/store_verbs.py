@@ -45,7 +45,9 @@ def _open(path: Path | None) -> EventStore:
 
         path = Path(platformdirs.user_data_dir("egomon")) / "events.sqlite"
     if not path.is_file():
-        raise UsageError(f"no event store at {path}; give --store FILE, or run `egomon live` first")
+        raise UsageError(
+            f"no event store at {path}; `egomon live` fills one, `egomon replay` with --store FILE"
+        )
     return EventStore(path)
 
 
@@ -161,7 +163,8 @@ def report(
     with _open(store) as events:
         found = last_run(events, source)
     if not found:
-        raise UsageError("the store holds no events of that source; see `egomon alerts list`")
+        what = f"of source {source!r}" if source else "of its last run"
+        raise UsageError(f"the store holds no events {what}; see `egomon alerts list`")
     write_report(found, out, title=source or "egomon", video=video)
     typer.echo(str(out))
 

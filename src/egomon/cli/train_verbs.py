@@ -32,6 +32,9 @@ def simulate(
         str, typer.Option("--workflows", help="seen or unseen in the training of `workbench`.")
     ] = "seen",
     correct_only: Annotated[bool, typer.Option("--correct-only", help="Without mistakes.")] = False,
+    mistakes: Annotated[
+        float, typer.Option("--mistakes", min=0, max=1, help="Share of steps that go wrong.")
+    ] = 0.06,
 ) -> None:
     """Render first-person bench work with known mistakes: mp4 files and segments.jsonl."""
     from egomon.train.simulator import simulate as render
@@ -41,14 +44,23 @@ def simulate(
     if not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes}")
     known: Literal["seen", "unseen"] = "seen" if workflows == "seen" else "unseen"
-    render(out, seed=seed, minutes=minutes, workflows=known, correct_only=correct_only)
+    render(
+        out,
+        seed=seed,
+        minutes=minutes,
+        workflows=known,
+        correct_only=correct_only,
+        mistake_rate=mistakes,
+    )
     typer.echo(str(out))
 
 
 def extract(
     videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
     out: OutFolder,
-    model: opt.Model = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
+    ] = "workbench",
     large: Annotated[
         bool, typer.Option("--large", help="Also run the large branch's encoder.")
     ] = False,
@@ -57,13 +69,13 @@ def extract(
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
     from egomon.train.extract import extract as run
 
-    report = run(videos, out, model=model or "workbench", large=large, quiet=json)
+    report = run(videos, out, model=model, large=large, quiet=json)
     show(report, json)
 
 
 def train(
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="Recipe: a bundled name or a TOML file.")
+        str, typer.Option("--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file.")
     ],
     data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: OutFolder,
@@ -88,7 +100,7 @@ def evaluate(
     data: Data = None,
     videos: Annotated[
         Path | None,
-        typer.Option("--videos", help="Folder of mp4 + segments.jsonl: the real streaming path."),
+        typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
     context: Annotated[
         str, typer.Option("--context", help="causal, offline or none: what context is worth.")
@@ -153,7 +165,7 @@ def teach(
     videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
     out: OutFolder,
     base: Annotated[
-        str, typer.Option("--base", help="Bundle whose frame encoder is used.")
+        str, typer.Option("--base", help="Bundle, `lite0`, or a frame encoder's JSON file.")
     ] = "workbench",
     name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
     false_alarms_per_hour: Annotated[
