@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from test_datasets import published_holoassist
+from tiny_models import build_tiny_bundle
 from typer.testing import CliRunner
 
 from egomon.branches.bundle import load_bundle
@@ -174,8 +175,9 @@ def test_a_video_shorter_than_its_vectors_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_large_branch_is_refused(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="workbench has no large branch"):
-        extract(videos, tmp_path / "out", model="workbench", large=True, quiet=True)
+    small = build_tiny_bundle(tmp_path / "small", large=False)
+    with pytest.raises(UsageError, match="tiny has no large branch"):
+        extract(videos, tmp_path / "out", model=str(small), large=True, quiet=True)
 
 
 def test_holoassist_s_own_tree_of_videos_is_extracted(
