@@ -51,5 +51,5 @@ def _text(path: Path, default: str) -> str:
 def describe_devices(devices: list[Device]) -> str:
     """For messages: what is there instead."""
     if not devices:
-        return "no camera is plugged in"
+        return "none is plugged in; give --device URL, or try `egomon replay FILE`"
     return "there is " + ", ".join(f"{device.index} ({device.name})" for device in devices)

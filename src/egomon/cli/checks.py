@@ -165,7 +165,7 @@ def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
         seconds = time.perf_counter() - begin
     detail = (
         f"{summary.frames.get('encoded', 0)} of {summary.frames.get('decoded', 0)} frames scored "
-        f"in {seconds:.1f} s, {summary.segments} segments"
+        f"in {seconds:.1f} s, segments: {summary.segments}"
     )
     if chaos:
         drops = {k: v for k, v in summary.frames.items() if k.startswith("dropped_")}

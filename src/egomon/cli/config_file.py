@@ -41,7 +41,7 @@ def resolved_rows(settings: Settings, explicit: Path | None) -> Iterator[tuple[s
                 origin = str(path)
             else:
                 origin = "default"
-            yield f"{section}.{key}", _toml(value), origin
+            yield f"{section}.{key}", "(not set)" if value is None else _toml(value), origin
 
 
 def _toml(value: Any) -> str:

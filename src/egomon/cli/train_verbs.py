@@ -75,7 +75,10 @@ def extract(
 
 def train(
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file.")
+        str,
+        typer.Option(
+            "--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file."
+        ),
     ],
     data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: OutFolder,
