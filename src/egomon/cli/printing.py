@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatusData
+from egomon.view.words import PHASES, clean, clock
 
 if TYPE_CHECKING:
     from egomon.monitor.messages import Summary
 
-PHASE_SIGNS = {"new": "! new", "update": "~ update", "end": ". end", "retract": "x retract"}
 DOMAINS = {"unknown": "domain unknown", "in_domain": "in domain", "out_of_domain": "out of domain"}
 WIDE = 120
 """Columns where stdout is no terminal: rows are then not folded for a screen."""
@@ -24,21 +24,15 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
-def clock(t_seconds: float) -> str:
-    """Media time.
-
-    >>> clock(75.25)
-    '01:15.2'
-    """
-    minutes, seconds = divmod(max(0.0, t_seconds), 60.0)
-    return f"{int(minutes):02d}:{seconds:04.1f}"
-
-
 def line_of(source: str, kind: str, data: Data) -> str:
-    """One message as one line."""
+    """One message as one line; what a sender wrote cannot steer the terminal."""
+    return clean(_line_of(source, kind, data))
+
+
+def _line_of(source: str, kind: str, data: Data) -> str:
     if isinstance(data, AlertData):
         span = f"{clock(data.segment.media_start)}-{clock(data.segment.media_end)}"
-        sign = PHASE_SIGNS[data.phase]
+        sign = PHASES[data.phase]
         return f"{source} {sign:9} p={data.p:.2f} {span} {data.explanation} [{data.alert_id}]"
     if isinstance(data, SegmentData):
         span = f"{clock(data.segment.media_start)}-{clock(data.segment.media_end)}"

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from egomon.cli.keys import Keys
-from egomon.cli.printing import line_of
-from egomon.fusion.wire import AlertData, Data, GapData, StatusData, kind_of
+from egomon.fusion.wire import Data
 from egomon.stream.channel import Channel
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ class Screen:
         self._keys: Keys | None = None
         self._dashboard: Any = None
         self._state: Any = None
+        self._plain: Any = None
         self._started = time.monotonic()
         self._use_dashboard = not quiet and sys.stderr.isatty()
 
@@ -49,6 +49,10 @@ class Screen:
             self._dashboard = LiveView(Console(stderr=True), self._state)
             self._dashboard.__enter__()
             self._keys = Keys().__enter__()
+        else:
+            from egomon.view import PlainView
+
+            self._plain = PlainView()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -84,7 +88,5 @@ class Screen:
     def _drain(self) -> None:
         while (event := self._events.get(0)) is not None:
             source, data = event
-            if self._state is not None:
-                self._state.apply(source, data)
-            elif isinstance(data, AlertData | StatusData | GapData):
-                sys.stderr.write(line_of(source, kind_of(data), data) + "\n")
+            shown = self._plain if self._state is None else self._state
+            shown.apply(source, data)
