@@ -6,7 +6,8 @@ judged, together with one correct recording that was left out, each in turn: so 
 faces equally many demonstrations. AUC of any error against none; pixels only, causal.
 
 `python benchmarks/teach.py simulated`: renders workflows that the base has never seen, teaches each
-from a few correct videos, nothing else given, and judges other videos of it.
+from a few correct videos, nothing else given, and judges other videos of it; beside it the base's
+own head, and duration and place alone. `--videos DIR` keeps videos and vectors for another run.
 """
 
 from __future__ import annotations
@@ -19,19 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import teach_rendered
 from sklearn.metrics import roc_auc_score
 
-from egomon.branches.bundle import Bundle, load_bundle
 from egomon.branches.card import StreamCard
-from egomon.branches.taught import TaughtBranch
-from egomon.branches.taught_reason import explain
 from egomon.branches.taught_surprise import KINDS
 from egomon.stream.segmenter import Span
-from egomon.train.simulator import simulate
-from egomon.train.teach import RecordingVectors, teach, teach_from_vectors
+from egomon.train.teach import RecordingVectors, teach_from_vectors
 from egomon.train.teach.build import replay
 from egomon.train.teach.moments import observe
-from egomon.train.teach.video import encode_video
 
 GIVEN = StreamCard(fps=1.0, policy="given", fine_frames=32, context_frames=32)
 
@@ -142,85 +139,10 @@ def within(y: np.ndarray, scores: np.ndarray, group: np.ndarray) -> np.ndarray:
     return pairs / total
 
 
-# --- rendered workflows -------------------------------------------------------------------
-
-RIGHT_REASONS = {
-    "order": ("not been seen", "usually comes"),
-    "skip": ("not been seen", "usually comes"),
-    "repeat": ("again", "usually comes"),
-    "wrongpart": ("not look like any step",),
-    "execution": ("not look properly done", "not look like any step", "than usual"),
-}
-"""What a right reason says, by the segment's tag."""
-
-
-def print_simulated(base: str, demonstrations: int, minutes: float, seed: int) -> None:
+def print_simulated(folder: Path, options: argparse.Namespace) -> None:
     """Teach each unseen workflow from rendered videos alone and judge others of it."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        simulate(folder / "right", seed, 8 * minutes, workflows="unseen", correct_only=True)
-        simulate(folder / "test", seed + 1, 4 * minutes, workflows="unseen", mistake_rate=0.25)
-        rows: list[tuple[int, float, tuple[str, ...], str]] = []
-        hours = 0.0
-        for workflow in sorted({p.name.split("-")[0] for p in folder.glob("right/*.mp4")}):
-            right = sorted(folder.glob(f"right/{workflow}-*.mp4"))[:demonstrations]
-            report = teach(right, folder / f"taught-{workflow}", base=base)
-            print(f"{workflow}: {len(right)} recordings, {report.steps} steps", flush=True)
-            bundle = load_bundle(folder / f"taught-{workflow}")
-            for video in sorted(folder.glob(f"test/{workflow}-*.mp4")):
-                seconds, judged = judge_video(bundle, video)
-                hours += seconds / 3600
-                rows += judged
-    y = np.array([r[0] for r in rows])
-    odds = np.array([r[1] for r in rows])
-    tags = [r[2] for r in rows]
-    alerts = odds >= 0
-    print(f"{len(y)} segments, {int(y.sum())} mistakes, {hours:.2f} h")
-    for name in ("all", "execution", "workflow", *sorted({t[2] for t in tags if len(t) > 2})):
-        chosen = np.array([name == "all" or not t[1:] or name in t for t in tags])
-        if 0 < y[chosen].sum() < chosen.sum():
-            recall = alerts[chosen & (y == 1)].mean()
-            auc = roc_auc_score(y[chosen], odds[chosen])
-            print(f"{name:12} AUC {auc:.3f}  recall {recall:.2f}  ({int(y[chosen].sum())})")
-    told = [r for r, alert in zip(rows, alerts, strict=True) if alert and r[0]]
-    right_told = sum(any(words in r[3] for words in words_for(r[2])) for r in told)
-    print(f"reason right in {right_told} of {len(told)} true alerts")
-    print(
-        f"false alerts: {int((alerts & (y == 0)).sum())}, {(alerts & (y == 0)).sum() / hours:.0f}/h"
-    )
-
-
-def judge_video(
-    bundle: Bundle, video: Path
-) -> tuple[float, list[tuple[int, float, tuple[str, ...], str]]]:
-    """Seconds of video; label, log odds, tags and reason of each found segment that is a step."""
-    branch, stream = bundle.small, bundle.card.stream
-    assert isinstance(branch, TaughtBranch)
-    assert bundle.encoder is not None
-    vectors = encode_video(video, bundle.encoder, stream.fps)
-    seen = observe(vectors, stream, branch.look, bundle.activity)
-    truth = [
-        row
-        for line in (video.parent / "segments.jsonl").read_text().splitlines()
-        if (row := json.loads(line))["recording"] == video.name
-    ]
-    judged = []
-    for evidence, moment in zip(
-        replay(branch.model, branch.graphs, seen), seen.moments, strict=True
-    ):
-        start, end = moment.span.t_start, moment.span.t_end
-        shared = [min(end, row["end"]) - max(start, row["start"]) for row in truth]
-        best = int(np.argmax(shared))
-        if shared[best] > 0.5 * (end - start):
-            odds = evidence.score - branch.model.options.threshold
-            reason = explain(evidence, branch.model, branch.graphs)
-            judged.append((truth[best]["label"], odds, tuple(truth[best]["tags"]), reason))
-    return seen.seconds, judged
-
-
-def words_for(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """What a right reason says."""
-    return RIGHT_REASONS.get(tags[-1], RIGHT_REASONS["execution"])
+    teach_rendered.render(folder, options.seed, options.minutes, options.mistake_rate)
+    teach_rendered.show(teach_rendered.measure(folder, options.base, options.demonstrations))
 
 
 def main() -> None:
@@ -231,13 +153,20 @@ def main() -> None:
     simulated = verbs.add_parser("simulated")
     simulated.add_argument("--base", default="workbench")
     simulated.add_argument("--demonstrations", type=int, default=5)
-    simulated.add_argument("--minutes", type=float, default=3.0, help="scale of all video")
-    simulated.add_argument("--seed", type=int, default=7100)
+    simulated.add_argument("--minutes", type=float, default=14.0, help="of each half")
+    simulated.add_argument("--mistake-rate", type=float, default=0.2)
+    simulated.add_argument("--seed", type=int, default=5101)
+    simulated.add_argument(
+        "--videos", type=Path, metavar="DIR", help="render here, or judge what lies here again"
+    )
     options = parser.parse_args()
     if options.benchmark == "captaincook4d":
         print_captaincook(options.folder)
+    elif options.videos:
+        print_simulated(options.videos, options)
     else:
-        print_simulated(options.base, options.demonstrations, options.minutes, options.seed)
+        with tempfile.TemporaryDirectory() as scratch:
+            print_simulated(Path(scratch), options)
 
 
 if __name__ == "__main__":

@@ -152,19 +152,31 @@ def teach(
                 lambda share, what=what: tell(what, share),  # type: ignore[misc]
             )
         )
-    taught, card, tensors = _learn(start, recordings, chosen, false_alarms_per_hour, tell)
+    taught, card, tensors = learn_bundle(start, recordings, chosen, false_alarms_per_hour, tell)
     save_bundle(out, card, tensors)
     write_graphs(taught.graphs, out / WORKFLOW_FILE)
     return taught.report
 
 
-def _learn(
+def learn_bundle(
     base: Base,
     recordings: Sequence[RecordingVectors],
     name: str,
     false_alarms_per_hour: float,
     tell: Progress,
 ) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
+    """Learn from encoded recordings: the workflows, and what `save_bundle` writes.
+
+    Args:
+        base: what is built on; it encoded the recordings.
+        recordings: 1 to 50 correct demonstrations.
+        name: of the new bundle.
+        false_alarms_per_hour: budget on correct work.
+        tell: hears what is being done.
+
+    Raises:
+        DataError: a recording is unusable.
+    """
     foreign = is_foreign(base, recordings)
     stream, small = base.card.stream, base.card.small
     if foreign and stream.policy == "activity":
