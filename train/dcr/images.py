@@ -84,9 +84,8 @@ def _read(path: Path) -> Tensor:
 
 
 def _normalised(images: Tensor) -> Tensor:
-    mean, std = (_column(values) for values in (MEAN, STD))
-    return (images - mean) / std
+    return (images - _column(MEAN)) / _column(STD)
 
 
-def _column(values: Sequence[float]) -> Any:
+def _column(values: Sequence[float]) -> Tensor:
     return torch.tensor(values).reshape(3, 1, 1)

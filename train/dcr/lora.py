@@ -48,11 +48,13 @@ def add_lora(module: nn.Module, **shape: float) -> list[nn.Parameter]:
     for parent, name, layer in list(_linears(module)):
         setattr(parent, name, LoraLinear(layer, **shape))  # type: ignore[arg-type]
     trained: list[nn.Parameter] = []
-    for layer in module.modules():
-        if isinstance(layer, LoraLinear):
-            trained += [layer.down, layer.up]
-            if layer.inner.bias is not None:
-                trained.append(layer.inner.bias.requires_grad_(True))
+    for part in module.modules():
+        if isinstance(part, LoraLinear):
+            trained += [part.down, part.up]
+            bias: nn.Parameter | None = part.inner.bias
+            if bias is not None:
+                bias.requires_grad_(True)
+                trained.append(bias)
     return trained
 
 
