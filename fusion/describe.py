@@ -53,7 +53,7 @@ def scores_of(verdict: Verdict) -> Scores:
 
 
 def explain(verdict: Verdict) -> str:
-    """One sentence for a person: what looks wrong, and who says so."""
+    """One sentence for a person: what looks wrong. Its numbers are fields of their own."""
     score = verdict.scored.score
     if score.reason:
         what = score.reason
@@ -61,9 +61,5 @@ def explain(verdict: Verdict) -> str:
         what = f"{score.step.text!r} looks wrong"
     else:
         what = "this part of the work looks wrong"
-    if verdict.gate_weights is None:
-        who = f"small branch alone, p {verdict.p_small:.2f}"
-    else:
-        a_s, a_l = verdict.gate_weights
-        who = f"small {verdict.p_small:.2f} x {a_s:.2f}, large {verdict.p_large:.2f} x {a_l:.2f}"
-    return f"{what[0].upper()}{what[1:]} ({who})."
+    alone = " (small branch alone)" if verdict.gate_weights is None else ""
+    return f"{what[0].upper()}{what[1:]}{alone}."
