@@ -71,7 +71,11 @@ def measure(keys: list[str], *, quick: bool) -> dict[str, Measured]:
             if name not in wanted:
                 continue
             begin = time.perf_counter()
-            measured = group(bench)
+            try:
+                measured = group(bench)
+            except RuntimeError as error:  # the others are measured all the same
+                failed = Measured(None, reason=f"failed: {error}")
+                measured = {key: failed for key in keys if BY_KEY[key].group == name}
             took = time.perf_counter() - begin
             for key, outcome in measured.items():
                 if key in keys:

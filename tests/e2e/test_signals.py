@@ -13,7 +13,7 @@ import pytest
 
 from egomon.fusion.store import EventStore
 from egomon.fusion.subscriber import AlertSubscriber, Message
-from egomon.fusion.wire import AlertData, StatusData
+from egomon.fusion.wire import AlertData, StatsData
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -90,7 +90,7 @@ def test_ctrl_c_while_connecting_to_a_black_hole_takes_less_than_two_seconds(
     publish, control = endpoints
     with (
         socket.create_server(("127.0.0.1", 0)) as hole,
-        AlertSubscriber(publish, control=None, kinds=("status",)) as subscriber,
+        AlertSubscriber(publish, control=None, kinds=("stats",)) as subscriber,
     ):
         process = start(
             *("live", "--device", f"rtsp://127.0.0.1:{hole.getsockname()[1]}/", "--wait-source"),
@@ -103,7 +103,7 @@ def test_ctrl_c_while_connecting_to_a_black_hole_takes_less_than_two_seconds(
         while moment == "watching":
             assert time.monotonic() < deadline
             event = subscriber.receive(1)
-            if isinstance(event, Message) and isinstance(event.data, StatusData):
+            if isinstance(event, Message) and isinstance(event.data, StatsData):
                 break
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)

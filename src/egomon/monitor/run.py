@@ -24,6 +24,7 @@ from egomon.monitor.aslive import simulate
 from egomon.monitor.emitter import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED, Emitter
 from egomon.monitor.figures import source_stats, summarise
 from egomon.monitor.inputs import Input, SourceRequest
+from egomon.monitor.loading import announced, load_answering, warm_up
 from egomon.monitor.messages import LatencyModel, Notice, Scored, Summary
 from egomon.monitor.orphans import close_orphans
 from egomon.monitor.parts import Parts, build_lane, build_parts
@@ -188,9 +189,9 @@ class Monitor:
     ) -> Summary:
         self._start_producers()
         self._wait_for_files()
-        parts = build_parts(
-            self._load(), self.inputs, self._settings, boot=self.boot, live=self._live
-        )
+        with announced(desk, [item.name for item in self.inputs]):
+            plan = load_answering(self._load, bus, control, self._wake)
+        parts = build_parts(plan, self.inputs, self._settings, boot=self.boot, live=self._live)
         self._parts = parts
         watch_all(desk, parts.stages, self.inputs)
         self._build(parts, desk, bus, control)
@@ -231,7 +232,10 @@ class Monitor:
         model = self._settings.model
         bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
         self._threads.raise_crash()
-        return make_plan(bundle, self._settings)
+        plan = make_plan(bundle, self._settings)
+        if self._live:
+            warm_up(bundle)
+        return plan
 
     def _build(
         self, parts: Parts, desk: EvidenceDesk, bus: AlertBus, control: StoreControl

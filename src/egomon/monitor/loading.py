@@ -1,0 +1,73 @@
+"""The time before watching: models load in a thread of their own, requests are answered here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import zmq
+
+from egomon.branches.bundle import Bundle
+from egomon.fusion.bus import AlertBus
+from egomon.fusion.control import ControlHandler
+from egomon.fusion.evidence_desk import EvidenceDesk
+from egomon.fusion.wire import StatusData
+from egomon.monitor.plan import Plan
+from egomon.stream.channel import Wake
+from egomon.stream.worker import Worker
+
+POLL_MS = 250
+
+
+def load_answering(
+    load: Callable[[], Plan], bus: AlertBus, control: ControlHandler, wake: Wake
+) -> Plan:
+    """Call `load` in another thread; until it is done, serve the bus in this one.
+
+    Raises:
+        BaseException: whatever `load` raised.
+    """
+    found: list[Plan] = []
+
+    def body(worker: Worker) -> None:
+        found.append(load())
+        wake.notify()
+
+    worker = Worker("load", body, on_crash=lambda _: wake.notify())
+    worker.start()
+    poller = zmq.Poller()
+    poller.register(wake.fileno(), zmq.POLLIN)
+    for socket, flags in bus.sockets_to_poll:
+        poller.register(socket, flags)
+    while not found and worker.crash is None:
+        poller.poll(POLL_MS)
+        wake.clear()
+        bus.serve(control)
+    wake.notify()  # others may have called meanwhile: whoever serves next looks at once
+    if worker.crash is not None:
+        raise worker.crash
+    return found[0]
+
+
+@contextmanager
+def announced(desk: EvidenceDesk, sources: Sequence[str]) -> Iterator[None]:
+    """Tell readers that sources are on their way; and that they are over, if it comes to nothing.
+
+    A signal ends it too: who listens must not wait for a monitor that is gone.
+    """
+    for source in sources:
+        desk.emit(source, StatusData(source_state="connecting"))
+    try:
+        yield
+    except BaseException:
+        for source in sources:
+            desk.emit(source, StatusData(source_state="ended"))
+        raise
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Let the encoder work once on nothing, so that the first frame does not pay for set-up."""
+    encoder = bundle.encoder
+    assert encoder is not None
+    encoder.encode(np.zeros((1, encoder.image_px, encoder.image_px, 3), np.uint8))
