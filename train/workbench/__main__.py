@@ -11,6 +11,7 @@ import torch
 
 from egomon.errors import EgomonError
 from egomon.train.workbench.finish import finish, finish_small
+from egomon.train.workbench.lanes import run_lanes
 from egomon.train.workbench.run import SEED, Size, Workshop, timed
 
 
@@ -22,7 +23,7 @@ def main() -> int:
         "--cache", type=Path, default=Path("workbench-cache"),
         help="finished stages; about 13 GB, found again by the next run",
     )  # fmt: skip
-    parser.add_argument("--processes", type=int, default=2, help="for rendering")
+    parser.add_argument("--processes", type=int, default=2, help="cores to use")
     parser.add_argument(
         "--seed", type=int, default=SEED,
         help="of the branches and the gate; footage and encoders stay the same",
@@ -34,6 +35,8 @@ def main() -> int:
     shop = Workshop(options.cache, Size(), options.processes, options.seed)
     try:
         with timed("all stages"):
+            if options.processes > 1 and not options.small_only:
+                run_lanes(options.cache, shop.size, options.processes, options.seed)
             (finish_small if options.small_only else finish)(shop, options.output)
     except EgomonError as error:
         logging.getLogger(__name__).error("%s", error)

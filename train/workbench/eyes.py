@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class EyesPlan:
     """How long and how hard."""
 
-    cycles: tuple[int, ...] = (800, 900)
+    cycles: tuple[int, ...] = (500, 800)
     """Steps of each warm restart; every cycle begins with fresh reading heads."""
     batch: int = 160
     rate: float = 1.5e-3

@@ -37,7 +37,7 @@ VARIANTS = 3
 class LargePlan:
     """How long and how hard."""
 
-    steps: int = 600
+    steps: int = 500
     batch: int = 48
     rate: float = 1.5e-3
     seed: int = 20

@@ -94,14 +94,18 @@ class Workshop:
         return tower.to(memory_format=torch.channels_last)
 
     @cached_property
+    def rendered(self) -> Path:
+        """Folder of the finished recordings, not yet seen by the tower."""
+        with timed("footage"):
+            footage.make(self.cache / "footage", list(self.size.reels), SEED, self.processes)
+        return self.cache / "footage"
+
+    @cached_property
     def takes(self) -> tuple[list[Take], list[Take], list[Take]]:
         """Bank, gate and validation recordings."""
-        reels = list(self.size.reels)
-        with timed("footage"):
-            footage.make(self.cache / "footage", reels, SEED, self.processes)
-        tower = self.tower
+        folder, tower = self.rendered, self.tower
         with timed("frame vectors"):
-            bank, gate, val = (footage.load(self.cache / "footage", r, tower) for r in reels)
+            bank, gate, val = (footage.load(folder, r, tower) for r in self.size.reels)
         return bank, gate, val
 
     @cached_property
@@ -134,11 +138,17 @@ class Workshop:
         return fit_guard(_windows(bank), GUARD_QUANTILE, held_out=_windows(gate + val))
 
     @cached_property
-    def qwen(self) -> tuple[Any, Any, LargeHead]:
-        """The tiny Qwen3-VL, its processor and its head."""
+    def eyes(self) -> tuple[Any, Any]:
+        """The tiny Qwen3-VL that has learned to see but not to judge, and its processor."""
         model, processor = new_model(SEED)
         for cycle in range(len(self.size.eyes.cycles)):
             self._kept(f"eyes{cycle}", lambda: model.visual, partial(self._eyes, model, cycle))
+        return model, processor
+
+    @cached_property
+    def qwen(self) -> tuple[Any, Any, LargeHead]:
+        """The tiny Qwen3-VL, its processor and its head."""
+        model, processor = self.eyes
         head = LargeHead(WIDTH, large.HEAD_WIDTH)
         both = nn.ModuleDict({"language": model.language_model, "head": head})
 

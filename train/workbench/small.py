@@ -42,7 +42,7 @@ CARD = SmallCard(
 class SmallPlan:
     """How long and how hard."""
 
-    steps: int = 1200
+    steps: int = 1000
     batch: int = 96
     rate: float = 1.5e-3
     step_weight: float = 1.0

@@ -37,9 +37,9 @@ COARSE_PX = 64
 class TowerPlan:
     """How long and how hard."""
 
-    coarse_steps: int = 1000
+    coarse_steps: int = 900
     """At 64 px, which is cheap."""
-    fine_steps: int = 350
+    fine_steps: int = 320
     """At the final size."""
     batch: int = 256
     coarse_rate: float = 3e-3
