@@ -52,13 +52,13 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
             "other; one gate cannot weigh several heads"
         )
     fitting, held = split_for_validation(data)
-    card = _card(recipe, fitting)
+    card = card_of(recipe, fitting)
     views, held_views = (
         make_views(each, recipe.stream, large=recipe.large) for each in (fitting, held)
     )
     if recipe.header == "meanP":
         views, held_views = pool(views), pool(held_views)
-    targets = _targets(card, fitting)
+    targets = targets_of(card, fitting)
     single = msgspec.structs.replace(card, members=1)
     states, found = [], []
     for member in range(recipe.members):
@@ -158,7 +158,8 @@ def _fused_part(recipe: Recipe, state: Tensors, opinions: Opinions) -> FusedPart
     )
 
 
-def _card(recipe: Recipe, data: FeatureSet) -> SmallCard:
+def card_of(recipe: Recipe, data: FeatureSet) -> SmallCard:
+    """The small branch that a recipe describes, with the names of the data."""
     named = recipe.step_weight > 0
     return SmallCard(
         header=recipe.header,
@@ -173,7 +174,8 @@ def _card(recipe: Recipe, data: FeatureSet) -> SmallCard:
     )
 
 
-def _targets(card: SmallCard, data: FeatureSet) -> dict[str, Tensor]:
+def targets_of(card: SmallCard, data: FeatureSet) -> dict[str, Tensor]:
+    """Labels of the losses: `label`, and `step` and `workflow` where the card names them."""
     targets = {"label": torch.from_numpy(data.labels)}
     if card.steps:
         step = {name: k for k, name in enumerate(card.steps)}

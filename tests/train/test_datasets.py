@@ -8,10 +8,12 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from egomon.errors import DataError
+from egomon.train.datasets.holoassist import present
 from egomon.train.datasets.holoassist_files import clip_segments, is_held
 from egomon.train.datasets.open import open_data
 
@@ -94,7 +96,28 @@ def test_a_vocabulary_is_the_bundles_not_the_folders(tmp_path: Path) -> None:
         old.card.encoder,
     )
     gone = np.flatnonzero(old.track("v").vectors[0] != new.track("v").vectors[0])
-    assert len(gone) == 1  # `lift` is unknown: no verb at all
+    verbs = [k for k in gone if k < 3]  # one verb, one noun, one task; then the phrase's code
+    assert verbs == [0]  # `lift` is unknown: no verb at all
+    assert set(gone[1:]) <= set(range(3, present(old.card.encoder)))
+    short = msgspec.structs.replace(old.card.encoder, dim=old.card.dim - 1)
+    with pytest.raises(DataError, match="train the bundle again"):
+        open_data(tmp_path / "b", short)
+
+
+def test_holoassist_vectors_tell_of_the_past_and_never_of_the_future(tmp_path: Path) -> None:
+    told = "v,t,{n},{n},{n}.5,Correct Action,{verb},,{noun},,,"
+    verbs, nouns = ["grab", "turn", "grab", "grab"], ["cup", "cup", "lid", "cup"]
+    rows = [
+        told.format(n=n, verb=v, noun=w) for n, (v, w) in enumerate(zip(verbs, nouns, strict=True))
+    ]
+    data = open_data(small_holoassist(tmp_path / "a", rows))
+    vectors, now = data.track("v").vectors, present(data.card.encoder)
+    assert np.array_equal(vectors[0, :now], vectors[3, :now])  # the same action
+    assert not np.array_equal(vectors[0, now:], vectors[3, now:])  # but not for the first time
+    counts = vectors[:, now:].sum(axis=1)
+    assert counts[0] < counts[1] < counts[3]  # nothing is known of what never came before
+    first = open_data(small_holoassist(tmp_path / "b", rows[:2]), data.card.encoder)
+    assert np.array_equal(first.track("v").vectors, vectors[:2])
 
 
 def event(label: str, start: float, end: float, **attributes: object) -> dict[str, object]:

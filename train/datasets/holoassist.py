@@ -7,21 +7,31 @@ count actions, so that "one row a second" holds, and hours are kept apart.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from egomon.branches.base import Float32
 from egomon.branches.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist_files import Action, read_actions
 from egomon.train.featureset import DatasetCard, FeatureSet, Track
 from egomon.train.rows import SegmentRow
 
+Float16 = NDArray[np.float16]
+
 ARCHITECTURE = "holoassist-labels"
 _LOG_EDGES = np.array([0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.6, 7.0, 11.0, 20.0])
+_COUNT_EDGES = np.array([0.5, 1.5, 2.5, 4.5, 8.5, 16.5])
+_AGO_EDGES = np.array([1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0])
+_OF = (("verb", "noun"), ("noun",), ("verb",))
+_MEMORY = len(_COUNT_EDGES) + len(_AGO_EDGES) + 2
+_PHRASE_BITS = 64
 _SEPARATOR = "|"
 
 
@@ -45,6 +55,11 @@ def read_holoassist(folder: Path, encoder: FrameEncoderCard | None = None) -> Fe
             f"{card.architecture}; take a bundle of the oracle-perception track"
         )
     words = _Words(card)
+    if words.dim != card.dim:
+        raise DataError(
+            f"{folder} gives vectors of {words.dim}, but the bundle's encoder has {card.dim}; "
+            "train the bundle again with this version"
+        )
     hours = {
         name: (max(a.end for a in actions) - actions[0].start) / 3600
         for name, actions in by_video.items()
@@ -87,28 +102,44 @@ def _rows(actions: list[Action]) -> Iterator[SegmentRow]:
 
 
 class _Words:
-    """One-hot blocks of verb, noun, task, duration, gap and repetition; the card's vocabulary."""
+    """Blocks of ones: what an action is, then what came before it; the card's vocabulary.
+
+    Now: verb, noun, task, code of verb and noun together, duration. Before: gap, repetition of
+    the last action's words, clock, number of actions, and for phrase, noun and verb how often
+    and how long ago they came.
+    """
 
     def __init__(self, card: FrameEncoderCard) -> None:
-        self.dim = card.dim
         self.tables = []
         first = 0
         for key in ("verbs", "nouns", "tasks"):
             words = str(card.options[key]).split(_SEPARATOR)
             self.tables.append({word: first + k for k, word in enumerate(words)})
             first += len(words)
-        self.duration, self.gap = first, first + len(_LOG_EDGES) + 1
+        self.phrase = first
+        self.duration = first = first + _PHRASE_BITS
+        self.history = self.gap = first + len(_LOG_EDGES) + 1
         self.repeat = self.gap + len(_LOG_EDGES) + 2
+        self.clock = self.repeat + 2
+        self.dim = self.clock + _MEMORY * (1 + len(_OF))
 
-    def vectors(self, actions: list[Action]) -> Float32:
-        out = np.zeros((len(actions), self.dim), np.float32)
-        last: Action | None = None
+    def vectors(self, actions: list[Action]) -> Float16:
+        out = np.zeros((len(actions), self.dim), np.float16)
         for row, action in zip(out, actions, strict=True):
             words = (action.verb, action.noun, action.task)
             for table, word in zip(self.tables, words, strict=True):
                 if word in table:
                     row[table[word]] = 1
+            row[self.phrase : self.duration] = _code(f"{action.verb} {action.noun}")
             row[self.duration + np.searchsorted(_LOG_EDGES, action.end - action.start)] = 1
+        self._remember(out, actions)
+        return out
+
+    def _remember(self, out: Float16, actions: list[Action]) -> None:
+        last: Action | None = None
+        count: Counter[tuple[str, ...]] = Counter()
+        ended: dict[tuple[str, ...], float] = {}
+        for row, action in zip(out, actions, strict=True):
             if last is None:
                 row[self.gap + len(_LOG_EDGES) + 1] = 1
             else:
@@ -116,7 +147,30 @@ class _Words:
                 row[self.repeat] = action.verb == last.verb
                 row[self.repeat + 1] = action.noun == last.noun
             last = action
-        return out
+            elapsed = action.start - actions[0].start
+            at = self.clock
+            # The names keep a verb and a noun that are spelt alike apart.
+            keys = [(*names, *(getattr(action, name) for name in names)) for names in _OF]
+            for key in [(), *keys]:
+                ago = elapsed if not key else action.start - ended[key] if key in ended else None
+                row[at + np.searchsorted(_COUNT_EDGES, count[key])] = 1
+                if ago is not None:
+                    row[at + len(_COUNT_EDGES) + 1 + np.searchsorted(_AGO_EDGES, ago)] = 1
+                count[key] += 1
+                ended[key] = action.end
+                at += _MEMORY
+
+
+@lru_cache(maxsize=4096)
+def _code(phrase: str) -> Float16:
+    """Random signs: one-hot would need 1,700 columns, and verb and noun apart do not tell pairs."""
+    digest = hashlib.sha256(phrase.encode()).digest()[: _PHRASE_BITS // 8]
+    return np.unpackbits(np.frombuffer(digest, np.uint8)).astype(np.float16) / 2 - 0.25
+
+
+def present(card: FrameEncoderCard) -> int:
+    """Length of the part of a vector that tells of the action itself; what follows is history."""
+    return _Words(card).history
 
 
 def _encoder(by_video: dict[str, list[Action]]) -> FrameEncoderCard:
@@ -124,14 +178,15 @@ def _encoder(by_video: dict[str, list[Action]]) -> FrameEncoderCard:
     verbs, nouns, tasks = (
         sorted({getattr(a, name) for a in actions}) for name in ("verb", "noun", "task")
     )
-    return FrameEncoderCard(
+    card = FrameEncoderCard(
         library="none",
         architecture=ARCHITECTURE,
         image_px=1,
-        dim=len(verbs) + len(nouns) + len(tasks) + 2 * len(_LOG_EDGES) + 5,
+        dim=0,
         options={
             "verbs": _SEPARATOR.join(verbs),
             "nouns": _SEPARATOR.join(nouns),
             "tasks": _SEPARATOR.join(tasks),
         },
     )
+    return msgspec.structs.replace(card, dim=_Words(card).dim)
