@@ -54,7 +54,9 @@ def store(tmp_path: Path) -> Path:
 def test_stored_alerts_are_listed_shown_acknowledged_and_judged(store: Path) -> None:
     listed = json.loads(run("alerts", "list", "--store", store, "--json").stdout)
     assert [(a["alert_id"], a["phase"]) for a in listed] == [("a-1", "end")]
-    assert "a step" in run("alerts", "list", "--store", store).stdout
+    printed = run("alerts", "list", "--store", store).stdout
+    assert "a step" in printed
+    assert "a-1" in printed.split(), "the id that show, ack and feedback ask for"
     shown = json.loads(run("alerts", "show", "a-1", "--store", store, "--json").stdout)
     assert [a["rev"] for a in shown] == [1, 2]
     assert "rev 2" in run("alerts", "show", "a-1", "--store", store).stdout

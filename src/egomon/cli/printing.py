@@ -48,8 +48,8 @@ def _line_of(source: str, kind: str, data: Data) -> str:
     return f"{source} {kind:9} {msgspec.json.encode(data).decode()}"
 
 
-def print_alerts(alerts: Sequence[AlertData]) -> None:
-    """A table, newest as given."""
+def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
+    """A table, newest as given; with ids, as other commands ask for them."""
     console = _console()
     if not alerts:
         console.print("no alerts")
@@ -57,10 +57,13 @@ def print_alerts(alerts: Sequence[AlertData]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("when", "p", "phase", "step", "what"):
         table.add_column(column, overflow="fold")
+    if ids:
+        table.add_column("id", no_wrap=True)
     for alert in alerts:
         span = f"{clock(alert.segment.media_start)}-{clock(alert.segment.media_end)}"
         step = alert.step.text if alert.step else "-"
-        table.add_row(span, f"{alert.p:.2f}", alert.phase, step, alert.explanation)
+        row = [span, f"{alert.p:.2f}", alert.phase, step, alert.explanation]
+        table.add_row(*row, *([alert.alert_id] if ids else []))
     console.print(table)
 
 

@@ -70,7 +70,7 @@ def alerts_list(
         return
     from egomon.cli.printing import print_alerts
 
-    print_alerts(rows)
+    print_alerts(rows, ids=True)
 
 
 @alerts_app.command("show")
