@@ -151,10 +151,10 @@ def check_splits(data: FeatureSet) -> None:
         DataError: naming the first.
     """
     seen: dict[str, str] = {}
-    for row in data.segments:
+    for number, row in enumerate(data.segments, start=1):
         if seen.setdefault(row.recording, row.split) != row.split:
             raise DataError(
-                f"{data.where}: recording {row.recording!r} is in the splits "
+                f"{data.where}, segment {number}: recording {row.recording!r} is in the splits "
                 f"{seen[row.recording]!r} and {row.split!r}; splits go by whole recordings"
             )
 

@@ -68,7 +68,7 @@ def test_a_damaged_file_is_named(folder: Path) -> None:
 
 def test_a_recording_in_two_splits_is_refused(folder: Path) -> None:
     change_line(folder, 2, split="test")
-    with pytest.raises(DataError, match="rec00"):
+    with pytest.raises(DataError, match=r"segment 2: recording 'rec00' is in the splits"):
         open_data(folder)
 
 
