@@ -55,6 +55,9 @@ class Judged:
     recordings: list[str] = field(default_factory=list)
     stray: list[list[bool]] = field(default_factory=list)
     """Alerts by the first two columns on segments that meet no label."""
+    by_order: int = 0
+    """False alerts of the taught that rest on the order: few demonstrations may hide that an order
+    is free."""
     hours: float = 0.0
 
 
@@ -119,6 +122,8 @@ def judge(
         judged.scores.append([MISSED] * len(COLUMNS) if i is None else rows[i])
         told = "" if i is None else explain(evidence[i], taught.model, taught.graphs)
         judged.reasons.append(told)
+        if i is not None and kind == "ok" and rows[i][0] >= 0:
+            judged.by_order += evidence[i].main == "order"
 
 
 def base_odds(bundle: Bundle, recording: RecordingVectors, spans: Sequence[Span]) -> list[float]:
@@ -166,6 +171,7 @@ def show(judged: Judged) -> None:
             f"{COLUMNS[column]}: {hit} true alerts, {false} false ({false / judged.hours:.1f}/h), "
             f"F1 {f1:.2f}"
         )
+    print(f"taught: {judged.by_order} false alerts are about the order")
     print(f"an alert on every segment: F1 {2 * many / (many + len(kinds)):.2f}")
     told = [
         (kind, reason)

@@ -146,7 +146,12 @@ def learn(
         threshold=threshold,
         false_alarms_per_hour=false_alarms_per_hour,
         alerts_on_recordings=int((scores >= threshold).sum()),
-        notes=notes_on(len(recordings), len(model.ids), hours * false_alarms_per_hour),
+        notes=notes_on(
+            len(recordings),
+            min(graph.demonstrations for graph in graphs),
+            len(model.ids),
+            hours * false_alarms_per_hour,
+        ),
     )
     return replace(model, nulls=nulls, options=options), graphs, report
 

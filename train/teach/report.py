@@ -52,11 +52,16 @@ class TeachReport:
         return table
 
 
-def notes_on(recordings: int, steps: int, allowed: float) -> tuple[str, ...]:
+FEW = 6
+"""With fewer recordings of a workflow, one in 2^(FEW - 2) free pairs is shown in one order only."""
+
+
+def notes_on(recordings: int, fewest: int, steps: int, allowed: float) -> tuple[str, ...]:
     """What the user should know about a threshold from so many recordings.
 
     Args:
         recordings: number of demonstrations.
+        fewest: of one workflow.
         steps: number of steps found.
         allowed: false alarms that the budget allows in all of them together.
     """
@@ -75,5 +80,11 @@ def notes_on(recordings: int, steps: int, allowed: float) -> tuple[str, ...]:
         notes.append(
             f"the budget allows {allowed:.2g} false alarms in all recordings together: the "
             "threshold is extrapolated; longer or more recordings make it firmer"
+        )
+    if recordings > 1 and 1 < fewest < FEW:
+        notes.append(
+            f"{fewest} recordings show a free pair of steps in one order only with a chance of 1 "
+            f"in {2 ** (fewest - 1)}: if an alert names an order that is right, add a recording "
+            "of it or edit workflow.toml"
         )
     return tuple(notes)
