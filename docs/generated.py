@@ -9,17 +9,27 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import json
 import re
 import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import diagram
 import msgspec
 import typer.main
 from msgspec.inspect import type_info
 
 MARK = re.compile(r"<!-- from the code: ([a-z ]+) -->")
+WORDS = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "true or false",
+    "Path": "path",
+}
+"""What Python calls a type -> what a page calls it, on the wire, in settings and in commands."""
 
 
 def commands() -> str:
@@ -30,12 +40,8 @@ def commands() -> str:
     parts = []
     for words, command in _verbs(root, ("egomon",)):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
-        usage = " ".join(p.metavar or p.name.upper() for p in arguments) + " [options]"
-        parts += [
-            f"## `{' '.join(words)}`",
-            _one_line(command.help),
-            _code(f"{' '.join(words)} {usage}"),
-        ]
+        usage = [*words, *(p.metavar or p.name.upper() for p in arguments), "[options]"]
+        parts += [f"## `{' '.join(words)}`", _one_line(command.help), _code(" ".join(usage))]
         rows = [row for row in (_option(p, command) for p in command.params) if row]
         if rows:
             parts.append(_table(("option", "takes", "default", "what"), rows))
@@ -67,7 +73,7 @@ def configuration() -> str:
         if not hasattr(kind, "model_fields"):
             continue
         rows = [
-            (f"`{key}`", f"`{_type(f.annotation)}`", f"`{_default(f)}`", f.description or "")
+            (f"`{key}`", _type(_bare(f.annotation)), _default(f), f.description or "")
             for key, f in kind.model_fields.items()
         ]
         parts += [
@@ -93,13 +99,13 @@ def messages() -> str:
     ]
     parts = []
     for kind in [*kinds, *others]:
-        hints = typing.get_type_hints(kind)
+        hints = typing.get_type_hints(kind, include_extras=True)
         said = _said_below_fields(kind)
         rows = []
         for f in type_info(kind).fields:  # type: ignore[attr-defined]
             default = "" if f.required else f"`{_json(f)}`"
-            what = _one_line(said.get(f.name))
-            rows.append((f"`{f.encode_name}`", f"`{_type(hints[f.name])}`", default, what))
+            what = _one_line(said.get(f.name) or _description(hints[f.name]))
+            rows.append((f"`{f.encode_name}`", _type(hints[f.name]), default, what))
         parts += [
             f"### {kind.__name__}",
             _one_line(kind.__doc__),
@@ -109,26 +115,34 @@ def messages() -> str:
 
 
 def requests() -> str:
-    """Verbs of the request socket."""
+    """Verbs of the request socket and the fields that each takes."""
     from egomon.fusion.control import ControlHandler
 
-    rows = [
-        (f"`{name.replace('_', '-')}`", _one_line(method.__doc__))
-        for name, method in vars(ControlHandler).items()
-        if isinstance(method, types.FunctionType) and not name.startswith("_")
-    ]
-    return _table(("verb", "does"), rows)
+    rows = []
+    for name, method in vars(ControlHandler).items():
+        if isinstance(method, types.FunctionType) and not name.startswith("_"):
+            takes = [f"`{field}`" for field in inspect.signature(method).parameters][1:]
+            verb = f"`{name.replace('_', '-')}`"
+            does = _one_line(method.__doc__).partition(";")[0].removesuffix(".")
+            rows.append((verb, ", ".join(takes), does))
+    return _table(("verb", "takes", "does"), rows)
+
+
+def reloadable() -> str:
+    """Settings that a running monitor takes over."""
+    from egomon.monitor.reload import RELOADABLE
+
+    keys = (f"`{section}.{key}`" for section, names in RELOADABLE.items() for key in sorted(names))
+    return ", ".join(keys)
 
 
 def exit_codes() -> str:
-    """Exit codes of the command, from the errors."""
-    from egomon import errors
+    """Exit codes of the command, as its module lists them."""
+    import egomon.cli
 
-    rows: dict[int, str] = {}
-    for kind in vars(errors).values():
-        if isinstance(kind, type) and issubclass(kind, errors.EgomonError):
-            rows.setdefault(kind.exit_code, _one_line(kind.__doc__))
-    return _table(("code", "meaning"), [(str(code), rows[code]) for code in sorted(rows)])
+    listed = _one_line((egomon.cli.__doc__ or "").partition("Exit codes:")[2])
+    rows = re.findall(r"(\d+) ([^;.]+)", listed)
+    return _table(("code", "meaning"), rows)
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -137,6 +151,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "requests": requests,
     "exit codes": exit_codes,
+    "reloadable": reloadable,
+    "pipeline": diagram.svg,
 }
 
 
@@ -147,10 +163,9 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def _verbs(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     below = getattr(command, "commands", None)
-    if below is None:
+    if below is None or (command.invoke_without_command and len(words) > 1):
         yield words, command
-        return
-    for name, each in below.items():
+    for name, each in (below or {}).items():
         yield from _verbs(each, (*words, name))
 
 
@@ -162,7 +177,7 @@ def _option(p: Any, command: Any) -> tuple[str, str, str, str] | None:
     takes = (
         "flag"
         if getattr(p, "is_flag", False)
-        else p.display_type(command.context_class(command)).strip("<>")
+        else _word(p.display_type(command.context_class(command)).strip("<>"))
     )
     hidden = p.default in (None, False, ()) or p.default is ... or callable(p.default)
     default = "" if hidden else f"`{p.default}`"
@@ -192,26 +207,40 @@ def _bare(kind: Any) -> Any:
 
 
 def _type(kind: Any) -> str:
+    """A type as a page shows it; message types are links."""
     if kind is type(None):
         return "null"
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
-        return " | ".join(map(str, inside))
+        return " | ".join(f"`{value}`" for value in inside)
     if origin in (typing.Union, types.UnionType):
         return " | ".join(map(_type, inside))
     if origin is typing.Annotated:
         return _type(inside[0])
     if origin in (tuple, list):
         named = [_type(k) for k in inside if k is not ...]
-        return f"[{', '.join(named)}{', ...' if ... in inside else ''}]"
+        return f"list of {named[0]}" if ... in inside else f"list: {', '.join(named)}"
     if origin is dict:
-        return f"{{{_type(inside[0])}: {_type(inside[1])}}}"
-    return str(getattr(kind, "__name__", kind))
+        return f"object of {_type(inside[1])}"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"[{kind.__name__}](#{kind.__name__.lower()})"
+    return "object" if kind is msgspec.Raw else _word(kind.__name__)
+
+
+def _word(kind: str) -> str:
+    many = re.fullmatch(r"list\[(\w+)\]", kind)
+    return f"{_word(many[1])}, repeatable" if many else WORDS.get(kind, kind)
+
+
+def _description(kind: Any) -> str | None:
+    """What `msgspec.Meta` says about a type."""
+    metas = typing.get_args(kind)[1:] if typing.get_origin(kind) is typing.Annotated else ()
+    return next((meta.description for meta in metas), None)
 
 
 def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
-    return "none" if value is None else str(value)
+    return "" if value is None else f"`{json.dumps(value)}`"
 
 
 def _json(field: Any) -> str:
@@ -226,8 +255,15 @@ def _one_line(text: str | None) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Columns that are empty in every row are left out."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    head, rows = _only(head, kept), [_only(row, kept) for row in rows]
     lines = [head, tuple("---" for _ in head), *(_escaped(row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _only(row: tuple[str, ...], kept: list[int]) -> tuple[str, ...]:
+    return tuple(row[i] for i in kept)
 
 
 def _escaped(row: tuple[str, ...]) -> tuple[str, ...]:

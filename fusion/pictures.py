@@ -84,7 +84,9 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
         StoreError: the folder is gone, the disk is full, or there is nothing to write.
     """
     if not frames:
-        raise StoreError(f"no frame is left for {path.name}; raise --buffer-seconds")
+        raise StoreError(
+            f"no frame is left for {path.name}; raise source.buffer_seconds in the settings"
+        )
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,18 +2,28 @@
 
 import ast
 import importlib
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
+import msgspec
 import pytest
+import typer.main
 
+from egomon.branches.card import FrameEncoderCard
+from egomon.branches.graph_file import _STEP_KEYS
+from egomon.cli.app import app
 from egomon.config import Settings
-from egomon.errors import SourceError
+from egomon.errors import ControlError, SourceError
 from egomon.fusion import wire
+from egomon.monitor.emitter import OWN_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -23,6 +33,7 @@ BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
 
 sys.path.insert(0, str(DOCS))
+import diagram  # noqa: E402
 import generated  # noqa: E402
 
 
@@ -46,27 +57,54 @@ def test_links_lead_to_files_and_headings_that_exist(page):
             assert heading in slugs, f"{target} has no heading #{heading}"
 
 
-def command_lines(page: Path) -> list[str]:
+def shell_lines(page: Path) -> list[str]:
     lines = []
     for language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
         if language in ("", "sh", "console"):
             joined = body.replace("\\\n", " ")
             parts = (part for line in joined.splitlines() for part in line.split("&&"))
-            lines += [part.strip() for part in parts if part.strip().startswith("egomon ")]
+            lines += [part.strip().removesuffix(" &") for part in parts]
     return lines
 
 
+def command_lines(page: Path) -> list[str]:
+    return [line for line in shell_lines(page) if line.startswith("egomon ")]
+
+
+def find_verb(words: list[str]) -> tuple[Any, list[str]]:
+    """The verb that the words after `egomon` name, and what is left of them."""
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
 @pytest.mark.parametrize("page", TEXTS, ids=named)
-def test_every_command_that_is_shown_is_a_verb_with_options_it_knows(page):
+def test_every_command_in_a_block_is_understood_by_the_command_itself(page):
     for line in command_lines(page):
-        words = shlex.split(line, comments=True)[1:]
-        verb = [words[0]]
-        if words[0] in ("alerts", "config", "models") and words[1:] and words[1].isalpha():
-            verb.append(words[1])
-        known = generated.options_of(tuple(verb))
-        for word in words:
-            if word.startswith("-"):
-                assert word.split("=")[0] in known, f"{line}: {word} is not an option"
+        command, words = find_verb(shlex.split(line, comments=True)[1:])
+        command.make_context(line, words)  # parses and converts; raises what the user would see
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=named)
+def test_every_command_in_a_sentence_is_a_verb_with_options_it_knows(page):
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for line in re.findall(r"`egomon ([a-z][^`]*)`", text):
+        command, words = find_verb(line.split())
+        assert len(words) < len(line.split()), f"egomon {line}: no such verb"
+        known = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known | {"-h"}, line
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=named)
+def test_every_script_and_target_in_a_block_is_there(page):
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    for line in shell_lines(page):
+        program, _, rest = line.partition(" ")
+        if program == "make":
+            assert rest.split()[0] in targets
+        elif program in ("python", "sh") and not rest.startswith("-"):
+            assert (ROOT / rest.split()[0]).is_file(), line
 
 
 def test_the_pages_show_commands_at_all():
@@ -94,12 +132,23 @@ def test_every_setting_is_documented_with_a_sentence():
             assert inner.description, f"{section}.{key} says nothing"
 
 
-def test_every_message_and_field_is_on_the_page():
-    text = generated.messages()
-    for kind in wire.DATA_TYPES.values():
-        assert f"### {kind.__name__}" in text
-        for name in kind.__struct_encode_fields__:
-            assert f"| `{name}` |" in text
+def test_each_message_is_on_the_page_with_the_fields_of_its_schema():
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", generated.messages(), re.M | re.S))
+    for path in (ROOT / "fusion" / "schema").glob("*.json"):
+        for name, kind in json.loads(path.read_bytes())["$defs"].items():
+            lines = re.findall(r"^\| (`.*) \|$", sections[name], re.M)
+            rows = [re.split(r" (?<!\\)\| ", line) for line in lines]
+            assert [row[0].strip("`") for row in rows] == list(kind["properties"]), name
+            optional = {row[0].strip("`") for row in rows if len(row) > 2 and row[2].strip()}
+            assert optional == set(kind["properties"]) - set(kind.get("required", ())), name
+
+
+def test_every_refusal_of_a_request_is_explained():
+    text = (DOCS / "wire.md").read_text(encoding="utf-8")
+    codes = re.findall(r"\b[a-z]+(?:_[a-z]+)?\b", ControlError.__doc__.partition("stable: ")[2])
+    assert len(codes) > 5
+    for code in codes:
+        assert f"| `{code}` |" in text
 
 
 def test_every_verb_and_flag_is_on_the_page():
@@ -119,10 +168,75 @@ def test_every_code_of_a_source_has_a_line_that_says_what_to_do():
         assert f"`{code}`" in text
 
 
-def test_every_state_of_a_source_is_explained():
-    text = (DOCS / "deploy.md").read_text(encoding="utf-8")
+def test_every_state_and_fault_is_explained():
+    text = (DOCS / "operate.md").read_text(encoding="utf-8")
     for state in wire.StatusData.__annotations__["source_state"].split('"')[1::2]:
-        assert f"`{state}`" in text
+        assert f"| `{state}` |" in text
+    for code in OWN_CODES:
+        assert f"| `{code}` |" in text
+    assert "`decision.threshold_small`" in generated.reloadable()
+
+
+def said_by_the_code() -> list[str]:
+    """Every text of the project, with `{}` where a value goes; docstrings are left out."""
+    texts = []
+    folders = ("src/egomon", "stream", "branches", "fusion", "train")
+    for module in {path.resolve() for f in folders for path in (ROOT / f).rglob("*.py")}:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        prose = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "{}" for p in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and node not in prose:
+                texts.append(str(node.value))
+    return texts
+
+
+def test_every_message_that_is_explained_can_be_said():
+    page = (DOCS / "trouble.md").read_text(encoding="utf-8")
+    table = page.partition("## Messages")[2].partition("\n## ")[0]
+    said = said_by_the_code()
+    explained = re.findall(r"^\| (.+?) \| .+ \|$", table, re.M)[1:]
+    assert len(explained) > 20
+    for message in explained:
+        assert any(message in text for text in said), f"no error says {message!r}"
+
+
+def test_every_option_that_a_message_names_exists():
+    def flags(command: Any) -> set[str]:
+        own = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
+        return own.union(*map(flags, getattr(command, "commands", {}).values()))
+
+    known = flags(typer.main.get_command(app))
+    for text in said_by_the_code():
+        if " " in text.strip():
+            unknown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - known
+            assert not unknown, f"{text!r} names {unknown}"
+
+
+def test_the_files_that_are_shown_are_read():
+    encoders, workflows = [], []
+    for page in PAGES:
+        for language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if language == "json":
+                body = body if body.startswith("{") else f"{{{body}}}"
+                found = json.loads(body)
+                encoder = found.get("frame_encoder", found)
+                encoders.append(msgspec.convert(encoder, FrameEncoderCard))
+            elif language == "toml":
+                workflows.append(tomllib.loads(body))
+    assert {encoder.dim for encoder in encoders} == {512, 768}
+    assert [set(each["step"][0]) for each in workflows] == [set(_STEP_KEYS)]
+
+
+def test_the_picture_of_the_pipeline_names_the_threads_that_run():
+    source = (ROOT / "src/egomon/monitor/run.py").read_text(encoding="utf-8")
+    threads = set(re.findall(r'Worker\(\s*f?"([a-z]+)', source))
+    assert {thread for thread, _, _ in diagram.rows()} == threads
+    picture = ElementTree.fromstring(diagram.svg())
+    words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {part for _, part, _ in diagram.rows()} <= set(words)
 
 
 def test_each_page_is_in_the_navigation_and_each_mark_has_a_part():

@@ -132,8 +132,8 @@ def _pretrained(architecture: str, weights: str, folder: Path) -> nn.Module:
     except Exception as error:  # open_clip raises whatever its parts raise
         raise BundleError(
             f"the image tower {architecture} with weights {weights!r} cannot be loaded: {error}; "
-            f"{offline_hint()}, or give a local file or folder (train --encoder-weights, field "
-            "`frame_encoder.weights`)"
+            f"{offline_hint()}, or give a local file or folder in the field "
+            "`frame_encoder.weights`"
         ) from error
     log.info("loaded %s with %s", architecture, weights)
     visual: nn.Module = model.visual
