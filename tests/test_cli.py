@@ -17,6 +17,7 @@ from egomon.cli.printing import line_of
 from egomon.errors import EgomonError, UsageError
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.store import EventStore
+from egomon.fusion.wire import WallTimes
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,19 @@ def store(tmp_path: Path) -> Path:
         for data in (alert(), closed()):
             events.append([bus.prepare("cam0", data).event])
     return path
+
+
+def test_alerts_of_a_live_camera_are_listed_with_the_time_of_day(tmp_path: Path) -> None:
+    times = WallTimes(
+        capture_start="2026-11-22T09:15:02.100Z",
+        capture_end="2026-11-22T09:15:04.200Z",
+        opened="2026-11-22T09:15:04.250Z",
+    )
+    path = tmp_path / "events.sqlite"
+    with EventStore(path) as events, AlertBus((), None, host="here", boot="b1") as bus:
+        events.begin(boot="b1", sources=["cam0"], started_wall_ns=time.time_ns())
+        events.append([bus.prepare("cam0", alert(t=times)).event])
+    assert "2026-11-22 09:15:04 UTC" in run("alerts", "list", "--store", path).stdout
 
 
 def test_stored_alerts_are_listed_shown_acknowledged_and_judged(store: Path) -> None:

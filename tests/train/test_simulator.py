@@ -218,3 +218,11 @@ def test_a_probe_on_nuisance_features_stays_at_chance():
     assert abs(found - 0.5) < 0.07
     durations = metrics.roc_auc_score(labels, facts[:, 0])
     assert abs(durations - 0.5) < 0.05
+
+
+def test_rendering_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[float] = []
+    count = simulate(tmp_path, seed=0, minutes=0.6, size_px=32, fps=2, progress=told.append)
+    assert len(told) == count
+    assert told == sorted(told)
+    assert told[-1] == 1.0

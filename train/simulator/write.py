@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -80,6 +80,7 @@ def simulate(
     mistake_rate: float = 0.06,
     size_px: int = 224,
     fps: float = 16.0,
+    progress: Callable[[float], None] | None = None,
 ) -> int:
     """Render recordings until `minutes` of video exist; any seed gives other recordings.
 
@@ -95,6 +96,7 @@ def simulate(
         mistake_rate: Probability that a step is a mistake.
         size_px: Side of the square frames; even, as the codec demands.
         fps: Frames a second.
+        progress: Called with the share that is done, 0 to 1.
 
     Returns:
         How many recordings were written.
@@ -120,4 +122,6 @@ def simulate(
             for row in segment_rows(name, recording, workflow, SPLITS[number % len(SPLITS)]):
                 lines.write(msgspec.json.encode(row) + b"\n")
             seconds, number = seconds + recording.seconds, number + 1
+            if progress is not None:
+                progress(min(1.0, seconds / (60 * minutes)))
     return number

@@ -62,6 +62,8 @@ def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
     for alert in alerts:
         span = f"{clock(alert.segment.media_start)}-{clock(alert.segment.media_end)}"
         step = alert.step.text if alert.step else "-"
+        if ids and alert.t is not None:  # from a live camera: the clock says more than media time
+            span = f"{alert.t.opened[:19].replace('T', ' ')} UTC"
         row = [span, f"{alert.p:.2f}", alert.phase, step, alert.explanation]
         table.add_row(*row, *([alert.alert_id] if ids else []))
     console.print(table)

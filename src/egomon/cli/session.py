@@ -152,7 +152,10 @@ class Session:
         for _, reference, _ in references:
             is_path = not is_live(reference) and ":" not in reference
             if is_path and not Path(reference).exists():
-                raise SourceOpenError(f"{reference} not found", code="STREAM_NOT_FOUND")
+                raise SourceOpenError(
+                    f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
+                    code="STREAM_NOT_FOUND",
+                )
         find_bundle(self._settings.model.name)
 
     def _finish(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:

@@ -44,14 +44,20 @@ def simulate(
     if not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes}")
     known: Literal["seen", "unseen"] = "seen" if workflows == "seen" else "unseen"
-    render(
-        out,
-        seed=seed,
-        minutes=minutes,
-        workflows=known,
-        correct_only=correct_only,
-        mistake_rate=mistakes,
-    )
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("rendering", total=1.0)
+        render(
+            out,
+            seed=seed,
+            minutes=minutes,
+            workflows=known,
+            correct_only=correct_only,
+            mistake_rate=mistakes,
+            progress=lambda share: bar.update(task, completed=share),
+        )
     typer.echo(str(out))
 
 
