@@ -74,8 +74,10 @@ def test_stored_alerts_are_listed_shown_acknowledged_and_judged(store: Path) -> 
     shown = json.loads(run("alerts", "show", "a-1", "--store", store, "--json").stdout)
     assert [a["rev"] for a in shown] == [1, 2]
     assert "rev 2" in run("alerts", "show", "a-1", "--store", store).stdout
-    run("alerts", "ack", "a-1", "--by", "me", "--store", store)
-    run("alerts", "feedback", "a-1", "--verdict", "false", "--note", "fine", "--store", store)
+    seen = run("alerts", "ack", "a-1", "--by", "me", "--store", store)
+    assert seen.stdout == "a-1: seen\n"
+    told = ("--verdict", "false", "--note", "fine", "--store", store)
+    assert run("alerts", "feedback", "a-1", *told).stdout == "a-1: false\n"
     csv = run("alerts", "export", "--store", store, "--format", "csv").stdout.splitlines()
     assert csv[1].startswith("a-1,cam0,end,")
     assert csv[1].endswith(",false")

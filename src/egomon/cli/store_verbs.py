@@ -103,6 +103,7 @@ def alerts_ack(
     with _open(store) as events:
         if not events.ack(alert_id, by, time.time_ns()):
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+    typer.echo(f"{alert_id}: seen")
 
 
 @alerts_app.command("feedback")
@@ -118,6 +119,7 @@ def alerts_feedback(
     with _open(store) as events:
         if not events.feedback(alert_id, verdict, note, time.time_ns()):  # type: ignore[arg-type]
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+    typer.echo(f"{alert_id}: {verdict}")
 
 
 @alerts_app.command("export")
