@@ -75,8 +75,10 @@ def forgetful(views: Views, present: int) -> Views:
 
 
 def figures(track: Track, scores: Scores) -> dict[str, float]:
+    """Of log odds."""
     y = track.held.labels
-    recall = recall_at_budget(scores, y, track.hours, BUDGET)
+    p = 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
+    recall = recall_at_budget(p, y, track.hours, BUDGET)
     return {"roc_auc": roc_auc(y, scores), "pr_auc": pr_auc(y, scores), "recall": recall}
 
 
