@@ -60,6 +60,8 @@ GROUPS: dict[str, Callable[[Bench], dict[str, Measured]]] = {
     "gpu": gpu.gpu,
 }
 
+FAILED = "failed:"
+
 
 def measure(keys: list[str], *, quick: bool) -> dict[str, Measured]:
     """Run what gives these figures."""
@@ -74,8 +76,8 @@ def measure(keys: list[str], *, quick: bool) -> dict[str, Measured]:
             try:
                 measured = group(bench)
             except RuntimeError as error:  # the others are measured all the same
-                failed = Measured(None, reason=f"failed: {error}")
-                measured = {key: failed for key in keys if BY_KEY[key].group == name}
+                lost = Measured(None, reason=f"{FAILED} {error}")
+                measured = {key: lost for key in keys if BY_KEY[key].group == name}
             took = time.perf_counter() - begin
             for key, outcome in measured.items():
                 if key in keys:
@@ -115,6 +117,12 @@ def result(found: dict[str, Measured], about: dict[str, Any]) -> dict[str, Any]:
         "machine": about,
         "rows": {figure.key: row_of(figure, found[figure.key]) for figure in FIGURES},
     }
+
+
+def failed(answer: dict[str, Any]) -> list[str]:
+    """Keys of figures whose measurement raised."""
+    rows = answer["rows"].items()
+    return [key for key, row in rows if row.get("reason", "").startswith(FAILED)]
 
 
 def shown(value: float | None) -> str:
@@ -174,6 +182,8 @@ def main() -> None:
         print(markdown(answer))
     else:
         table(answer)
+    if failed(answer):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -94,3 +95,22 @@ def test_figures_come_as_a_table_for_people_and_for_the_readme() -> None:
     assert lines[0] == "| figure | aim | measured |"
     row = next(line for line in lines if line.startswith("| `bus_cpu_ms`"))
     assert float(row.split("|")[3].strip(" *")) > 0
+
+
+def test_a_figure_that_fails_says_so_and_does_not_cost_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARK.parent)
+    pipeline = importlib.import_module("pipeline")
+    measured = importlib.import_module("pipeline_parts.figures").Measured
+
+    def broken(bench: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setitem(pipeline.GROUPS, "bus", broken)
+    monkeypatch.setitem(pipeline.GROUPS, "lost", lambda bench: {"alerts_lost": measured(0.0)})
+    found = pipeline.measure(["bus_cpu_ms", "alerts_lost"], quick=True)
+    assert found["alerts_lost"].value == 0
+    assert (found["bus_cpu_ms"].value, found["bus_cpu_ms"].reason) == (None, "failed: no luck")
+    answer = pipeline.result(found, {})
+    assert pipeline.failed(answer) == ["bus_cpu_ms"]

@@ -101,7 +101,7 @@ def replay(bench: Bench) -> dict[str, Measured]:
     whole = statistics.median(n.cpu_seconds for n in naive)
     in_ram = statistics.median(n.cpu_seconds - n.reading_seconds for n in naive)
     return {
-        "pipeline_over_encoder": _over_encoder(bench, summary, ours, bare),
+        "pipeline_over_encoder": over_encoder(bench, summary, ours, bare),
         "cpu_overhead": Measured(
             (ours.cpu_seconds - floor) / floor,
             {
@@ -119,7 +119,7 @@ def workbench(bench: Bench) -> dict[str, Measured]:
     """The bundled encoder over rendered work."""
     repeats = 1 if bench.quick else 5
     summary, ours, bare, _ = compare(bench, bench.workbench, bench.work_film, repeats=repeats)
-    return {"workbench_over_encoder": _over_encoder(bench, summary, ours, bare)}
+    return {"workbench_over_encoder": over_encoder(bench, summary, ours, bare)}
 
 
 def once(bench: Bench) -> dict[str, Measured]:
@@ -139,7 +139,8 @@ def distinct_points(path: Path, fps: float) -> int:
     return len({int((t - times[0]) * fps + 1e-3) for t in times if t is not None})
 
 
-def _over_encoder(bench: Bench, summary: Summary, ours: Spent, bare: Spent) -> Measured:
+def over_encoder(bench: Bench, summary: Summary, ours: Spent, bare: Spent) -> Measured:
+    """Speed of a replay over that of its models alone."""
     return Measured(
         bare.wall_seconds / ours.wall_seconds,
         {
