@@ -16,7 +16,7 @@ import pytest
 
 from egomon.train.simulator import simulate
 
-pytestmark = pytest.mark.timeout(600)  # each starts the command several times
+pytestmark = pytest.mark.timeout(900)  # each starts the command several times
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -29,7 +29,7 @@ def run(folder: Path, *command: object, **env: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=840,
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "EGOMON_"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -56,7 +56,7 @@ def encoder(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small videos with `segments.csv`, as a person would write it: no split, words as labels."""
     folder = tmp_path_factory.mktemp("recordings")
-    simulate(folder, seed=1, minutes=2, mistake_rate=0.4, size_px=64, fps=8)
+    simulate(folder, seed=1, minutes=1.5, mistake_rate=0.4, size_px=64, fps=8)
     rows = [json.loads(line) for line in (folder / "segments.jsonl").read_text().splitlines()]
     (folder / "segments.jsonl").unlink()
     with (folder / "segments.csv").open("w", newline="") as file:

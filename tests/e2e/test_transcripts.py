@@ -32,7 +32,7 @@ NOT_RUN = {
 WEARER, ASSISTANT, RESEARCHER = "egomon doctor", "egomon replay", "egomon simulate --seed 1 "
 RUN = (WEARER, ASSISTANT, RESEARCHER)
 
-pytestmark = pytest.mark.timeout(600)  # about a minute of CPU in all
+pytestmark = pytest.mark.timeout(900)  # about a minute of CPU in all
 
 
 def shell_blocks() -> list[str]:
@@ -63,7 +63,7 @@ class Newcomer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=500,
+            timeout=840,
             env={
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "HOME": str(home),
