@@ -70,6 +70,15 @@ def snapshot(segment: Segment, size: Size | None = None) -> tuple[Evidence, byte
     return evidence, jpeg
 
 
+def shrunk(picture: UInt8Image, width: int) -> UInt8Image:
+    """An RGB picture (H, W, 3) at most `width` pixels wide, in its own proportions."""
+    high, wide = picture.shape[:2]
+    if wide <= width:
+        return picture
+    size = (width, max(2, round(high * width / wide)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def jpeg_of(picture: UInt8Image) -> bytes | None:
     """An RGB picture (H, W, 3) as a JPEG; None if it cannot be one."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

@@ -52,6 +52,20 @@ def store(tmp_path: Path) -> Path:
     return path
 
 
+def test_the_clip_of_an_alert_is_copied_and_never_over_a_file(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy.mp4"
+    said = str(refused("alerts", "clip", "a-1", out, "--store", store))
+    assert "evidence.folder" in said
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"pictures")
+    with EventStore(store) as events:
+        events.add_media("a-1", str(clip), 8, 0)
+    assert run("alerts", "clip", "a-1", out, "--store", store).stdout == f"{out}\n"
+    assert out.read_bytes() == b"pictures"
+    assert "exists" in str(refused("alerts", "clip", "a-1", out, "--store", store))
+    assert "no alert" in str(refused("alerts", "clip", "b", tmp_path / "b.mp4", "--store", store))
+
+
 def test_alerts_of_a_live_camera_are_listed_with_the_time_of_day(tmp_path: Path) -> None:
     times = WallTimes(
         capture_start="2026-11-22T09:15:02.100Z",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from egomon.fusion.store import EventStore
-from egomon.fusion.wire import Data, decode_data, decode_envelope
+from egomon.fusion.wire import AlertData, Data, decode_data, decode_envelope
 
 CHUNK = 1000
 
@@ -24,3 +27,16 @@ def last_run(store: EventStore, source: str | None) -> list[tuple[str, Data]]:
             break
         boot, seq = chunk[-1].boot, chunk[-1].seq
     return found
+
+
+def clip_of(store: EventStore, alert_id: str) -> Path | None:
+    """The clip of an alert that the monitor itself noted, if it is still there."""
+    paths = (Path(row.path) for row in store.media(alert_id))
+    return next((path for path in paths if path.suffix == ".mp4" and path.is_file()), None)
+
+
+def alert_clips(store: EventStore, events: Iterable[tuple[str, Data]]) -> dict[str, Path]:
+    """Clips that are still there, by alert id."""
+    ids = {data.alert_id for _, data in events if isinstance(data, AlertData)}
+    found = {alert_id: clip_of(store, alert_id) for alert_id in sorted(ids)}
+    return {alert_id: path for alert_id, path in found.items() if path is not None}

@@ -187,16 +187,18 @@ class Session:
         return {number: signal.signal(number, each) for number, each in handlers.items()}
 
     def _write_report(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
-        from egomon.report import write_report
+        from egomon.report import alert_stills, write_report
 
         assert self._report is not None
-        video = None if requests[0].is_live else Path(requests[0].reference)
+        files = {each.name: Path(each.reference) for each in requests if not each.is_live}
+        videos = {name: path for name, path in files.items() if path.is_file()}
         write_report(
             self._collector.events,
             self._report,
             title=", ".join(request.name for request in requests),
-            video=video if video is not None and video.is_file() else None,
+            video=videos.get(requests[0].name),
             bundle={"model": summary.model},
+            media=alert_stills(self._collector.events, videos),
         )
 
     def _compare(self) -> None:

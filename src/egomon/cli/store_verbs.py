@@ -122,6 +122,35 @@ def alerts_feedback(
     typer.echo(f"{alert_id}: {verdict}")
 
 
+@alerts_app.command("clip")
+def alerts_clip(
+    alert_id: AlertId,
+    out: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="File to write.")],
+    store: StorePath = None,
+) -> None:
+    """Copy the clip of an alert; a monitor with `evidence.folder` set writes one for each."""
+    import shutil
+
+    from egomon.cli.events import clip_of
+
+    if out.exists():
+        raise UsageError(f"{out} exists; give another name")
+    with _open(store) as events:
+        if events.alert(alert_id) is None:
+            raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+        clip = clip_of(events, alert_id)
+    if clip is None:
+        raise UsageError(
+            f"no clip of {alert_id!r} is kept; set evidence.folder before the next run "
+            "(see `egomon config init`)"
+        )
+    try:
+        shutil.copyfile(clip, out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}; give another name") from error
+    typer.echo(str(out))
+
+
 @alerts_app.command("export")
 def alerts_export(
     store: StorePath = None,
@@ -159,15 +188,19 @@ def report(
     video: Annotated[Path | None, typer.Option("--video", help="Show this recording.")] = None,
 ) -> None:
     """Write one self-contained HTML page about the last run in the store."""
-    from egomon.cli.events import last_run
-    from egomon.report import write_report
+    from egomon.cli.events import alert_clips, last_run
+    from egomon.report import alert_stills, write_report
 
     with _open(store) as events:
         found = last_run(events, source)
+        clips = alert_clips(events, found)
     if not found:
         what = f"of source {source!r}" if source else "of its last run"
         raise UsageError(f"the store holds no events {what}; see `egomon alerts list`")
-    write_report(found, out, title=source or "egomon", video=video)
+    # A recording without --source is that of the first one, as in a replay's own report.
+    videos = {} if video is None else {source or found[0][0]: video}
+    media = alert_stills(found, videos, clips)
+    write_report(found, out, title=source or "egomon", video=video, media=media)
     typer.echo(str(out))
 
 

@@ -40,8 +40,13 @@ function selectAlert(alert, { seek = true } = {}) {
   timeline.reveal(alert.segment.media_start, alertEnd(alert));
   timeline.draw();
   list.mark(alert.alert_id, true);
-  explain(alert, "Why this alert", whyAlert(alert, { picture: (data.pictures || {})[alert.alert_id], verdicts: data.live ? verdictButtons : null }));
-  if (seek && video) video.currentTime = Math.max(0, alert.segment.media_start - 1);
+  explain(alert, "Why this alert", whyAlert(alert, { picture: (data.pictures || {})[alert.alert_id], verdicts: data.live ? verdictButtons : null, play: video ? playFrom : null }));
+  if (seek && video) video.currentTime = leadIn(alert);
+}
+
+function playFrom(t) {
+  video.currentTime = t;
+  video.play().catch(() => {});
 }
 
 function selectRow(index) {

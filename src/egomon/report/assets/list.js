@@ -29,10 +29,12 @@ class AlertList {
 
   button(alert, many) {
     const where = (many ? `${alert.source} ` : "") + clock(alert.media_opened);
+    const picture = (this.store.meta.pictures || {})[alert.alert_id];
     const button = h("button", { type: "button", onclick: () => this.onSelect(alert) },
       alertShape(alert), h("span", {}, where), h("span", { class: "p" }, `p ${percent(alert.p)}`),
       h("span", { class: "what" }, alert.explanation),
-      alert.step ? h("span", { class: "step" }, alert.step.text) : null);
+      alert.step ? h("span", { class: "step" }, alert.step.text) : null,
+      picture ? h("img", { class: "still", src: picture, alt: "" }) : null);
     this.buttons.set(alert.alert_id, button);
     return button;
   }

@@ -56,7 +56,12 @@ function revisions(alert) {
     h("tbody", {}, alert.revisions.map(row)));
 }
 
-function whyAlert(alert, { picture, verdicts }) {
+// Where to begin looking: a second before the segment.
+function leadIn(alert) {
+  return Math.max(0, alert.segment.media_start - 1);
+}
+
+function whyAlert(alert, { picture, verdicts, play }) {
   const { scores, segment } = alert;
   const opened = alert.revisions[0];
   const state = `${PHASES[alert.phase]}, ${alert.state}`;
@@ -67,6 +72,9 @@ function whyAlert(alert, { picture, verdicts }) {
       h("span", { class: "chip" }, span(segment.media_start, alertEnd(alert))),
       alert.degraded ? h("span", { class: "chip" }, "degraded: without the large branch") : null,
       alert.demonstration ? h("span", { class: "chip" }, "demonstration model") : null),
+    picture || play ? h("div", { class: "moment" },
+      picture ? h("img", { class: "picture", src: picture, alt: `Snapshot of the alert at ${clock(alert.media_opened)}` }) : null,
+      play ? h("button", { type: "button", class: "play", onclick: () => play(leadIn(alert)) }, `▶ play from ${clock(leadIn(alert))}`) : null) : null,
     h("p", {}, REASONS[opened.reason] || opened.reason),
     verdicts ? verdicts(alert) : null,
     h("div", { class: "cols" },
@@ -81,7 +89,6 @@ function whyAlert(alert, { picture, verdicts }) {
         ["model", alert.model], ["alert", alert.alert_id],
         ["evidence", alert.evidence.map((each) => each.uri || `${each.kind} (attached to the message)`).join(", ")],
       ]))),
-    picture ? h("img", { class: "picture", src: picture, alt: `Snapshot of the alert at ${clock(alert.media_opened)}` }) : null,
     h("h3", {}, "Life of the alert"), revisions(alert),
     h("h3", {}, "Equation"), h("code", {}, logits(alert)),
   ];
