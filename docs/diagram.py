@@ -18,7 +18,7 @@ emit     | gate           | weighs both; without the large branch: small alone
 """
 """Thread (as the monitor names it), part and what it does, from top to bottom."""
 
-WIDTH, BOX, GAP, HEAD, LEFT, INDENT = 430, 44, 18, 30, 16, 60
+WIDTH, BOX, GAP, PAD, HEAD, LEFT, INDENT = 430, 44, 18, 10, 28, 16, 60
 ASIDE = "large"
 """This thread is asked only about flagged segments: the others pass it on the left."""
 
@@ -47,8 +47,8 @@ def svg() -> str:
         middle = WIDTH / 2 + (INDENT / 2 if ASIDE in (thread, before) else 0)
         if thread != before:
             if before:
-                bands.append(_band(before, start, y + 8))
-                y += 2 * GAP
+                bands.append(_band(before, start, y - GAP + PAD))
+                y += GAP
             start = y
             y += HEAD
         if before:
@@ -62,10 +62,10 @@ def svg() -> str:
         y += BOX
         ends["last"], before = y, thread
         y += GAP
-    y -= GAP
-    bands.append(_band(before, start, y + 8))
+    y += PAD - GAP
+    bands.append(_band(before, start, y))
     head = (
-        f'<svg class="pipeline" viewBox="0 0 {WIDTH} {y + 10}" role="img" '
+        f'<svg class="pipeline" viewBox="0 0 {WIDTH} {y}" role="img" '
         'style="max-width:32rem;width:100%" xmlns="http://www.w3.org/2000/svg" '
         'fill="currentColor" stroke="currentColor" font-size="13">'
         "<title>From frames to alerts: threads and what they do</title>"
@@ -79,7 +79,8 @@ def _band(thread: str, top: float, bottom: float) -> str:
     return (
         f'<rect x="{x}" y="{top}" width="{WIDTH - x}" height="{bottom - top}" rx="6" '
         'fill-opacity=".06" stroke="none"/>'
-        f'<text x="{x + LEFT}" y="{top + 20}" stroke="none" font-size="11" opacity=".7">'
+        f'<text x="{WIDTH - LEFT}" y="{top + 19}" text-anchor="end" stroke="none" font-size="11" '
+        'opacity=".8">'
         f"thread: {escape(name)}</text>"
     )
 

@@ -11,9 +11,11 @@ import inspect
 import itertools
 import json
 import re
+import runpy
 import types
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import diagram
@@ -21,6 +23,7 @@ import msgspec
 import typer.main
 from msgspec.inspect import type_info
 
+ROOT = Path(__file__).resolve().parents[1]
 MARK = re.compile(r"<!-- from the code: ([a-z ]+) -->")
 WORDS = {
     "str": "text",
@@ -130,9 +133,9 @@ def requests() -> str:
 
 def reloadable() -> str:
     """Settings that a running monitor takes over."""
-    from egomon.monitor.reload import RELOADABLE
-
-    keys = (f"`{section}.{key}`" for section, names in RELOADABLE.items() for key in sorted(names))
+    # The package around this module imports torch, which these pages do not need.
+    listed = runpy.run_path(str(ROOT / "src/egomon/monitor/reload.py"))["RELOADABLE"]
+    keys = (f"`{section}.{key}`" for section, names in listed.items() for key in sorted(names))
     return ", ".join(keys)
 
 

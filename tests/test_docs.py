@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -177,6 +178,7 @@ def test_every_state_and_fault_is_explained():
     assert "`decision.threshold_small`" in generated.reloadable()
 
 
+@cache
 def said_by_the_code() -> list[str]:
     """Every text of the project, with `{}` where a value goes; docstrings are left out."""
     texts = []

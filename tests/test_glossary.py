@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ sys.path.insert(0, str(ROOT / "docs"))
 import generated  # noqa: E402
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
+PAGES = [
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("examples/*/README.md"),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+]
 OTHER_WORDS = {
     "alert": r"notifications?|(?<!false )(?<!-)\balarms?(?! budget)",
     "bundle": r"checkpoints?|model files?|model packages?",
@@ -46,10 +52,13 @@ def sentences_of(module: Path) -> Iterator[str]:
                     yield part.value
 
 
+@cache
 def read_by_people() -> dict[str, str]:
     texts = {
-        page.name: re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-        for page in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]
+        str(page.relative_to(ROOT)): re.sub(
+            r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S
+        )
+        for page in PAGES
     }
     texts = {name: " ".join(text.split()) for name, text in texts.items()}
     texts["help of the command"] = generated.commands()
