@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egomon.branches.base import ClipView, ContextView, Float32, Float64, StepGuess, StepSeen
 from egomon.branches.views import span_indices, uniform_indices
 
 FIRST_ROWS = 1024
+PIECE_ROWS = 512
+"""Vectors are held in pieces of so many, which never move: an array that grew or was compacted
+left as much again with the allocator."""
 MOST_STEPS = 512
 
 
@@ -25,8 +29,12 @@ class WorkflowContext:
         self._max_seconds = max_seconds
         self._context_frames = context_frames
         self._times: Float64 = np.empty(FIRST_ROWS, dtype=np.float64)
-        self._vectors = np.empty((FIRST_ROWS, dim), dtype=np.float16)
         self._first = self._end = 0
+        self._gone = 0
+        """Frames that came before the first of `_times`."""
+        self._dim = dim
+        self._pieces: deque[NDArray[np.float16]] = deque()
+        self._pieces_gone = 0
         self._reset_at = -np.inf
         self._steps: deque[StepSeen] = deque(maxlen=MOST_STEPS)
 
@@ -36,7 +44,7 @@ class WorkflowContext:
     @property
     def nbytes(self) -> int:
         """Bytes allocated for vectors and times."""
-        return self._vectors.nbytes + self._times.nbytes
+        return sum(piece.nbytes for piece in self._pieces) + self._times.nbytes
 
     def append(self, times: Float64, vectors: Float32) -> None:
         """Add frames in order of time: (B,) and (B, D).
@@ -50,7 +58,10 @@ class WorkflowContext:
             if self._end == len(self._times):
                 self._make_room()
             self._times[self._end] = t
-            self._vectors[self._end] = vector
+            piece, row = divmod(self._gone + self._end, PIECE_ROWS)
+            if piece == self._pieces_gone + len(self._pieces):
+                self._pieces.append(np.empty((PIECE_ROWS, self._dim), dtype=np.float16))
+            self._pieces[-1][row] = vector
             self._end += 1
         self._forget()
 
@@ -67,9 +78,7 @@ class WorkflowContext:
         """V^f: at most `count` vectors of the span, evenly gathered."""
         times = self._times[self._first : self._end]
         chosen = self._first + span_indices(times, t_start, t_end, count)
-        return ClipView(
-            self._vectors[chosen].astype(np.float32), self._times[chosen], t_start, t_end
-        )
+        return ClipView(self._gather(chosen), self._times[chosen], t_start, t_end)
 
     def count(self, t_start: float, t_end: float) -> int:
         """Number of frames held in the span."""
@@ -85,25 +94,34 @@ class WorkflowContext:
         chosen = self._first + low + uniform_indices(int(high - low), self._context_frames)
         found = self._times[chosen]
         return ContextView(
-            vectors=self._vectors[chosen].astype(np.float32),
+            vectors=self._gather(chosen),
             times=found,
             t_start=float(found[0]) if len(found) else until,
             t_end=until,
             steps=tuple(step for step in self._steps if start <= step.t_start < until),
         )
 
+    def _gather(self, rows: NDArray[np.int64]) -> Float32:
+        """Copies of the vectors at these places of `_times`: (len(rows), D)."""
+        out = np.empty((len(rows), self._dim), dtype=np.float32)
+        for i, number in enumerate((rows + self._gone).tolist()):
+            piece, row = divmod(number, PIECE_ROWS)
+            out[i] = self._pieces[piece - self._pieces_gone][row]
+        return out
+
     def _forget(self) -> None:
         oldest = self._times[self._end - 1] - self._max_seconds if len(self) else -np.inf
         while len(self) and self._times[self._first] < oldest:
             self._first += 1
+        while (self._pieces_gone + 1) * PIECE_ROWS <= self._gone + self._first:
+            self._pieces.popleft()
+            self._pieces_gone += 1
 
     def _make_room(self) -> None:
         """Move up where a sixteenth is free, else double: O(1) amortised, and bounded for ever."""
-        rows, size = len(self), len(self._times)
-        times, vectors = self._times, self._vectors
+        rows, size, times = len(self), len(self._times), self._times
         if self._first * 16 < size:
             self._times = np.empty(2 * size, dtype=np.float64)
-            self._vectors = np.empty((2 * size, vectors.shape[1]), dtype=np.float16)
         self._times[:rows] = times[self._first : self._end]
-        self._vectors[:rows] = vectors[self._first : self._end]
+        self._gone += self._first
         self._first, self._end = 0, rows
