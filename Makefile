@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test check bench docs soak clean
+.PHONY: demo setup test check bench docs pictures soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/egomon replay examples/bench.mp4 --speed max
@@ -36,6 +36,10 @@ bench: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 	@echo build/site/index.html
+
+# Needs chromium; run it after the demonstration bundle, the example or a page has changed.
+pictures: $(VENV)/.installed-dev
+	$(BIN)/python docs/pictures/make.py
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

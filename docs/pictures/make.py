@@ -16,7 +16,7 @@ from rich.console import Console
 
 from egomon.config import load_settings
 from egomon.fusion.pictures import jpeg_of
-from egomon.fusion.wire import AlertData, Data, StatsData
+from egomon.fusion.wire import AlertData, Data
 from egomon.monitor import Monitor, SourceRequest
 from egomon.report import alert_stills, write_report
 from egomon.report.hub import LiveHub
@@ -59,15 +59,13 @@ def replayed() -> Events:
 
 
 def until_last_alert(heard: Events) -> Events:
-    """The moment when an alert of every one has opened: a view with something in it."""
+    """The moment when the last alert has just opened: a view with something in it."""
     opened = [
         i for i, (_, data) in enumerate(heard) if isinstance(data, AlertData) and data.rev == 1
     ]
     if not opened:
         raise SystemExit("the replay raised no alert: nothing to picture")
-    later = range(opened[-1] + 1, len(heard))
-    end = next((i for i in later if isinstance(heard[i][1], StatsData)), len(heard) - 1)
-    return heard[: end + 1]
+    return heard[: opened[-1] + 1]
 
 
 def dashboard(heard: Events, out: Path) -> None:

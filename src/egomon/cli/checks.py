@@ -94,9 +94,9 @@ def _curve() -> Iterator[Finding]:
     import zmq
 
     if zmq.has("curve"):
-        yield Finding("encryption", "ok", f"CURVE, libzmq {zmq.zmq_version()}")
+        yield Finding("encryption", "ok", f"keys work (CURVE, libzmq {zmq.zmq_version()})")
     else:
-        yield Finding("encryption", "warning", "no CURVE", "alerts stay on this machine")
+        yield Finding("encryption", "warning", "libzmq lacks CURVE", "alerts stay on this machine")
 
 
 def _cameras() -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def _cameras() -> Iterator[Finding]:
 
     found = list_devices()
     if not found:
-        advice = "plug one in, or use a stream URL, a file or synthetic:"
+        advice = "plug one in, or give a stream's URL; `egomon replay FILE` needs no camera"
         yield Finding("cameras", "warning", "none found", advice)
     for device in found:
         yield Finding("camera", "ok", f"{device.index}: {device.name} ({device.path})")
@@ -119,7 +119,7 @@ def _disk() -> Iterator[Finding]:
     if free_gb < LEAST_FREE_GB:
         yield Finding("disk", "warning", f"{free_gb:.1f} GB free at {existing}", "free some space")
     else:
-        yield Finding("disk", "ok", f"{free_gb:.0f} GB free")
+        yield Finding("disk", "ok", f"{free_gb:.0f} GB free for the event store")
 
 
 def _ports() -> Iterator[Finding]:
@@ -164,8 +164,9 @@ def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
         summary = Monitor([SourceRequest.of("self-test", reference, "file")], settings).run()
         seconds = time.perf_counter() - begin
     detail = (
-        f"{summary.frames.get('encoded', 0)} of {summary.frames.get('decoded', 0)} frames scored "
-        f"in {seconds:.1f} s, segments: {summary.segments}"
+        f"{SELF_TEST_SECONDS} s of drawn video in {seconds:.1f} s: "
+        f"{summary.frames.get('decoded', 0)} frames read, {summary.frames.get('encoded', 0)} taken "
+        f"for the model, {summary.segments} scored"
     )
     if chaos:
         drops = {k: v for k, v in summary.frames.items() if k.startswith("dropped_")}

@@ -102,7 +102,7 @@ def devices(json: opt.Json = False) -> None:
         _write_json([dataclasses.asdict(device) for device in found])
         return
     if not found:
-        typer.echo("no camera found; plug one in, or use a stream URL, a file or synthetic:")
+        typer.echo("no camera found; plug one in, or give `egomon live` a stream's URL")
     for device in found:
         typer.echo(f"{device.index}  {device.name}  {device.path}")
 
