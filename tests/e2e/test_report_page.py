@@ -49,6 +49,23 @@ def test_an_hour_of_scores_answers_a_click_within_100_ms(browser: Browser, hour:
     assert sorted(times)[len(times) // 2] < CLICK_MS, times
 
 
+def test_a_click_paints_the_timeline_once_and_keeps_the_page_small(
+    browser: Browser, hour: str
+) -> None:
+    browser.open(hour)
+    painted, nodes = browser.run(
+        "new Promise((done) => { let painted = 0;"
+        " const g = document.getElementById('timeline').getContext('2d');"
+        " const transform = g.setTransform;"
+        " g.setTransform = function (...to) { painted += 1; return transform.apply(this, to); };"
+        " document.querySelectorAll('#list button')[20].click();"
+        " requestAnimationFrame(() => requestAnimationFrame(() =>"
+        " done([painted, document.querySelectorAll('*').length]))); })"
+    )
+    assert painted == 1
+    assert nodes < 1000  # 3600 segments are pixels of one canvas, not elements
+
+
 def test_keys_step_through_alerts_and_segments(browser: Browser, hour: str) -> None:
     browser.open(hour)
     where = f"{SELECTED}.querySelector('span').textContent"
