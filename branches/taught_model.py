@@ -45,6 +45,8 @@ class ModelOptions:
     """See `Reading`."""
     opening_sharpness: float = 0.0
     """Slope from distance of openings to log likelihood of the workflow; 0 = they say nothing."""
+    order_trust: float = 1.0
+    """Weight of the order, 0 to 1, by how well steps are recognised."""
     by_time: bool = False
     """Place in the workflow by elapsed time instead of by counting segments (fixed windows)."""
 
@@ -179,7 +181,7 @@ def judge(
         "handling": handling,
     }
     surprises = surprises_of(values, model.nulls, early=early)
-    parts = weigh(surprises)
+    parts = weigh(surprises, options.order_trust)
     kinds = outcome.by_kind()
     return Evidence(
         step=step,

@@ -67,9 +67,18 @@ def surprises_of(
     return {kind: of(kind) for kind in KINDS}
 
 
-def weigh(surprises: Mapping[Kind, float]) -> dict[Kind, float]:
-    """What each kind says for itself: ln(share of mistakes) + nats."""
-    return {kind: float(np.log(SHARES[kind])) + surprises[kind] for kind in KINDS}
+LEAST_TRUST = 1e-6
+
+
+def weigh(surprises: Mapping[Kind, float], order_trust: float) -> dict[Kind, float]:
+    """What each kind says for itself: ln(share of mistakes) + nats.
+
+    Args:
+        surprises: of each kind.
+        order_trust: 0 to 1; steps that are poorly recognised break the order by themselves.
+    """
+    shares = SHARES | {"order": SHARES["order"] * max(order_trust, LEAST_TRUST)}
+    return {kind: float(np.log(shares[kind])) + surprises[kind] for kind in KINDS}
 
 
 def combine(parts: Mapping[Kind, float]) -> float:

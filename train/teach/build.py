@@ -51,6 +51,7 @@ class Settings:
 
     reading: Reading = field(default_factory=Reading)
     place_weight: float = PLACE_WEIGHT
+    order_trust: float = 0.0
     opening_sharpness: float = 0.0
 
 
@@ -109,6 +110,7 @@ def build(
             typical_segments=float(np.median(sizes)),
             **asdict(settings.reading),
             place_weight=settings.place_weight,
+            order_trust=settings.order_trust,
             opening_sharpness=settings.opening_sharpness,
             threshold=0.0,
             by_time=by_time,

@@ -129,7 +129,7 @@ def learn(
         judged += replay(*parts, recordings[i])
     nulls = nulls_of(judged) if judged else guessed_nulls(model)
     nulls["handling"] = handling_null(recordings)
-    scores = np.array([score_of(e, nulls) for e in judged])
+    scores = np.array([score_of(e, nulls, settings.order_trust) for e in judged])
     hours = sum(r.seconds for r in recordings) / 3600
     threshold = threshold_for(
         scores, hours * false_alarms_per_hour, sum(chances(of, by_time) for of in account.labels)
@@ -166,6 +166,7 @@ def left_out(workflows: Int) -> list[int]:
     return [i for i, w in enumerate(workflows) if (workflows == w).sum() > 1]
 
 
-def score_of(evidence: Evidence, nulls: dict[str, Float64]) -> float:
+def score_of(evidence: Evidence, nulls: dict[str, Float64], order_trust: float) -> float:
     """Score of measured evidence under given nulls."""
-    return combine(weigh(surprises_of(evidence.values, nulls, early=evidence.early)))
+    surprises = surprises_of(evidence.values, nulls, early=evidence.early)
+    return combine(weigh(surprises, order_trust))

@@ -26,8 +26,9 @@ TRAINED_SLIP = 0.001
 OPENING_SHARPNESSES = (0.0, 5.0, 20.0, 80.0, 320.0)
 SINGLE_SLIP = 0.05
 """With one recording, where nothing shows how often looks mislead."""
-PLACES_COUNT = (0.7, 0.9)
-"""Agreement up to which places count in full, and from which they do not count."""
+ORDER_COUNTS = (0.7, 0.9)
+"""Agreement from which the order of steps begins to count, in the stead of places, and counts in
+full."""
 
 
 class _Row(NamedTuple):
@@ -66,10 +67,12 @@ def fit_settings(
     else:
         reading = Reading(none_distance=_typical_distance(recordings), slip=SINGLE_SLIP)
     trusted = single_agreement if agreement is None else agreement
-    low, high = PLACES_COUNT
+    low, high = ORDER_COUNTS
+    order_trust = min(1.0, max(0.0, (trusted - low) / (high - low)))
     settings = Settings(
         reading=reading,
-        place_weight=PLACE_WEIGHT * min(1.0, max(0.0, (high - trusted) / (high - low))),
+        place_weight=PLACE_WEIGHT * (1 - order_trust),
+        order_trust=order_trust,
         opening_sharpness=_opening_sharpness(recordings, account),
     )
     return settings, agreement
