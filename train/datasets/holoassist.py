@@ -165,7 +165,8 @@ class _Words:
 def _code(phrase: str) -> Float16:
     """Random signs: one-hot would need 1,700 columns, and verb and noun apart do not tell pairs."""
     digest = hashlib.sha256(phrase.encode()).digest()[: _PHRASE_BITS // 8]
-    return np.unpackbits(np.frombuffer(digest, np.uint8)).astype(np.float16) / 2 - 0.25
+    signs = np.unpackbits(np.frombuffer(digest, np.uint8)) / 2 - 0.25
+    return signs.astype(np.float16)
 
 
 def present(card: FrameEncoderCard) -> int:

@@ -68,6 +68,7 @@ def _all_stills(
 def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
     """One JPEG for each rising moment until the recording ends; None is its middle."""
     import av
+    import numpy as np
 
     from egomon.fusion.pictures import jpeg_of, shrunk
 
@@ -87,7 +88,8 @@ def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
                         break
                 if shown is None:
                     return
-                jpeg = jpeg_of(shrunk(shown.to_ndarray(format="rgb24"), WIDTH_PX))
+                picture = np.asarray(shown.to_ndarray(format="rgb24"), np.uint8)
+                jpeg = jpeg_of(shrunk(picture, WIDTH_PX))
                 if jpeg is not None:
                     yield jpeg
     except (OSError, IndexError, av.FFmpegError) as error:
