@@ -196,6 +196,17 @@ def test_no_color_gives_no_colour_codes(monkeypatch: pytest.MonkeyPatch) -> None
     assert "online" in out.getvalue()
 
 
+def test_a_source_that_never_came_leaves_the_plain_screen_to_the_error() -> None:
+    out = io.StringIO()
+    view = PlainView(out)
+    view.apply("cam0", StatusData(source_state="connecting"))
+    view.apply("cam0", StatusData(source_state="ended"))
+    assert out.getvalue() == ""
+    view.apply("cam0", StatusData(source_state="online"))
+    view.apply("cam0", StatusData(source_state="ended"))
+    assert "ended" in out.getvalue()
+
+
 def test_plain_lines_appear_only_for_what_changed() -> None:
     out = io.StringIO()
     view = PlainView(out)

@@ -101,7 +101,12 @@ def test_commands_stand_in_blocks_that_are_marked_sh() -> None:
 
 def test_make_demo_replays_the_recording_that_is_shown() -> None:
     told = subprocess.run(
-        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        ["make", "--no-print-directory", "-n", "demo"],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("MAKE")},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert told.returncode == 0, told.stderr
     last = told.stdout.splitlines()[-1].split()

@@ -38,7 +38,9 @@ class PlainView:
             self._status(source, data)
 
     def _status(self, source: str, status: StatusData) -> None:
-        """Only the parts that changed."""
+        """Only the parts that changed, once the source is there: why it never came is an error."""
+        if source not in self._last and status.source_state in ("connecting", "ended"):
+            return
         sign, word = DOMAINS[status.domain]
         domain = f"{sign} {word}"
         if status.domain == "out_of_domain":
