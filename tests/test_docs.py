@@ -264,3 +264,10 @@ def test_the_site_builds_without_a_warning(tmp_path):
     page = (tmp_path / "wire" / "index.html").read_text(encoding="utf-8")
     assert "alert_id" in page
     assert "from the code" not in page
+
+
+def test_each_test_that_the_page_on_trust_names_is_there():
+    named_tests = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "trust.md").read_text("utf-8"))
+    assert len(named_tests) > 30
+    for path, name in named_tests:
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text("utf-8"), f"{path}::{name}"

@@ -1,0 +1,307 @@
+"""Does a noisy bus slow the scoring? One run, quiet and noisy spells in turn, p99 against p99.
+
+The noise, from a process of its own at a low priority: a subscriber that never reads, 50 that
+join and leave, 10,000 malformed requests, connections with wrong keys and no ZeroMQ at all. The
+monitor watches a synthetic camera in real time, its bus secured with CURVE.
+
+python benchmarks/noise.py [--quick] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zmq
+
+from egomon.config import load_settings
+from egomon.fusion.curve import CurveConfig, keygen
+from egomon.fusion.subscriber import AlertSubscriber
+from egomon.fusion.wire import Data, SegmentData
+from egomon.monitor.system import rss_bytes
+
+if TYPE_CHECKING:  # the child must not wait for torch
+    from egomon.monitor import Monitor
+
+JOINERS = 50
+REQUESTS = 10_000
+SETTLE_SECONDS = 3.0
+"""After the noise has ended, before anything is counted or timed."""
+PARTS = (b'{"verb":"', b"hello", b"since", b"snapshot", b'"', b"}", b"[", b":", b",", b"\xff",
+         b'"seq":', b"9" * 40, b"../../etc/passwd", b"\x00", b'{"id":', b"")  # fmt: skip
+
+
+class Noise:
+    """All the bad company, in threads, until stopped; runs in the child process."""
+
+    def __init__(self, publish: str, control: str, keys: Path, seconds: float) -> None:
+        self._publish, self._control = publish, control
+        self._right, self._wrong = CurveConfig.client(keys), _stranger(keys)
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self.counts = {"stalled": 0, "joined": 0, "requests": 0, "answers": 0, "strangers": 0}
+
+    def make(self) -> None:
+        """All at once, for one spell."""
+        self._stop.clear()
+        work = (self._sleep_on_it, self._join_and_leave, self._ask_nonsense, self._knock)
+        threads = [threading.Thread(target=each) for each in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _spell(self, times: int) -> Any:
+        """So many steps, spread over the spell."""
+        begin = time.monotonic()
+        for step in range(times):
+            due = begin + self._seconds * step / times
+            self._stop.wait(max(0.0, due - time.monotonic()))
+            yield step
+
+    def _socket(self, context: zmq.Context[Any], kind: int, keys: CurveConfig) -> Any:
+        made = context.socket(kind)
+        made.linger = 0
+        keys.apply(made)
+        return made
+
+    def _sleep_on_it(self) -> None:
+        with zmq.Context() as context, self._socket(context, zmq.SUB, self._right) as reader:
+            reader.rcvhwm = 1
+            reader.rcvbuf = 4096
+            reader.subscribe(b"")
+            reader.connect(self._publish)
+            self.counts["stalled"] += 1
+            self._stop.wait(self._seconds)
+
+    def _join_and_leave(self) -> None:
+        with zmq.Context() as context:
+            for _ in self._spell(JOINERS):
+                with self._socket(context, zmq.SUB, self._right) as reader:
+                    reader.subscribe(b"egomon/1/")
+                    reader.connect(self._publish)
+                    self.counts["joined"] += bool(reader.poll(2000))
+
+    def _ask_nonsense(self) -> None:
+        dice = random.Random(0)
+        with zmq.Context() as context, self._socket(context, zmq.DEALER, self._right) as dealer:
+            dealer.connect(self._control)
+            for _ in self._spell(REQUESTS // 10):
+                for _ in range(10):
+                    body = b"".join(dice.choices(PARTS, k=dice.randint(0, 9)))
+                    dealer.send_multipart([body] * dice.choice((1, 1, 1, 2, 5)))
+                    self.counts["requests"] += 1
+                self._read(dealer, 0)
+            while self._read(dealer, 2000):
+                pass
+
+    def _read(self, dealer: Any, wait_ms: int) -> bool:
+        got = False
+        while dealer.poll(0 if got else wait_ms):
+            dealer.recv_multipart()
+            self.counts["answers"] += 1
+            got = True
+        return got
+
+    def _knock(self) -> None:
+        host, port = self._control.removeprefix("tcp://").split(":")
+        with zmq.Context() as context:
+            for step in self._spell(20):
+                with (
+                    self._socket(context, zmq.SUB, self._wrong) as reader,
+                    socket.create_connection((host, int(port)), timeout=2) as plain,
+                ):
+                    reader.subscribe(b"")
+                    reader.connect(self._publish)
+                    plain.sendall(random.Random(step).randbytes(200))
+                    assert not reader.poll(200), "a stranger got a message"
+                    self.counts["strangers"] += 1
+
+
+def _stranger(keys: Path) -> CurveConfig:
+    """Keys that nobody allowed."""
+    public, secret = zmq.curve_keypair()
+    return CurveConfig(public, secret, server_key=CurveConfig.client(keys).server_key)
+
+
+def child(publish: str, control: str, keys: Path, seconds: float) -> None:
+    """Makes noise for one spell for each line on stdin; says what it did."""
+    os.nice(5)
+    noise = Noise(publish, control, keys, seconds)
+    for _ in sys.stdin:
+        noise.make()
+        sys.stdout.write(json.dumps(noise.counts) + "\n")
+        sys.stdout.flush()
+
+
+class Watch:
+    """Latency of each segment: its last frame captured to its message on the bus."""
+
+    def __init__(self) -> None:
+        self.quiet: list[float] = []
+        self.noisy: list[float] = []
+        self.into: list[float] | None = None
+        self.captured: dict[int, int] = {}
+        self.segments = 0
+
+    def follow(self, monitor: Monitor) -> None:
+        """Note when the last frame of each segment was captured."""
+        assert monitor._parts is not None
+        stage = monitor._parts.stages["cam"]
+        original = stage.on_scored
+
+        def on_scored(scored: Any) -> Any:
+            self.captured[scored.segment.index] = scored.capture_end_mono_ns
+            return original(scored)
+
+        stage.on_scored = on_scored  # type: ignore[method-assign]
+
+    def on_event(self, source: str, data: Data) -> None:
+        """An `EventListener`."""
+        if not isinstance(data, SegmentData):
+            return
+        self.segments += 1
+        captured = self.captured.pop(data.segment.id, None)
+        if self.into is not None and captured is not None:
+            self.into.append((time.monotonic_ns() - captured) / 1e6)
+
+
+def holdings() -> dict[str, int]:
+    """What this process holds at the moment."""
+    return {
+        "threads": threading.active_count(),
+        "files": len(os.listdir("/proc/self/fd")),
+        "rss_mb": rss_bytes() >> 20,
+    }
+
+
+def free_endpoints() -> tuple[str, str]:
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return tuple(f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in (one, two))  # type: ignore[return-value]
+
+
+def measure(spells: int, seconds: float, folder: Path) -> dict[str, Any]:
+    from egomon.monitor import Monitor, SourceRequest
+
+    publish, control = free_endpoints()
+    keys = folder / "keys"
+    keygen(keys)
+    settings = load_settings(
+        None,
+        {
+            "bus": {"publish": (publish,), "control": control, "curve": keys},
+            "store": {"path": str(folder / "events.sqlite")},
+            "model": {"threads": 1},
+            "segments": {"policy": "fixed", "length_seconds": 2.0, "stride_seconds": 0.125},
+        },
+    )
+    watch, found = Watch(), dict[str, Any]()
+    request = SourceRequest.of("cam", "synthetic:realtime=1,fps=30,seconds=36000", "live")
+    monitor = Monitor([request], settings, listeners=[watch.on_event])
+    command = [sys.executable, __file__, "--child", publish, control, str(keys), str(seconds)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as noise:
+        story = tell(monitor, watch, noise, spells, seconds, found)
+        summary = monitor.run(lambda: next(story, None))
+        assert noise.stdin is not None
+        noise.stdin.close()
+        noise.wait(30)
+    p99 = {name: float(np.percentile(getattr(watch, name), 99)) for name in ("quiet", "noisy")}
+    return {
+        "segments": watch.segments,
+        "timed": {"quiet": len(watch.quiet), "noisy": len(watch.noisy)},
+        "p50_ms": {n: float(np.median(getattr(watch, n))) for n in ("quiet", "noisy")},
+        "p99_ms": p99,
+        "p99_ratio": p99["noisy"] / p99["quiet"],
+        "frames": summary.frames,
+        "stopped_by": summary.stopped_by,
+        **found,
+    }
+
+
+def tell(
+    monitor: Monitor,
+    watch: Watch,
+    noise: subprocess.Popen[str],
+    spells: int,
+    seconds: float,
+    found: dict[str, Any],
+) -> Any:
+    """The main thread's part, tick by tick: quiet and noisy spells in turn, then the counting."""
+    assert noise.stdin is not None
+    assert noise.stdout is not None
+    yield from until(lambda: watch.segments > 0)
+    watch.follow(monitor)
+    yield from for_seconds(SETTLE_SECONDS)
+    found["before"] = holdings()
+    for _ in range(spells):
+        watch.into = watch.quiet
+        yield from for_seconds(seconds)
+        watch.into = watch.noisy
+        noise.stdin.write("go\n")
+        noise.stdin.flush()
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda out=lines: out.append(noise.stdout.readline()))  # type: ignore[misc, union-attr]
+        reader.start()
+        yield from for_seconds(seconds)
+        watch.into = None
+        yield from until(lambda r=reader: not r.is_alive())  # type: ignore[misc]
+        reader.join()
+        found["noise"] = json.loads(lines[0])
+        yield from for_seconds(SETTLE_SECONDS)
+    bus = monitor._settings.bus
+    keys = CurveConfig.client(bus.curve or "")
+    with AlertSubscriber(bus.publish[0], control=bus.control, curve=keys) as friend:
+        found["still_answers"] = bool(friend.request("hello"))
+    yield from for_seconds(1.0)
+    found["after"] = holdings()
+    found["auth_failures"] = monitor._services._bus.auth_failures  # type: ignore[union-attr]
+    monitor.stop("duration")
+
+
+def until(true: Any) -> Any:
+    while not true():
+        yield
+
+
+def for_seconds(seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    yield from until(lambda: time.monotonic() >= end)
+
+
+def main() -> None:
+    if "--child" in sys.argv:
+        publish, control, keys, seconds = sys.argv[2:]
+        child(publish, control, Path(keys), float(seconds))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="One short spell: facts, no figures.")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    spells, seconds = (1, 5.0) if options.quick else (4, 20.0)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(spells, seconds, Path(folder))
+    if options.json:
+        print(json.dumps(found))
+        return
+    print(f"p99 quiet {found['p99_ms']['quiet']:.1f} ms, noisy {found['p99_ms']['noisy']:.1f} ms")
+    print(f"ratio {found['p99_ratio']:.3f} over {found['timed']} segments")
+    print(f"noise: {found['noise']}; held before {found['before']}, after {found['after']}")
+
+
+if __name__ == "__main__":
+    main()
