@@ -96,6 +96,15 @@ def test_no_clip_spans_a_gap_and_a_long_hole_begins_a_new_workflow() -> None:
     assert branch.seen[2][1].t_start >= 30.0
 
 
+def test_a_frame_after_a_gap_may_finish_what_was_open_before_it() -> None:
+    lane = make(BrightnessBranch())
+    feed(lane, frames(2))
+    (same,) = frames(1, start=0.5)
+    (other,) = frames(1, start=0.5, epoch=1)
+    assert not lane.may_finish(same)
+    assert lane.may_finish(other)
+
+
 def test_missing_grid_points_are_counted() -> None:
     kept = [f for f in frames(8) if f.index not in (2, 3, 4)]
     (found,) = feed(make(BrightnessBranch()), kept)
