@@ -109,29 +109,6 @@ def test_a_branch_that_is_too_slow_costs_frames_but_neither_delay_nor_memory(
     assert memory[-1] <= 1.05 * settled
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_frames_that_waited_too_long_are_dropped_live_and_never_from_a_file(live: bool) -> None:
-    settings = load_settings(
-        None,
-        {
-            "bus": {"publish": (), "control": "none"},
-            "store": {"path": "none"},
-            "source": {"staleness_seconds": 0.5},
-        },
-    )
-    source = FrameList((i / 10, 0, 10) for i in range(100))  # stamped as long ago
-    watch = Monitor(
-        [SourceRequest("fake", "fake", live, source)], settings, bundle=bundle(ScriptedLarge([]))
-    )
-    source.on_read = lambda index: watch.inputs[0].ready.wait(10) and None
-    if not live:
-        source.on_read = lambda index: None
-    counts = watch.run().frames
-    stale = counts.get("dropped_staleness", 0)
-    assert (stale > 0) == live
-    assert counts["sampled"] == counts["encoded"] + stale >= 39  # one may come before the models
-
-
 def test_a_password_in_an_address_reaches_neither_log_nor_status_nor_metrics_nor_store(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
