@@ -157,8 +157,8 @@ class Watch:
 
     def follow(self, monitor: Monitor) -> None:
         """Note when the last frame of each segment was captured."""
-        assert monitor._parts is not None
-        stage = monitor._parts.stages["cam"]
+        assert monitor.watch is not None
+        stage = monitor.watch.parts.stages["cam"]
         original = stage.on_scored
 
         def on_scored(scored: Any) -> Any:

@@ -139,13 +139,13 @@ def until(true: Callable[[], bool]) -> Any:
 
 
 def scored(watch: Monitor) -> int:
-    assert watch._scoring is not None
-    return watch._scoring.encoded
+    assert watch.watch is not None
+    return watch.watch.scoring.encoded
 
 
 def threshold(watch: Monitor) -> float:
-    assert watch._parts is not None
-    return watch._parts.stages["fake"].lifecycle.card.threshold_small
+    assert watch.watch is not None
+    return watch.watch.parts.stages["fake"].lifecycle.card.threshold_small
 
 
 def codes(events: list[Data]) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from egomon.branches.bundle import Bundle
 from egomon.monitor import Monitor, SourceRequest, Summary
+from egomon.monitor.watch import Watch
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.video import PacedCamera
@@ -57,11 +58,11 @@ def receiver() -> Iterator[Receiver]:
 class BatchingMonitor(Monitor):
     """Encodes only whole batches also live: what `eager` is compared with."""
 
-    def _build(self, *args: Any, **kwargs: Any) -> None:
-        super()._build(*args, **kwargs)
-        assert self._scoring is not None
-        for camera in self._scoring._cameras:
+    def _build(self, *args: Any, **kwargs: Any) -> Watch:
+        built = super()._build(*args, **kwargs)
+        for camera in built.cameras:
             camera.in_whole_batches = True
+        return built
 
 
 def watch(

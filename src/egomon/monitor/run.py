@@ -1,8 +1,7 @@
-"""The monitor: starts and stops the threads in order, and gives a summary."""
+"""The monitor: opens what a run needs, lets it watch, closes it in order, gives a summary."""
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -10,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from egomon.branches.base import LargeBranch
 from egomon.branches.bundle import Bundle, load_bundle
 from egomon.branches.torch_setup import configure_torch
 from egomon.config import Settings
@@ -18,31 +16,23 @@ from egomon.fusion.bus import AlertBus
 from egomon.fusion.control import StoreControl
 from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.outlet import EventListener, Outlet
-from egomon.fusion.refine import RefineResult, run_refiner
-from egomon.fusion.wire import StatsData
 from egomon.monitor.aslive import simulate
-from egomon.monitor.emitter import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED, Emitter
-from egomon.monitor.figures import source_stats, summarise
+from egomon.monitor.emitter import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED
+from egomon.monitor.figures import summarise
 from egomon.monitor.inputs import Input, SourceRequest
 from egomon.monitor.loading import announced, load_answering, warm_up
-from egomon.monitor.messages import LatencyModel, Notice, Scored, Summary
+from egomon.monitor.messages import LatencyModel, Summary
 from egomon.monitor.orphans import close_orphans
-from egomon.monitor.parts import Parts, build_lane, build_parts
 from egomon.monitor.plan import Plan, make_plan
 from egomon.monitor.reload import Reloader
 from egomon.monitor.restarts import Restarts
-from egomon.monitor.scoring import Camera, ScoringLoop
-from egomon.monitor.services import Services, open_bus, watch_all
+from egomon.monitor.services import Services, open_bus
 from egomon.monitor.storage import open_event_store
 from egomon.monitor.threads import Threads
+from egomon.monitor.watch import Crew, Seams, Watch
 from egomon.monitor.watchdog import Watchdog
-from egomon.stream.channel import Channel, Wake
 from egomon.stream.worker import Worker
 
-logger = logging.getLogger(__name__)
-
-INBOX_CAPACITY = 64
-NOTICES_CAPACITY = 4096
 TICK_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 """Longest time to drain after a stop."""
@@ -89,18 +79,13 @@ class Monitor:
         self._stop = threading.Event()
         self._stopped_by: StoppedBy = "end"
         self._live = any(request.is_live for request in requests)
-        self._condition = threading.Condition()
-        self._wake = Wake()
-        self._notices: Channel[Notice] = Channel(
-            NOTICES_CAPACITY, on_full="drop_oldest", wake=self._wake
-        )
-        self._results: Channel[RefineResult] = Channel(INBOX_CAPACITY, wake=self._wake)
+        self._seams = Seams()
         self.inputs = [
             Input(
                 request,
                 settings,
-                self._condition,
-                self._notices,
+                self._seams.condition,
+                self._seams.notices,
                 speed=speed,
                 range_seconds=range_seconds,
                 stop=self._stop,
@@ -113,23 +98,21 @@ class Monitor:
         self._reload_wanted = threading.Event()
         self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
-        self._started = time.monotonic()
-        self._parts: Parts | None = None
-        self._scoring: ScoringLoop | None = None
-        self._emitter: Emitter | None = None
         self._services: Services | None = None
+        self.watch: Watch | None = None
+        """The workers, once the models are loaded."""
 
     @property
     def watching(self) -> bool:
         """True once models are loaded and frames may raise alerts."""
-        return self._emitter is not None
+        return self.watch is not None
 
     def stop(self, by: StoppedBy = "shutdown") -> None:
         """Ask for a graceful end: sources close, what is buffered is scored, alerts end."""
         if not self._stop.is_set():
             self._stopped_by = by
-            if self._emitter is not None:
-                self._emitter.close_reason = "shutdown"
+            if self.watch is not None:
+                self.watch.emitter.close_reason = "shutdown"
             self._stop.set()
         for item in self.inputs:
             item.close()
@@ -157,7 +140,7 @@ class Monitor:
                 self.inputs,
                 self._watchdog,
                 self._restarts,
-                wake=self._wake,
+                wake=self._seams.wake,
                 live=self._live,
             ) as services,
         ):
@@ -178,7 +161,11 @@ class Monitor:
                 self._stop.set()
                 for item in self.inputs:
                     item.close()
-                self._wake.close()
+                self._seams.wake.close()
+
+    def reset_context(self, source: str) -> bool:
+        """Begin a new workflow at this source; False where there is no such source yet."""
+        return self.watch is not None and self.watch.reset_context(source)
 
     def _watch(
         self,
@@ -190,32 +177,55 @@ class Monitor:
         self._start_producers()
         self._wait_for_files()
         with announced(desk, [item.name for item in self.inputs]):
-            plan = load_answering(self._load, bus, control, self._wake)
-        parts = build_parts(plan, self.inputs, self._settings, boot=self.boot, live=self._live)
-        self._parts = parts
-        watch_all(desk, parts.stages, self.inputs)
-        self._build(parts, desk, bus, control)
+            plan = load_answering(self._load, bus, control, self._seams.wake)
+        watch = self._build(plan, desk, bus, control)
+        self.watch = watch
+        if self._stop.is_set():  # asked for while the models were loading
+            watch.emitter.close_reason = "shutdown"
         try:
-            self._start(parts)
-            self._wait(on_tick)
+            watch.start()
+            self._wait(watch, on_tick)
         finally:
-            self._shut_down(parts)
+            watch.shut_down(JOIN_SECONDS)
         self._threads.raise_crash()
-        return self._summary(parts)
+        return summarise(
+            self.inputs,
+            watch.parts,
+            wall_seconds=watch.elapsed_seconds,
+            alerts=watch.emitter.alerts,
+            stopped_by=self._stopped_by,
+        )
+
+    def _build(self, plan: Plan, desk: EvidenceDesk, bus: AlertBus, control: StoreControl) -> Watch:
+        return Watch(
+            plan,
+            self._settings,
+            self.inputs,
+            self._seams,
+            Crew(self._threads, self._restarts, lambda: self.stop("crash")),
+            desk,
+            bus,
+            control,
+            boot=self.boot,
+            live=self._live,
+        )
 
     def _simulate(self, desk: EvidenceDesk, model: LatencyModel) -> Summary:
         """One thread, simulated time: the source is opened and read here."""
         (item,) = self.inputs
+        began = time.monotonic()
         plan = self._load()
         alerts: Counter[str] = Counter()
         parts = simulate(item, plan, self._settings, desk, model, alerts)
+        wall_seconds = time.monotonic() - began
         return summarise(
-            self.inputs, parts, wall_seconds=self._elapsed(), alerts=alerts, stopped_by="end"
+            self.inputs, parts, wall_seconds=wall_seconds, alerts=alerts, stopped_by="end"
         )
 
     def _start_producers(self) -> None:
         for item in self.inputs:
-            worker = Worker(f"producer-{item.name}", item.run, on_crash=self._on_crash)
+            name = f"producer-{item.name}"
+            worker = Worker(name, item.run, on_crash=lambda _: self.stop("crash"))
             self._threads.producers.append(worker)
             worker.start()
 
@@ -237,185 +247,39 @@ class Monitor:
             warm_up(bundle)
         return plan
 
-    def _build(
-        self, parts: Parts, desk: EvidenceDesk, bus: AlertBus, control: StoreControl
-    ) -> None:
-        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=self._wake)
-        cameras = []
-        for item in self.inputs:
-            item.prepare_with(parts.plan)
-            lane = build_lane(parts.plan, item, item.buffer, self._settings)
-            cameras.append(
-                Camera(lane, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)
-            )
-        encoder = parts.plan.bundle.encoder
-        assert encoder is not None
-        self._scoring = ScoringLoop(encoder, cameras, inbox, self._condition)
-        self._emitter = Emitter(
-            parts.stages,
-            parts.refinement,
-            desk,
-            bus,
-            control,
-            inbox=inbox,
-            results=self._results,
-            notices=self._notices,
-            wake=self._wake,
-            stats=self._stats,
-            ordered=not self._live,
-        )
-
-    def _start(self, parts: Parts) -> None:
-        assert self._scoring is not None
-        assert self._emitter is not None
-        threads = self._threads
-        threads.emit = Worker(
-            "emit",
-            self._emitter.run,
-            on_crash=self._on_crash,
-            may_restart=self._restarts.may_restart,
-        )
-        threads.emit.start()
-        if parts.refinement.queue is not None:
-            threads.large = Worker("large", self._run_large, on_crash=self._on_large_crash)
-            threads.large.start()
-        threads.small = Worker(
-            "small",
-            self._scoring.run,
-            on_crash=self._on_small_crash,
-            may_restart=self._restarts.may_restart,
-        )
-        threads.small.start()
-        self._started = time.monotonic()
-        for item in self.inputs:
-            item.ready.set()
-
-    def _run_large(self, worker: Worker) -> None:
-        assert self._parts is not None
-        parts, queue = self._parts, self._parts.refinement.queue
-        assert queue is not None
-
-        def load() -> LargeBranch:
-            branch = parts.plan.bundle.load_large()
-            assert branch is not None
-            return branch
-
-        run_refiner(load, queue, self._results)
-
-    def _wait(self, on_tick: Callable[[], None]) -> None:
-        emit, emitter = self._threads.emit, self._emitter
-        assert emit is not None
-        assert emitter is not None
-        while emit.alive and self._threads.fatal is None and not self._stop.is_set():
-            if self._duration_seconds is not None and self._elapsed() >= self._duration_seconds:
+    def _wait(self, watch: Watch, on_tick: Callable[[], None]) -> None:
+        limit = self._duration_seconds
+        while not (watch.over or self._threads.fatal or self._stop.is_set()):
+            if limit is not None and watch.elapsed_seconds >= limit:
                 self.stop("duration")
                 return
-            emit.join(TICK_SECONDS)
+            watch.wait(TICK_SECONDS)
             if self._reload_wanted.is_set():
                 self._reload_wanted.clear()
                 self._reloader.reload()
             self._watchdog.check()
-            found = {
-                STAGE_STUCK: self._watchdog.trouble,
-                WORKER_RESTARTED: self._restarts.fault(),
-                CONFIG_REJECTED: self._reloader.fault,
-            }
-            emitter.faults = {code: told for code, told in found.items() if told is not None}
+            watch.show(self._faults())
             on_tick()
 
+    def _faults(self) -> dict[str, str | None]:
+        return {
+            STAGE_STUCK: self._watchdog.trouble,
+            WORKER_RESTARTED: self._restarts.fault(),
+            CONFIG_REJECTED: self._reloader.fault,
+        }
+
     def _use(self, settings: Settings) -> None:
-        """Make settings effective that were read again; the emit thread changes its own part."""
-        parts, emitter = self._parts, self._emitter
-        assert parts is not None
-        assert emitter is not None
+        """Make settings effective that were read again."""
+        assert self.watch is not None
         assert self._services is not None
-        plan = make_plan(parts.plan.bundle, settings)
+        self.watch.use(settings)
         self._services.use(settings)
-        for item in self.inputs:
-            if item.is_live:
-                item.buffer.staleness_seconds = settings.source.staleness_seconds
-        emitter.order(lambda: parts.use(plan, settings, timed=self._live))
-
-    def _shut_down(self, parts: Parts) -> None:
-        for item in self.inputs:
-            item.close()
-        self._threads.join(JOIN_SECONDS)
-        if parts.refinement.queue is not None:
-            parts.refinement.queue.close()
-        if self._threads.large is not None:
-            self._threads.large.join(0.5)
-        emit = self._threads.emit
-        if self._emitter is not None and (emit is None or not emit.alive):
-            # The emit thread has ended: its state and sockets are ours now. Every alert that is
-            # still open is closed here, also after a crash.
-            try:
-                self._emitter.finish()
-            except Exception:  # what ended the emit thread goes on; that one is told
-                if emit is None or emit.crash is None:
-                    raise
-                logger.debug("closing failed too", exc_info=True)
-
-    def _on_crash(self, worker: Worker) -> None:
-        self.stop("crash")
-
-    def _on_small_crash(self, worker: Worker) -> None:
-        assert self._scoring is not None
-        self._scoring.close()
-        self.stop("crash")
-
-    def _on_large_crash(self, worker: Worker) -> None:
-        assert self._parts is not None
-        self._parts.refinement.failed = str(worker.crash)
-        logger.error("the large branch is not available: %s", worker.crash)
-        if not self._live:
-            self.stop("crash")
 
     def _moving(self) -> list[Worker]:
-        """Live stages that must give signs of life; a replay may wait for its large branch."""
-        if not self._live or self._emitter is None:
-            return []
-        threads, emitter = self._threads, self._emitter
-        online = [
-            worker
-            for item, worker in zip(self.inputs, threads.producers, strict=False)
-            if item.is_live and emitter.source_state(item.name) == "online"
-        ]
-        return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
+        return [] if self.watch is None else self.watch.moving()
 
     def _frames(self) -> int:
         return sum(item.frame_counts()["decoded"] for item in self.inputs)
 
-    def reset_context(self, source: str) -> bool:
-        """Begin a new workflow at this source; False where there is no such source yet."""
-        if self._scoring is None or self._parts is None or source not in self._parts.stages:
-            return False
-        self._scoring.request_reset(source)
-        return True
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._started
-
     def _latest_stats(self) -> dict[str, object]:
-        return {} if self._emitter is None else self._emitter.latest_stats
-
-    def _stats(self, source: str) -> StatsData:
-        item = next(item for item in self.inputs if item.name == source)
-        assert self._parts is not None
-        assert self._emitter is not None
-        return source_stats(
-            item,
-            self._parts,
-            elapsed_seconds=self._elapsed(),
-            encode_ms=0.0 if self._scoring is None else self._scoring.encode_ms,
-            alerts=self._emitter.alerts,
-        )
-
-    def _summary(self, parts: Parts) -> Summary:
-        assert self._emitter is not None
-        return summarise(
-            self.inputs,
-            parts,
-            wall_seconds=self._elapsed(),
-            alerts=self._emitter.alerts,
-            stopped_by=self._stopped_by,
-        )
+        return {} if self.watch is None else self.watch.emitter.latest_stats
