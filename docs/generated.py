@@ -89,9 +89,9 @@ def configuration() -> str:
 
 def messages() -> str:
     """Every type that is sent, with its fields."""
-    from egomon.fusion import wire
+    from egomon.fusion import envelope, wire
 
-    kinds: list[type[msgspec.Struct]] = [wire.Envelope, *wire.DATA_TYPES.values()]
+    kinds: list[type[msgspec.Struct]] = [envelope.Envelope, *wire.DATA_TYPES.values()]
     others = [
         kind
         for kind in vars(wire).values()

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Protocol, TypeVar
 import msgspec
 
 from egomon.errors import EgomonError, StoreError
+from egomon.fusion.envelope import MAJOR, SOURCE_NAME
 from egomon.fusion.ledger import Snapshot
 from egomon.fusion.store import EventStore, StoredEvent, Verdict
-from egomon.fusion.wire import MAJOR, SOURCE_NAME
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)

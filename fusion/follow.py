@@ -14,17 +14,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from egomon.errors import WireError
-from egomon.fusion.wire import (
-    DATA_TYPES,
-    TOPIC_ROOT,
-    AlertData,
-    Data,
-    Envelope,
-    HeartbeatData,
-    decode_data,
-    decode_envelope,
-    topic,
-)
+from egomon.fusion.envelope import TOPIC_ROOT, Envelope, decode_data, decode_envelope, topic
+from egomon.fusion.wire import DATA_TYPES, AlertData, Data, HeartbeatData
 
 _REMEMBERED_ALERTS = 4096
 

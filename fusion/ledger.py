@@ -10,19 +10,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from egomon.errors import WireError
+from egomon.fusion.envelope import MAJOR, SOURCE_NAME, Envelope, encode, kind_of, topic
 from egomon.fusion.store_rows import StoredEvent
-from egomon.fusion.wire import (
-    MAJOR,
-    SOURCE_NAME,
-    AlertData,
-    Data,
-    Envelope,
-    HeartbeatData,
-    StatusData,
-    encode,
-    kind_of,
-    topic,
-)
+from egomon.fusion.wire import AlertData, Data, HeartbeatData, StatusData
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from egomon.fusion.wire import DATA_TYPES, MAJOR, Envelope
+from egomon.fusion.envelope import MAJOR, Envelope
+from egomon.fusion.wire import DATA_TYPES
 
 FOLDER = Path(__file__).parent / "schema"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from egomon.errors import StoreError
-from egomon.fusion.wire import AlertData, decode_data, decode_envelope
+from egomon.fusion.envelope import decode_data, decode_envelope
+from egomon.fusion.wire import AlertData
 
 USER_VERSION = 1
 KEPT_KINDS = frozenset({"alert", "segment", "status", "gap"})

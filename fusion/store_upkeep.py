@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from egomon.fusion.envelope import encode
 from egomon.fusion.store_rows import StoredEvent, source_of
-from egomon.fusion.wire import AlertData, encode
+from egomon.fusion.wire import AlertData
 
 EVENT_COLUMNS = "boot, seq, tseq, topic, kind, wall_ns, envelope"
 NEW_BOOT = (

@@ -233,7 +233,11 @@ def test_the_files_that_are_shown_are_read():
 
 
 def test_the_picture_of_the_pipeline_names_the_threads_that_run():
-    source = (ROOT / "src/egomon/monitor/run.py").read_text(encoding="utf-8")
+    monitor = ROOT / "src/egomon/monitor"
+    names = ("run.py", "watch.py")
+    source = "".join((monitor / name).read_text(encoding="utf-8") for name in names)
+        (monitor / name).read_text(encoding="utf-8") for name in ("run.py", "watch.py")
+    )
     threads = set(re.findall(r'Worker\(\s*f?"([a-z]+)', source))
     assert {thread for thread, _, _ in diagram.rows()} == threads
     picture = ElementTree.fromstring(diagram.svg())

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from egomon.cli.app import app
 from egomon.errors import BundleError, ConfigError, SourceError, UsageError
-from egomon.fusion import wire
+from egomon.fusion import envelope, wire
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MESSAGES = EXAMPLES / "unity_netmq" / "EgomonMessages.cs"
@@ -70,7 +70,7 @@ def test_the_csharp_classes_have_exactly_the_fields_of_the_wire() -> None:
         }
         for struct in STRUCTS
     }
-    hints = typing.get_type_hints(wire.Envelope)
+    hints = typing.get_type_hints(envelope.Envelope)
     wanted["AlertEnvelope"] = {
         name: "AlertData" if name == "data" else csharp_type(hint) for name, hint in hints.items()
     }
@@ -79,7 +79,7 @@ def test_the_csharp_classes_have_exactly_the_fields_of_the_wire() -> None:
 
 def test_the_csharp_topic_is_that_of_the_wire() -> None:
     root, kind = re.findall(r'const string \w+ = "(.*)";', _source())
-    assert wire.topic("cam0", "alert") == f"{root}cam0{kind}"
+    assert envelope.topic("cam0", "alert") == f"{root}cam0{kind}"
 
 
 READER = """
@@ -128,13 +128,14 @@ def test_compiled_csharp_reads_a_message_of_the_monitor(tmp_path: Path) -> None:
         prev=wire.Previous(state="provisional", p=0.6),
     )  # fmt: skip
     # Unity's reader takes absent and null fields; this one, of plain .NET, needs all of them.
-    assert b"null" not in wire.encode(data)
-    envelope = wire.Envelope(
+    assert b"null" not in envelope.encode(data)
+    message = envelope.Envelope(
         id="b-7", source="egomon://host/cam0", type="egomon.alert.update", time="2026-01-01T00:00Z",
-        dataschema="egomon/alert/1", boot="b", seq=7, tseq=3, data=msgspec.Raw(wire.encode(data)),
+        dataschema="egomon/alert/1", boot="b", seq=7, tseq=3,
+        data=msgspec.Raw(envelope.encode(data)),
     )  # fmt: skip
     done = subprocess.run(
-        ["mono", program], input=wire.encode(envelope), capture_output=True, timeout=60
+        ["mono", program], input=envelope.encode(message), capture_output=True, timeout=60
     )
     assert done.stdout.decode().strip() == (
         "3|egomon://host/cam0|a-1|2|update|0.75|4.25|2.5|0|0.75|" + data.explanation

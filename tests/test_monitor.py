@@ -22,8 +22,9 @@ from egomon.branches.card import (
 )
 from egomon.config import load_settings
 from egomon.errors import BundleError, WorkerCrashedError
+from egomon.fusion.envelope import encode
 from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, Data, StatusData, encode
+from egomon.fusion.wire import AlertData, Data, StatusData
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 
 CARD = BundleCard(

@@ -11,8 +11,9 @@ from test_monitor import alerts, bright_at, bundle
 
 from egomon.config import load_settings
 from egomon.fusion.bus import AlertBus
+from egomon.fusion.envelope import encode
 from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, Data, encode
+from egomon.fusion.wire import AlertData, Data
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 
 

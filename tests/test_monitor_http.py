@@ -15,7 +15,8 @@ from http_server import serving
 from test_monitor import alerts, bright_at, bundle
 
 from egomon.config import SourceSettings, load_settings
-from egomon.fusion.wire import AlertData, Data, StatusData, encode
+from egomon.fusion.envelope import encode
+from egomon.fusion.wire import AlertData, Data, StatusData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor.messages import Summary
 

@@ -16,7 +16,8 @@ from test_monitor import CARD, alerts, bright_at, bundle, monitor
 
 from egomon.branches.base import Float32
 from egomon.config import load_settings
-from egomon.fusion.wire import Data, StatusData, encode
+from egomon.fusion.envelope import encode
+from egomon.fusion.wire import Data, StatusData
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.monitor.system import rss_bytes
 from egomon.stream.buffer import RollingBuffer

@@ -10,7 +10,8 @@ import pytest
 from wire_data import alert, segment, workday
 
 from egomon.errors import DataError
-from egomon.fusion.wire import Data, Envelope, GapData, HeartbeatData, StatusData, encode
+from egomon.fusion.envelope import Envelope, encode
+from egomon.fusion.wire import Data, GapData, HeartbeatData, StatusData
 from egomon.report import read_events, write_report
 from egomon.report.html import build_page, safe_json, style_text
 from egomon.report.page import PageModel

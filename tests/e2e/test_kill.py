@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from egomon.fusion.envelope import decode_data, decode_envelope
 from egomon.fusion.store import EventStore, StoredEvent
-from egomon.fusion.wire import AlertData, decode_data, decode_envelope
+from egomon.fusion.wire import AlertData
 
 TESTS = Path(__file__).parents[1]
 ALL_LINES = 12

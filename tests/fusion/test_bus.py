@@ -15,7 +15,7 @@ from wire_station import MakeStation, Station, alert, online
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.endpoint import MAX_MESSAGE_BYTES, Context, check_bind, is_local, open_socket
-from egomon.fusion.wire import decode_envelope
+from egomon.fusion.envelope import decode_envelope
 
 
 def subscriber_to(context: Context, endpoint: str, *, hwm: int = 1000) -> zmq.Socket[bytes]:

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from wire_station import alert, online, scores
 
+from egomon.fusion.envelope import encode, kind_of
 from egomon.fusion.ledger import Ledger
 from egomon.fusion.schema import FOLDER, main, schemas
 from egomon.fusion.wire import (
@@ -28,8 +29,6 @@ from egomon.fusion.wire import (
     StatusData,
     Step,
     WallTimes,
-    encode,
-    kind_of,
 )
 
 FULL_SCORES = Scores(

@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 from wire_station import alert
 
 from egomon.errors import WireError
+from egomon.fusion.envelope import decode_data, decode_envelope, encode, kind_of, topic
 from egomon.fusion.ledger import Ledger
-from egomon.fusion.wire import (
-    DATA_TYPES,
-    AlertData,
-    HeartbeatData,
-    decode_data,
-    decode_envelope,
-    encode,
-    kind_of,
-    topic,
-)
+from egomon.fusion.wire import DATA_TYPES, AlertData, HeartbeatData
 
 
 def test_a_topic_of_cam1_is_no_prefix_of_cam10() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from egomon.fusion.envelope import decode_data, decode_envelope
 from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, Data, decode_data, decode_envelope
+from egomon.fusion.wire import AlertData, Data
 
 CHUNK = 1000
 

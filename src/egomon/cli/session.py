@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from egomon.errors import ReplayMismatchError, SourceOpenError, UsageError
+from egomon.fusion.envelope import encode
 from egomon.fusion.outlet import EventListener
-from egomon.fusion.wire import AlertData, Data, encode
+from egomon.fusion.wire import AlertData, Data
 
 if TYPE_CHECKING:
     from egomon.config import Settings

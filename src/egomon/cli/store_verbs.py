@@ -76,7 +76,7 @@ def alerts_list(
 @alerts_app.command("show")
 def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = False) -> None:
     """One alert with all its revisions."""
-    from egomon.fusion.wire import decode_data, decode_envelope
+    from egomon.fusion.envelope import decode_data, decode_envelope
 
     with _open(store) as events:
         revisions = [

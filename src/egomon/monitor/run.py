@@ -224,8 +224,9 @@ class Monitor:
 
     def _start_producers(self) -> None:
         for item in self.inputs:
-            name = f"producer-{item.name}"
-            worker = Worker(name, item.run, on_crash=lambda _: self.stop("crash"))
+            worker = Worker(
+                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+            )
             self._threads.producers.append(worker)
             worker.start()
 
