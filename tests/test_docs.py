@@ -236,8 +236,6 @@ def test_the_picture_of_the_pipeline_names_the_threads_that_run():
     monitor = ROOT / "src/egomon/monitor"
     names = ("run.py", "watch.py")
     source = "".join((monitor / name).read_text(encoding="utf-8") for name in names)
-        (monitor / name).read_text(encoding="utf-8") for name in ("run.py", "watch.py")
-    )
     threads = set(re.findall(r'Worker\(\s*f?"([a-z]+)', source))
     assert {thread for thread, _, _ in diagram.rows()} == threads
     picture = ElementTree.fromstring(diagram.svg())
