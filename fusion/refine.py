@@ -137,11 +137,10 @@ def run_refiner(
     queue: RefineQueue,
     results: Channel[RefineResult],
     clock: Callable[[], float] = time.monotonic,
-    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Body of the large worker's thread: load once, then serve until the queue is closed."""
+    # Not later, at the first job: imports of both branches then follow each other.
     branch = load()
-    on_ready()
     while not queue.closed:
         job = queue.take(WAIT_SECONDS)
         if job is not None:

@@ -55,10 +55,9 @@ def _first_segment(bench: Bench) -> float:
     events.subscribe(b"egomon/1/work/segment/")
     events.connect(endpoint)
     command = [sys.executable, "-m", "egomon", "replay", str(EXAMPLE), "--name", "work"]
-    options = ["--policy", "fixed", "--length", "1", "--stride", "1", "--speed", "1", "--quiet"]
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [*command, *options, "--pub", endpoint, "--store", "none"],
+        [*command, "--quiet", "--pub", endpoint, "--store", "none"],
         stdout=subprocess.DEVNULL,
         env={**os.environ, "XDG_DATA_HOME": str(bench.folder)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,17 +10,21 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from fakes import frame
 from feature_sets import DIM, workshop, write_workshop
 
-from egomon.branches.base import StepSeen
+from egomon.branches.base import SmallBranch, StepSeen
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import SmallCard, StreamCard
 from egomon.branches.heads import ContextBranch
+from egomon.branches.lane import Lane, LaneParts, ScoredSegment
 from egomon.errors import BundleError, ConfigError, DataError, UsageError
+from egomon.stream.segmenter import GivenSpans, Span
 from egomon.train.batches import make_views, pool, stratified
 from egomon.train.evaluate import evaluate_features
 from egomon.train.evidence_data import prepare
 from egomon.train.evidence_fit import EvidencePlan, cross_validate, fit_evidence
+from egomon.train.featureset import FeatureSet, Track
 from egomon.train.fit import train
 from egomon.train.plots import write_plots
 from egomon.train.recipe import FOLDER, Recipe, load_recipe
@@ -57,6 +62,81 @@ def test_seqtransf_is_trained_and_loaded(tmp_path: Path) -> None:
     report = train(shape, workshop(), tmp_path / "b", quiet=True)
     held = evaluate_features(tmp_path / "b", workshop(12, seed=3))
     assert min(report.metrics["val/roc_auc"], held.scores["roc_auc"]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'header = "meanP"',
+        'header = "seqTransf"\nheader_width = 16\nheader_heads = 2\nheader_layers = 1',
+        'kind = "evidence"',
+    ],
+    ids=["meanP", "seqTransf", "evidence"],
+)
+def test_a_recipe_from_a_file_gives_a_bundle_that_streams_as_it_was_evaluated(
+    text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'name = "mine"\ndescription = "test"\n{text}\nwidth = 32\nepochs = 2\ncv_seeds = 1\n'
+        "[stream]\nfps = 1.0\nfine_frames = 16\ncontext_frames = 64\n"
+    )
+    train(path, workshop(), tmp_path / "b", quiet=True)
+    bundle, data = load_bundle(tmp_path / "b"), workshop(4, seed=7)
+    small, stream = bundle.small, bundle.card.stream
+    expected = score_segments(small, stream, data)
+    assert np.ptp(expected) > 0.1
+    streamed = [odds for name in data.recordings for odds in stream_live(small, stream, data, name)]
+    assert np.allclose(streamed, expected, atol=1e-4)
+
+
+def stream_live(
+    small: SmallBranch, stream: StreamCard, data: FeatureSet, recording: str
+) -> list[float]:
+    """Log odds of one recording's segments: frames one by one through a live lane."""
+    rows = [row for row in data.segments if row.recording == recording]
+    spans = [Span(row.start, row.end) for row in rows]
+    parts = LaneParts(small=small, stream=stream, dim=DIM)
+    lane = Lane("cam", parts, GivenSpans(spans, period_seconds=1.0))
+    track = data.track(recording)
+    events = [
+        event
+        for time, vector in zip(track.times, track.vectors.astype(np.float32), strict=True)
+        for event in lane.feed([frame(float(time))], vector[None])
+    ]
+    events += lane.flush()
+    return [event.score.log_odds for event in events if isinstance(event, ScoredSegment)]
+
+
+def test_only_a_header_with_positions_learns_the_direction_of_a_movement(tmp_path: Path) -> None:
+    found = {}
+    for header in ("meanP", "seqTransf"):
+        shape = recipe(
+            header=header, header_width=16, header_heads=2, header_layers=1, epochs=12, lr=3e-3
+        )
+        train(shape, movements(), tmp_path / header, quiet=True)
+        held = evaluate_features(tmp_path / header, movements(seed=1))
+        found[header] = held.scores["roc_auc"]
+    assert found["meanP"] < 0.7
+    assert found["seqTransf"] > 0.9
+
+
+def movements(recordings: int = 32, seed: int = 0) -> FeatureSet:
+    """The workshop's segments, each a move from one look to another; a mistake goes backwards."""
+    data, generator = workshop(recordings), np.random.default_rng(seed)
+    first, last = np.random.default_rng(98).normal(size=(2, DIM))
+    tracks, rows = {}, []
+    for name in data.recordings:
+        vectors = []
+        for row in (r for r in data.segments if r.recording == name):
+            wrong = bool(generator.random() < 0.5)
+            there = np.linspace(1.0, 0.0, 6)[:, None]
+            move = there * first + (1 - there) * last
+            vectors.append(move[::-1] if wrong else move)
+            rows.append(msgspec.structs.replace(row, label=int(wrong)))
+        noisy = np.concatenate(vectors) + 0.15 * generator.normal(size=(24, DIM))
+        tracks[name] = Track(np.arange(24, dtype=np.float64), noisy.astype(np.float16))
+    return dataclasses.replace(data, segments=tuple(rows), track=lambda name: tracks[name])
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
