@@ -14,7 +14,10 @@ from egomon.stream.redact import redact
 from egomon.stream.source import SilentListener, Source, SourceListener
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
-FORMS = "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, synthetic:"
+FORMS = (
+    "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, pupil://host, "
+    "synthetic:"
+)
 
 
 def is_live(reference: str) -> bool:

@@ -127,8 +127,9 @@ def test_bundles_are_listed_with_what_they_are() -> None:
 
 
 def test_devices_answers_without_a_camera() -> None:
-    assert isinstance(json.loads(run("devices", "--json").stdout), list)
-    assert run("devices").stdout.strip()
+    assert isinstance(json.loads(run("devices", "--json", "--search", "none").stdout), list)
+    assert run("devices", "--search", "none").stdout.strip()
+    assert "not a duration" in str(refused("devices", "--search", "never"))
 
 
 def test_settings_are_written_shown_and_not_replaced(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from egomon.errors import MissingExtraError, SourceOpenError
+from egomon.errors import SourceOpenError, UsageError
+from egomon.stream.frame import SourceInfo
+from egomon.stream.glasses import DEFAULT_PORT, find_glasses, require_discovery, scene_url
 from egomon.stream.options import SourceOptions
+from egomon.stream.redact import redact
 from egomon.stream.source import Source, SourceListener
-from egomon.stream.sources.network import open_stream
+from egomon.stream.sources.network import Stream
+from egomon.stream.sources.reconnecting import Reconnecting
 
-DEFAULT_PORT = 8080
+LOOKUP_SHARE = 0.6
+"""Of the time for opening; the rest is for the stream itself."""
 
 
 def open_pupil(
@@ -21,36 +26,57 @@ def open_pupil(
     listener: SourceListener,
     clock: Callable[[], float],
     stop: threading.Event | None = None,
+    *,
+    interfaces: Sequence[str] | None = None,
 ) -> Source:
     """Open the scene camera of the glasses at `pupil://host[:port]`, or of the first ones found.
 
     Raises:
-        MissingExtraError: the package is not installed.
+        MissingExtraError: no address is given, and the package that finds one is not installed.
         SourceOpenError: no glasses answer, or their scene camera is off.
+        UsageError: the address cannot be read.
     """
-    url = scene_url(reference, options.open_timeout_seconds)
-    return open_stream(url, name, "live", options, listener, clock, stop)
+    try:
+        parts = urlsplit(reference)
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError as error:
+        raise UsageError(f"{redact(reference)!r}: {error}; write pupil://ADDRESS:PORT") from None
+    if host is None:
+        require_discovery()
+    return Reconnecting(
+        SourceInfo(name, redact(reference), "live", 0, 0, None, None),
+        lambda event: PupilStream(reference, host, port, options, event, interfaces),
+        options=options,
+        listener=listener,
+        clock=clock,
+        stop=stop,
+    )
 
 
-def scene_url(reference: str, timeout_seconds: float) -> str:
-    """RTSP address of the scene camera."""
-    try:
-        from pupil_labs.realtime_api.simple import Device, discover_one_device
-    except ImportError:
-        raise MissingExtraError("pupil:// (Pupil Labs glasses)", "pupil") from None
-    parts = urlsplit(reference)
-    if parts.hostname:
-        device = Device(parts.hostname, parts.port or DEFAULT_PORT)
-    else:
-        device = discover_one_device(max_search_duration_seconds=timeout_seconds)
-    if device is None:
-        text = "no Pupil glasses found; is the phone in this network? try pupil://ADDRESS"
-        raise SourceOpenError(text, code="DEVICE_NOT_FOUND")
-    try:
-        sensor = device.world_sensor()
-        if sensor is None or not sensor.connected or sensor.url is None:
-            text = "the Pupil scene camera is off; plug the glasses into the phone"
+class PupilStream(Stream):
+    """One connection. Each asks the phone anew: it may come back with another address."""
+
+    def __init__(
+        self,
+        reference: str,
+        host: str | None,
+        port: int,
+        options: SourceOptions,
+        stop: threading.Event,
+        interfaces: Sequence[str] | None,
+    ) -> None:
+        super().__init__(reference, options, stop)
+        self._host, self._port, self._interfaces = host, port, interfaces
+
+    def _connect(self, live: bool) -> tuple[int, int, float | None]:
+        self._reference = self._look_up(LOOKUP_SHARE * self._options.open_timeout_seconds)
+        return super()._connect(live)
+
+    def _look_up(self, seconds: float) -> str:
+        if self._host is not None:
+            return scene_url(self._host, self._port, seconds)
+        found = find_glasses(seconds, first=True, interfaces=self._interfaces)
+        if not found:
+            text = "no Pupil Labs glasses found; is the phone in this network? try pupil://ADDRESS"
             raise SourceOpenError(text, code="DEVICE_NOT_FOUND")
-        return str(sensor.url)
-    finally:
-        device.close()
+        return scene_url(found[0].host, found[0].port, seconds)

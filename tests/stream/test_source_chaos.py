@@ -170,7 +170,7 @@ def test_it_ends_or_dies_when_told() -> None:
         ("synthetic:size=big", "write synthetic:"),
         ("synthetic:fps=nan", "fps"),
         ("synthetic:size=9999999x9999999", "size"),
-        ("pupil://", r"pip install 'egomon\[pupil\]'"),
+        ("pupil://phone:seven", "write pupil://ADDRESS:PORT"),
     ],
 )
 def test_a_wrong_reference_is_a_usage_error_that_says_what_to_write(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from egomon.cli import options as opt
 from egomon.errors import UsageError
+
+if TYPE_CHECKING:
+    from egomon.stream.glasses import Glasses
 
 models_app = typer.Typer(
     invoke_without_command=True, help="The model bundles that come with egomon."
@@ -93,18 +96,43 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
         svg.write_text(stack_svg([w.to_svg() for w in workflows]), encoding="utf-8")
 
 
-def devices(json: opt.Json = False) -> None:
-    """List the cameras of this machine."""
+def devices(
+    search: Annotated[
+        str, typer.Option("--search", help="How long to look for glasses; `none` = not.")
+    ] = "1.5s",
+    json: opt.Json = False,
+) -> None:
+    """List the cameras of this machine, and Pupil Labs glasses in its network (extra `pupil`)."""
     from egomon.stream.devices import list_devices
 
-    found = list_devices()
+    found = [(str(d.index), d.name, d.path, dataclasses.asdict(d)) for d in list_devices()]
+    for glasses in [] if search == "none" else _find_glasses(search):
+        name = f"{glasses.phone} (Pupil Labs)"
+        entry = {"index": None, "path": glasses.reference, "name": name}
+        found.append(("-", name, glasses.reference, entry))
     if json:
-        _write_json([dataclasses.asdict(device) for device in found])
+        _write_json([entry for *_, entry in found])
         return
     if not found:
         typer.echo("no camera found; plug one in, or give `egomon live` a stream's URL")
-    for device in found:
-        typer.echo(f"{device.index}  {device.name}  {device.path}")
+    for index, name, path, _ in found:
+        typer.echo(f"{index}  {name}  {path}")
+
+
+def _find_glasses(search: str) -> list[Glasses]:
+    """Those that are announced; none where this machine cannot look."""
+    from egomon.errors import MissingExtraError, SourceOpenError
+    from egomon.stream.glasses import find_glasses
+
+    seconds = opt.parse_duration(search)
+    assert seconds is not None
+    try:
+        return find_glasses(seconds)
+    except MissingExtraError:
+        return []
+    except SourceOpenError as error:
+        typer.echo(f"egomon: {error}", err=True)
+        return []
 
 
 def doctor(

@@ -114,8 +114,8 @@ def live(
         typer.Option(
             "--device",
             "-d",
-            help="Camera number, /dev path, stream URL, zmq+tcp://... or synthetic:...; may be "
-            "given more than once.",
+            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or "
+            "synthetic:...; may be given more than once.",
         ),
     ] = None,
     name: Annotated[
