@@ -6,6 +6,7 @@ stages splice its pieces into many plans. All other recordings are continuous, a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -112,6 +113,9 @@ def _bank_plan(rng: np.random.Generator) -> list[Step]:
 
 
 def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
+    target = folder / f"{reel.name}-{number:04d}"
+    if Path(f"{target}-what.npz").exists():
+        return
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     rng = np.random.default_rng([seed, 100 + reel.salt, number + 1])
@@ -121,8 +125,7 @@ def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
         recipe = -1
     else:
         recording = record(RECIPES[recipe], rng, reel.mistake_rate, reel.video_fps)
-    target = folder / f"{reel.name}-{number:04d}"
-    video = target.with_suffix(".mp4")
+    video = Path(f"{target}-{os.getpid()}.mp4")  # two processes may meet at one recording
     write_video(video, recording.frames(RENDER_PX), reel.video_fps)
     to_small, to_large = ImagePreparer(SMALL_PX), ImagePreparer(LARGE_PX)
     times, small, large = [], [], []
@@ -147,15 +150,20 @@ def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
     )
 
 
-def make(folder: Path, reels: list[Reel], seed: int, processes: int) -> None:
-    """Render, encode, decode and resize; recordings that exist are kept."""
+def make(
+    folder: Path, reels: list[Reel], seed: int, processes: int, *, backwards: bool = False
+) -> None:
+    """Render, encode, decode and resize; recordings that exist are kept.
+
+    Two callers may share the work: one goes `backwards`, and they meet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [
-        (reel, number)
-        for reel in reels
-        for number in range(reel.count)
-        if not (folder / f"{reel.name}-{number:04d}-what.npz").exists()
-    ]
+    todo = [(reel, number) for reel in reels for number in range(reel.count)]
+    todo = todo[::-1] if backwards else todo
+    if processes == 1:
+        for item in todo:
+            _make(folder, *item, seed)
+        return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for future in [pool.submit(_make, folder, *item, seed) for item in todo]:
             future.result()
@@ -169,22 +177,32 @@ def encode(tower: KeyPointTower, images: NDArray[np.uint8]) -> NDArray[np.float1
     return torch.cat(out).half().numpy()
 
 
-def load(folder: Path, reel: Reel, tower: KeyPointTower | None) -> list[Take]:
-    """The finished reel; vectors are encoded on first use, then read from disk."""
+def see(folder: Path, reels: list[Reel], tower: KeyPointTower, *, backwards: bool = False) -> None:
+    """Vectors of all frames, kept beside the recordings; those that exist are kept."""
+    targets = [
+        folder / f"{reel.name}-{number:04d}" for reel in reels for number in range(reel.count)
+    ]
+    for target in targets[::-1] if backwards else targets:
+        path = Path(f"{target}-vectors.npy")
+        if not path.exists():
+            np.save(path, encode(tower, np.load(f"{target}-small.npy", mmap_mode="r")))
+
+
+def load(folder: Path, reel: Reel) -> list[Take]:
+    """The finished reel, rendered and seen.
+
+    Raises:
+        FileNotFoundError: one of both is not done.
+    """
     takes = []
     for number in range(reel.count):
         target = folder / f"{reel.name}-{number:04d}"
-        vectors_path = Path(f"{target}-vectors.npy")
-        if not vectors_path.exists():
-            if tower is None:
-                raise FileNotFoundError(f"{vectors_path} is not there; run the tower stage first")
-            np.save(vectors_path, encode(tower, np.load(f"{target}-small.npy", mmap_mode="r")))
         with np.load(f"{target}-what.npz") as what:
             takes.append(
                 Take(
                     target, int(what["recipe"]), float(what["seconds"]), what["times"],
                     what["spans"], what["parts"], what["kinds"], what["cards"], what["states"],
-                    np.load(vectors_path),
+                    np.load(f"{target}-vectors.npy"),
                 )
             )  # fmt: skip
     return takes

@@ -67,10 +67,20 @@ class Workshop:
     """Trains on demand; what is in the cache folder is not made again.
 
     `seed` is that of the branches and the gate; pictures, footage and the encoders stay the same.
+    Of two that share the footage, one goes `backwards`.
     """
 
-    def __init__(self, cache: Path, size: Size, processes: int = 2, seed: int = SEED) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        size: Size,
+        processes: int = 2,
+        seed: int = SEED,
+        *,
+        backwards: bool = False,
+    ) -> None:
         self.cache, self.size, self.processes, self.seed = cache, size, processes, seed
+        self.backwards = backwards
         self._suffix = "" if seed == SEED else f"-{seed}"
         cache.mkdir(parents=True, exist_ok=True)
 
@@ -97,15 +107,22 @@ class Workshop:
     def rendered(self) -> Path:
         """Folder of the finished recordings, not yet seen by the tower."""
         with timed("footage"):
-            footage.make(self.cache / "footage", list(self.size.reels), SEED, self.processes)
-        return self.cache / "footage"
+            reels, folder = list(self.size.reels), self.cache / "footage"
+            footage.make(folder, reels, SEED, self.processes, backwards=self.backwards)
+        return folder
+
+    @cached_property
+    def seen(self) -> Path:
+        """Folder of the recordings with their frame vectors."""
+        folder, tower = self.rendered, self.tower
+        with timed("frame vectors"):
+            footage.see(folder, list(self.size.reels), tower, backwards=self.backwards)
+        return folder
 
     @cached_property
     def takes(self) -> tuple[list[Take], list[Take], list[Take]]:
         """Bank, gate and validation recordings."""
-        folder, tower = self.rendered, self.tower
-        with timed("frame vectors"):
-            bank, gate, val = (footage.load(folder, r, tower) for r in self.size.reels)
+        bank, gate, val = (footage.load(self.seen, reel) for reel in self.size.reels)
         return bank, gate, val
 
     @cached_property

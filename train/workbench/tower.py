@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from egomon.branches.encoders.workbench import POINT_SCALE, KeyPointTower, build
 from egomon.train.simulator.annotate import HAND, THINGS
@@ -108,7 +109,9 @@ class _Trainer:
             share = min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
-            loss, said = self.loss(size_px)
+            # The text side's fused kernel is slow backwards on a CPU: a fifth of a coarse step.
+            with sdpa_kernel(SDPBackend.MATH):
+                loss, said = self.loss(size_px)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(modules.parameters(), 2.0)
