@@ -10,7 +10,8 @@ import torch
 
 from egomon.branches.base import BranchScore, ClipView, ContextView, Float32, StepGuess
 from egomon.branches.card import BundleCard
-from egomon.branches.evidence_model import EVIDENCE, MOST_SEGMENTS, NAMES, Array, Rows, StepTables
+from egomon.branches.evidence_frames import PACE, Array, Rows, StepTables
+from egomon.branches.evidence_model import EVIDENCE, MOST_SEGMENTS, NAMES
 from egomon.branches.evidence_model import collect as collect_evidence
 from egomon.branches.weights import Tensors, check_shapes
 from egomon.errors import BundleError
@@ -59,7 +60,7 @@ class EvidenceBranch:
         fine = _unit(clip.vectors)
         frames, spans = _frames_and_spans(clip, context)
         unit = _unit(frames)
-        evidence, beliefs = collect_evidence(self.tables, self.tables.log_likelihood(unit), spans)
+        evidence, beliefs = collect_evidence(self.tables, unit, spans)
         a = self._arrays
         scaled = (evidence[-1] - a["evidence.mean"]) / a["evidence.scale"]
         x = float(
@@ -109,7 +110,10 @@ def _shapes(card: BundleCard, reduced: int) -> Iterator[tuple[str, tuple[int, ..
     yield "tables.basis", (dim, reduced)
     yield "tables.weight", (steps + 1, reduced)
     yield "tables.bias", (steps + 1,)
-    yield "tables.need", (steps, steps)
+    for name in ("need", "risk_done", "risk_undone"):
+        yield f"tables.{name}", (steps, steps)
+    for name in ("pace", "pace_variance"):
+        yield f"tables.{name}", (steps, PACE)
     for name in ("workflow", "rate", "log_rows", "log_rows_sd"):
         yield f"tables.{name}", (steps,)
     for name in ("mean", "scale", "weight"):

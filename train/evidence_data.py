@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from egomon.branches.base import Float32
 from egomon.branches.evidence import psi_input
-from egomon.branches.evidence_model import Array, Rows
+from egomon.branches.evidence_frames import Array, Rows
 from egomon.errors import DataError
 from egomon.train.featureset import FeatureSet
 from egomon.train.metrics.threshold import Labels

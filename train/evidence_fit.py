@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from egomon.branches.evidence_model import Array, StepTables, collect
+from egomon.branches.evidence_frames import Array, StepTables
+from egomon.branches.evidence_model import collect
 from egomon.errors import MissingExtraError
 from egomon.train.evidence_data import Demonstrations, Recorded
 from egomon.train.evidence_tables import count, reduce
@@ -40,9 +41,7 @@ class FittedEvidence:
 
     def score(self, recording: Recorded) -> Array:
         """Log odds (S,), before calibration."""
-        evidence, _ = collect(
-            self.tables, self.tables.log_likelihood(recording.unit), recording.spans
-        )
+        evidence, _ = collect(self.tables, recording.unit, recording.spans)
         scaled = (evidence - self.mean) / self.scale
         return np.asarray(scaled @ self.weight + recording.psi @ self.psi_weight + self.bias)
 
@@ -72,7 +71,7 @@ def fit_evidence(
         tables = count(demos, space, rest)
         weight = _ridge(rest, psi_mean, psi_scale, plan.psi_ridge)
         for r in held:
-            evidence.append(collect(tables, tables.log_likelihood(r.unit), r.spans)[0])
+            evidence.append(collect(tables, r.unit, r.spans)[0])
             own_psi.append((r.psi - psi_mean) / psi_scale @ weight)
             y.append(r.y)
     rows, labels = np.concatenate(evidence), np.concatenate(y)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.base import Float32
-from egomon.branches.evidence_model import Array, StepTables
+from egomon.branches.evidence_frames import PACE, Array, StepTables
 from egomon.train.evidence_data import Demonstrations, Ints, Recorded
 
 REDUCED = 256
@@ -24,6 +24,10 @@ FAULTY_WEIGHT = 0.3
 """A recording with mistakes tells less about the right order than one without."""
 RATE_PSEUDO = 4.0
 """Segments of the mean rate that are added to each step."""
+RISK_PSEUDO = 8.0
+"""Segments of the step's rate that are added to each pair of steps."""
+PACE_PSEUDO = 2.0
+"""Segments of the mean that are added to each step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,9 @@ def count(demos: Demonstrations, space: Space, train: Sequence[Recorded]) -> Ste
     log_rows = (np.bincount(step, weights=length, minlength=steps) + 2 * length.mean()) / (n + 2)
     off = (length - log_rows[step]) ** 2
     spread = (np.bincount(step, weights=off, minlength=steps) + 0.8) / (n + 2)
+    rate = (wrong + RATE_PSEUDO * y.mean()) / (n + RATE_PSEUDO)
+    risk_done, risk_undone = _risk(train, demos.workflow, rate)
+    pace, pace_variance = _usual_pace(train, steps)
     return StepTables(
         mean=space.mean,
         basis=space.basis,
@@ -67,9 +74,13 @@ def count(demos: Demonstrations, space: Space, train: Sequence[Recorded]) -> Ste
         bias=bias,
         workflow=demos.workflow,
         need=_order(train, steps),
-        rate=(wrong + RATE_PSEUDO * y.mean()) / (n + RATE_PSEUDO),
+        rate=rate,
+        risk_done=risk_done,
+        risk_undone=risk_undone,
         log_rows=log_rows,
         log_rows_sd=np.sqrt(spread),
+        pace=pace,
+        pace_variance=pace_variance,
     )
 
 
@@ -121,3 +132,53 @@ def _order(train: Sequence[Recorded], steps: int) -> Array:
                 before[done, step] += weight
                 done.append(int(step))
     return before / (seen + 0.5)
+
+
+def _done_before(recording: Recorded, steps: int) -> Array:
+    """(S, K) whether a step came in an earlier segment."""
+    done = np.zeros((len(recording.step), steps))
+    for place, step in enumerate(recording.step[:-1]):
+        done[place + 1 :, step] = 1
+    return done
+
+
+def _risk(train: Sequence[Recorded], workflow: Ints, rate: Array) -> tuple[Array, Array]:
+    """What having done a step, or not, adds to the log odds of a mistake at another."""
+    steps = len(rate)
+    counts = np.zeros((2, 2, steps, steps))
+    for recording in train:
+        done = _done_before(recording, steps)
+        undone = (1 - done) * (workflow == workflow[recording.step[0]])
+        for place, step in enumerate(recording.step):
+            both = np.stack([done[place], undone[place]])
+            counts[0, :, :, step] += both
+            counts[1, :, :, step] += both * recording.y[place]
+    share = (counts[1] + RISK_PSEUDO * rate) / (counts[0] + RISK_PSEUDO)
+    risk = _log_odds(share) - _log_odds(rate)
+    return risk[0], risk[1]
+
+
+def _usual_pace(train: Sequence[Recorded], steps: int) -> tuple[Array, Array]:
+    """Mean and variance (K, PACE) over correct segments, shrunk to those of all."""
+    rows = np.concatenate([_pace_of(recording, steps) for recording in train])
+    right = np.concatenate([r.y for r in train]) == 0
+    step = np.concatenate([r.step for r in train])[right]
+    n = np.bincount(step, minlength=steps)[:, None] + PACE_PSEUDO
+    mean = np.zeros((steps, PACE))
+    np.add.at(mean, step, rows[right])
+    mean = (mean + PACE_PSEUDO * rows.mean(axis=0)) / n
+    variance = np.zeros((steps, PACE))
+    np.add.at(variance, step, (rows[right] - mean[step]) ** 2)
+    return mean, (variance + PACE_PSEUDO * rows.var(axis=0)) / n
+
+
+def _pace_of(recording: Recorded, steps: int) -> Array:
+    """(S, PACE) as `evidence_model` measures it, of the true steps."""
+    ends = np.array([high for _, high in recording.spans])
+    sums = np.cumsum(recording.unit, axis=0, dtype=np.float64)[ends - 1]
+    likeness = np.linalg.norm(sums, axis=1) / ends
+    return np.column_stack([_done_before(recording, steps).sum(axis=1), np.sqrt(ends), likeness])
+
+
+def _log_odds(p: Array) -> Array:
+    return np.asarray(np.log(p / (1 - p)))
