@@ -18,12 +18,8 @@ def main() -> None:
             match event:
                 case Message(data=AlertData() as alert):
                     print(alert.alert_id, alert.rev, alert.phase, alert.explanation, flush=True)
-                case Gap(n=n):
-                    print(f"{n} alerts were lost", file=sys.stderr)
-                case Stale(silent_seconds=seconds):
-                    print(f"nothing heard for {seconds:.0f} s", file=sys.stderr)
-                case PublisherRestarted():
-                    print("the monitor was restarted", file=sys.stderr)
+                case Gap() | Stale() | PublisherRestarted():
+                    print(event, file=sys.stderr)  # each says itself in one sentence
 
 
 if __name__ == "__main__":

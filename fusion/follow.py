@@ -49,6 +49,10 @@ class Gap:
     n: int
     topic: str
 
+    def __str__(self) -> str:
+        source, kind = self.topic.split("/")[2:4]
+        return f"{self.n} {kind} messages of {source} were lost"
+
 
 @dataclass(frozen=True, slots=True)
 class Stale:
@@ -58,6 +62,14 @@ class Stale:
     refused: bool = False
     """The monitor refused this subscriber's CURVE key."""
 
+    def __str__(self) -> str:
+        if self.refused:
+            return "the monitor refuses this key; give the folder with a key that it allows"
+        return (
+            f"nothing was heard from the monitor for {self.silent_seconds:.0f} s; "
+            "is it running, and is this its event address?"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PublisherRestarted:
@@ -66,6 +78,10 @@ class PublisherRestarted:
     boot: str
     complete: bool
     """False where messages of the earlier boot may be missing."""
+
+    def __str__(self) -> str:
+        lost = "" if self.complete else "; messages from before may be missing"
+        return f"the monitor was started anew{lost}"
 
 
 Event: TypeAlias = Message | Gap | Stale | PublisherRestarted

@@ -253,7 +253,7 @@ class AlertSubscriber:
             try:
                 answer = control.request(ask.verb, **ask.fields)
             except ControlError as error:
-                logger.warning("%s", error)
+                _warn(error)
 
     async def _run_async(self, steps: Steps) -> None:
         import zmq.asyncio
@@ -273,7 +273,7 @@ class AlertSubscriber:
                 if answer is None:
                     raise control.give_up()
             except ControlError as error:
-                logger.warning("%s", error)
+                _warn(error)
 
     def _advance(self, steps: Steps, answer: dict[str, Any] | None) -> Ask | None:
         """Run to the next question; events on the way become ready."""
@@ -286,3 +286,12 @@ class AlertSubscriber:
                 return step
             self._ready.append(step)
             answer = None
+
+
+def _warn(error: ControlError) -> None:
+    """Say why a question to the monitor was in vain; messages go on all the same."""
+    hint = ""
+    if error.code == "no_answer":
+        hint = " (it is named by control=, in the command by --control); until then open alerts"
+        hint += " of before are not shown, and lost messages are not asked for"
+    logger.warning("%s%s", error, hint)

@@ -7,7 +7,16 @@ import pytest
 from wire_station import alert, online, scores
 
 from egomon.errors import WireError
-from egomon.fusion.follow import Ask, Event, Follower, Gap, Message, PublisherRestarted, Steps
+from egomon.fusion.follow import (
+    Ask,
+    Event,
+    Follower,
+    Gap,
+    Message,
+    PublisherRestarted,
+    Stale,
+    Steps,
+)
 from egomon.fusion.ledger import Ledger
 from egomon.fusion.store_rows import StoredEvent
 from egomon.fusion.wire import AlertData, Data, SegmentData
@@ -196,3 +205,18 @@ def test_statuses_can_be_followed_too_and_unknown_kinds_are_refused() -> None:
     ] == ["status", "heartbeat"]
     with pytest.raises(WireError, match="unknown kind 'alarm'"):
         Reader(kinds=("alarm",))
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (Gap(3, "egomon/1/cam0/alert/"), "3 alert messages of cam0 were lost"),
+        (Stale(3.4), "nothing was heard from the monitor for 3 s; is it running"),
+        (Stale(3.4, refused=True), "the monitor refuses this key; give the folder"),
+        (PublisherRestarted("boot-2", complete=True), "the monitor was started anew"),
+        (PublisherRestarted("b", complete=False), "anew; messages from before may be missing"),
+    ],
+)
+def test_what_a_person_may_read_is_a_sentence(event: object, sentence: str) -> None:
+    assert sentence in str(event)
+    assert "(" not in str(event)

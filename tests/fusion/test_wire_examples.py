@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,27 +62,20 @@ def test_the_typed_example_prints_the_same(station: MakeStation) -> None:
         assert lines_of(process, publisher, asks=1) == EXPECTED  # the snapshot
 
 
-@pytest.mark.slow
-def test_the_node_example_prints_the_same(station: MakeStation, tmp_path: Path) -> None:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed")
-    for name in ("package.json", "subscribe.mjs"):
-        shutil.copy(EXAMPLES / name, tmp_path)
-    try:
-        install = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--silent"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm could not fetch zeromq within 60 s")
-    if install.returncode != 0:
-        pytest.skip(f"npm could not install zeromq: {install.stderr[-200:]}")
-    publisher = station()
-    with running("node", "subscribe.mjs", publisher.bus.endpoints[0], folder=tmp_path) as process:
-        assert lines_of(process, publisher) == EXPECTED
+def test_listen_says_in_sentences_what_it_cannot_do_and_how_to_name_the_control_address(
+    station: MakeStation, tmp_path: Path
+) -> None:
+    publisher = station(control=None)
+    command = (sys.executable, "-m", "egomon", "listen", publisher.bus.endpoints[0], "-n", "1")
+    with running(*command, folder=tmp_path) as process:
+        publisher.serve_until(lambda: publisher.bus.subscriptions > 0 or _ended(process), 20)
+        publisher.emit(alert("a-1"))
+        out, said = process.communicate(timeout=30)
+    assert "[a-1]" in out
+    assert "no answer from tcp://" in said
+    assert "in the command by --control" in said
+    assert "Stale(" not in said
+    assert process.returncode == 0
 
 
 def test_the_plain_example_stays_within_ten_lines_of_code() -> None:

@@ -1,12 +1,14 @@
 """The command `egomon`. stdout is data, stderr is logs; each verb imports its work when called.
 
 Exit codes: 0 done; 1 internal error; 2 usage, configuration or data; 3 source; 4 model; 5 address
-in use; 6 replay differs from --expect; 7 ended degraded with --strict; 130 Ctrl-C; 143 SIGTERM.
+in use; 6 replay differs from --expect; 7 ended degraded with --strict; 130 Ctrl-C; 141 the reader
+of stdout went away (`| head`); 143 SIGTERM.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -14,12 +16,12 @@ import sys
 from typing import NoReturn
 
 from egomon.cli.app import app
+from egomon.cli.pipe import PipedText
 from egomon.errors import EgomonError
 from egomon.stream.redact import RedactFilter
 
 __all__ = ["app", "main"]
 
-BROKEN_PIPE_EXIT_CODE = 141
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
@@ -33,6 +35,8 @@ def main() -> None:
     )
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactFilter())
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
+        sys.stdout = PipedText.over(sys.stdout)
     # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
@@ -41,15 +45,21 @@ def main() -> None:
     except SystemExit as end:
         if end.code in (EXIT_SIGINT, EXIT_SIGTERM):
             _leave_now(end.code)
-        raise
+        _end(end.code)
     except EgomonError as error:
         logging.getLogger("egomon").debug("details", exc_info=True)
         sys.stderr.write(f"egomon: {error}\n")
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of stdout has gone (`| head`): nothing is wrong, and nothing more to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE_EXIT_CODE)
+        _end(error.exit_code)
+
+
+def _end(code: str | int | None) -> NoReturn:
+    """Flush here, where a reader that has gone can still be told by the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as gone:
+        code = code or gone.code
+    sys.exit(code)
 
 
 def _leave_now(code: int) -> NoReturn:
@@ -59,6 +69,6 @@ def _leave_now(code: int) -> NoReturn:
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError, SystemExit):
             stream.flush()
     os._exit(code)

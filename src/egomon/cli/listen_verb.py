@@ -121,6 +121,6 @@ def _print_message(event: Any, format: str) -> None:
 def _print_other(event: Any, fail_on_gap: bool) -> None:
     from egomon.fusion.subscriber import Gap
 
-    sys.stderr.write(f"egomon: {event}\n")
     if fail_on_gap and isinstance(event, Gap):
-        raise WireError(f"{event.n} messages were lost")
+        raise WireError(str(event))
+    sys.stderr.write(f"egomon: {event}\n")

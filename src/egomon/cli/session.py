@@ -222,8 +222,7 @@ class Session:
             import msgspec
 
             body = {**dataclasses.asdict(summary), "alert_list": list(latest.values())}
-            sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
-            sys.stdout.buffer.flush()
+            sys.stdout.write(msgspec.json.encode(body).decode() + "\n")
             return
         from egomon.cli.printing import print_summary
 
