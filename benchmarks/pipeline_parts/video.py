@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from pathlib import Path
@@ -138,9 +139,12 @@ class PacedCamera:
         return self._info
 
     def captured_ns(self, t_seconds: float) -> int:
-        """Monotonic time at which the frame of a media time was due."""
+        """Monotonic time at which the first frame at or after a media time was due.
+
+        That is the one that the sampling grid takes.
+        """
         assert self._start_ns is not None
-        return self._start_ns + round(t_seconds * FPS) * self._period_ns
+        return self._start_ns + math.ceil(t_seconds * FPS - 1e-6) * self._period_ns
 
     def read(self) -> Grab | None:
         """See `Source`."""
