@@ -168,6 +168,9 @@ class DataCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     segments: int = 0
     prior: float | None = None
     """Share of mistakes among the training segments."""
+    fitted_on: str = ""
+    """8 hex digits for each recording that the heads were fitted on, so that an evaluation can tell
+    that it asks about what was seen; empty = not noted."""
 
 
 class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

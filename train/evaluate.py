@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.segmental import ScoredFrames, eda, micro_auc
 from egomon.train.metrics.threshold import Confusion, Labels
 from egomon.train.scoring import check_mode
+from egomon.train.seen import seen
 from egomon.train.trivial import row_of, trivial_scores
 
 __all__ = ["AlertTime", "EvaluationReport", "EventReport", "evaluate_events", "evaluate_features"]
@@ -68,6 +69,8 @@ class EvaluationReport:
     """Calibrated probabilities."""
     times: list[tuple[str, float, float]] = field(repr=False)
     """Recording, start and end of each segment, for plots."""
+    fitted_on: int = 0
+    """Recordings among these that the bundle was fitted on, as its card notes."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object; a score that one class makes undefined is null."""
@@ -78,6 +81,7 @@ class EvaluationReport:
             "n": self.n,
             "positives": self.positives,
             "recordings": self.recordings,
+            "recordings_fitted_on": self.fitted_on,
             "hours": self.hours,
             "threshold": self.threshold,
             **_clean(self.scores),
@@ -93,7 +97,13 @@ class EvaluationReport:
         caption = ", ".join(
             f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in self.intervals.items()
         )
-        table = Table(title=title, caption=f"95 % intervals: {caption}")
+        caption = f"95 % intervals: {caption}"
+        if self.fitted_on:
+            caption += (
+                f"\nFitted on {self.fitted_on} of these {self.recordings} recordings: the figures "
+                "flatter. Those of the card are on recordings left out."
+            )
+        table = Table(title=title, caption=caption)
         table.add_column("row", no_wrap=True)  # the others fold: 80 columns are enough
         for heading in _COLUMNS.values():
             table.add_column(heading)
@@ -135,7 +145,8 @@ def evaluate_features(
     if isinstance(data, Path):
         data = open_data(data, bundle.card.frame_encoder)
     data = data.labelled() if split is None else data.split(split).labelled()
-    return report(bundle.model_id, data, judge(bundle, data, mode), context=mode, seed=seed)
+    found = report(bundle.model_id, data, judge(bundle, data, mode), context=mode, seed=seed)
+    return replace(found, fitted_on=seen(bundle.card, data.recordings))
 
 
 def report(

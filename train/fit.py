@@ -21,6 +21,7 @@ from egomon.train.evaluate import EvaluationReport, report
 from egomon.train.featureset import ENCODER_FILE, FeatureSet, check_splits, check_two_classes
 from egomon.train.feedback import FeedbackUse, apply_feedback
 from egomon.train.recipe import Recipe, load_recipe
+from egomon.train.seen import fingerprints
 from egomon.train.trained import Trained
 
 
@@ -127,6 +128,7 @@ def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> Tra
                 recordings=len(data.recordings),
                 segments=len(data.segments),
                 prior=float(data.labels.mean()),
+                fitted_on=fingerprints(trained.fitted_recordings(data)),
             ),
         ),
         metrics=metrics,

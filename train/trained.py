@@ -43,6 +43,11 @@ class Trained:
     fused: FusedPart | None = None
     """None = the small branch alone."""
 
+    def fitted_recordings(self, data: FeatureSet) -> set[str]:
+        """Of the recordings handed in, those that the heads saw: with `cv` the last fit saw all."""
+        kept = set() if self.how_held == "cv" else set(self.held.recordings)
+        return set(data.recordings) - kept
+
 
 def split_for_validation(data: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
     """Train and validation: by the column `split` where it has both, else every fifth recording.

@@ -167,6 +167,19 @@ def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> 
         assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
 
 
+def test_the_report_says_on_how_many_recordings_the_heads_were_fitted(
+    evidence_bundle: Path, tmp_path: Path
+) -> None:
+    report = evaluate_features(evidence_bundle, workshop(30))
+    assert report.to_json()["recordings_fitted_on"] == 24  # the other six are new
+    assert "Fitted on 24 of these 30 recordings" in str(report.table().caption)
+    train(recipe(epochs=1), workshop(), tmp_path / "b", quiet=True)
+    held = evaluate_features(tmp_path / "b", workshop().split("val"))
+    assert held.fitted_on == 0
+    assert "Fitted" not in str(held.table().caption)
+    assert evaluate_features(tmp_path / "b", workshop().split("train")).fitted_on == 18
+
+
 def test_evidence_never_looks_ahead(evidence_bundle: Path) -> None:
     small, data = load_bundle(evidence_bundle).small, workshop(4, seed=2)
     row, track = data.segments[1], data.track("rec00")
