@@ -16,6 +16,7 @@ from feature_sets import DIM, workshop, write_workshop
 from egomon.branches.base import SmallBranch, StepSeen
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import SmallCard, StreamCard
+from egomon.branches.evidence_model import NAMES, collect
 from egomon.branches.heads import ContextBranch
 from egomon.branches.lane import Lane, LaneParts, ScoredSegment
 from egomon.errors import BundleError, ConfigError, DataError, UsageError
@@ -24,6 +25,7 @@ from egomon.train.batches import make_views, pool, stratified
 from egomon.train.evaluate import evaluate_features
 from egomon.train.evidence_data import prepare
 from egomon.train.evidence_fit import EvidencePlan, cross_validate, fit_evidence
+from egomon.train.evidence_tables import count, reduce
 from egomon.train.featureset import FeatureSet, Track
 from egomon.train.fit import train
 from egomon.train.plots import write_plots
@@ -165,6 +167,38 @@ def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> 
     live = score_segments(load_bundle(evidence_bundle).small, STREAM, data)
     for recording in demos.recordings:
         assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
+
+
+def test_evidence_counts_what_is_usual_at_a_step_and_what_makes_a_mistake_of_it() -> None:
+    """In the workshop, press before turn is the mistake."""
+    demos = prepare(workshop())
+    tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
+    press, turn = demos.steps.index("press"), demos.steps.index("turn")
+    assert tables.risk_undone[turn, press] > 1
+    assert tables.risk_done[turn, press] < -1
+    assert tables.pace[press, 0] == pytest.approx(2, abs=0.2)
+    rows = {
+        r.name: dict(zip(NAMES, collect(tables, r.unit, r.spans)[0][1], strict=False))
+        for r in demos.recordings
+    }
+    right, swapped = rows["rec00"], rows["rec01"]
+    assert swapped["risk"] > right["risk"] + 1
+    assert swapped["done_z"] < -1 < right["done_z"]
+
+
+def test_frames_outside_all_segments_are_the_background_that_evidence_counts() -> None:
+    data = workshop()
+    first = {row.recording: row for row in reversed(data.segments)}
+    rest = tuple(row for row in data.segments if row is not first[row.recording])
+    demos = prepare(dataclasses.replace(data, segments=rest))
+    tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
+    recording = demos.recordings[0]
+    found = collect(tables, recording.unit, recording.spans)[0]
+    before, sofar = (found[:, NAMES.index(f"background_{n}")] for n in ("before", "sofar"))
+    assert before[0] > 0.9  # the first segment's frames have no label now
+    assert (np.diff(sofar) < 0).all()
+    later = collect(tables, recording.unit[: recording.spans[0][1]], recording.spans[:1])[0]
+    assert np.allclose(later[0], found[0])  # what comes later changes nothing
 
 
 def test_the_report_says_on_how_many_recordings_the_heads_were_fitted(
