@@ -96,7 +96,8 @@ class AlertLifecycle:
             return out
         if verdict.p_mistake < verdict.t_off or verdict.scored.out_of_domain:
             if segment.t_end - self._last_hit_end >= self.card.keep_seconds:
-                out += self.close("below_t_off")
+                stranger = verdict.scored.out_of_domain
+                out += self.close("out_of_domain" if stranger else "below_t_off")
             return out
         self._last_hit_end = max(self._last_hit_end, segment.t_end)
         self._segments.add(segment.index)

@@ -25,7 +25,6 @@ _KnownReason = Literal[
     "source_ended",
     "monitor_restarted",
     "shutdown",
-    "operator",
     "context_reset",
     "out_of_domain",
     "refined_below_threshold",
@@ -187,9 +186,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
 class StatusData(msgspec.Struct, frozen=True, kw_only=True):
     """State of one source and of the monitor; sent on each change."""
 
-    source_state: Literal[
-        "connecting", "online", "stalled", "reconnecting", "offline", "ended", "disabled"
-    ]
+    source_state: Literal["connecting", "online", "stalled", "reconnecting", "offline", "ended"]
     domain: Literal["unknown", "in_domain", "out_of_domain"] = "unknown"
     refiner: Literal["absent", "closed", "open", "half-open"] = "absent"
     mode: Mode = "full"

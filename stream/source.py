@@ -8,9 +8,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 from egomon.stream.frame import Grab, SourceInfo
 
-SourceState = Literal[
-    "connecting", "online", "stalled", "reconnecting", "offline", "ended", "disabled"
-]
+SourceState = Literal["connecting", "online", "stalled", "reconnecting", "offline", "ended"]
 
 GapCause = Literal[
     "staleness",  # the frame waited longer than the staleness budget

@@ -59,6 +59,9 @@ class SourceSettings(Section):
         60.0, description="A hole longer than this begins a new workflow"
     )
     wait: bool = Field(False, description="Keep trying if the source is not there at the start")
+    give_up_seconds: float | None = Field(
+        None, gt=0, description="Live: end the run once a lost source stayed away so long"
+    )
     size: str | None = Field(
         None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
     )

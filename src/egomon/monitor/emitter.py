@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import zmq
@@ -24,6 +24,7 @@ from egomon.fusion.wire import (
     StatsData,
     StatusData,
 )
+from egomon.monitor.absence import Absence
 from egomon.monitor.messages import Ended, Notice, Scored
 from egomon.stream.channel import Channel, ChannelClosed, Wake
 from egomon.stream.source import Gap, StateChange
@@ -83,6 +84,7 @@ class Emitter:
         self._ordered = ordered
         self._clock = clock
         self._status = {name: StatusData(source_state="connecting") for name in stages}
+        self._absence = Absence(clock)
         self._next_timer = clock()
         self.alerts: Counter[str] = Counter()
         self.latest_stats: dict[str, object] = {}
@@ -112,6 +114,10 @@ class Emitter:
         self._orders.append(work)
         self._wake.notify()
 
+    def close(self, source: str, reason: Reason) -> None:
+        """End the open alert, if there is one; in the emit thread, see `order`."""
+        self._emit_all(source, self._stages[source].lifecycle.close(reason))
+
     def run(self, worker: Worker) -> None:
         """Until the inbox is closed and empty and nothing is pending."""
         poller = zmq.Poller()
@@ -138,6 +144,8 @@ class Emitter:
         self._bus.serve(self._control)
         for name, stage in self._stages.items():
             self._emit_all(name, stage.tick())
+            if self._absence.is_long(name):
+                self.close(name, "source_lost")
             self._refresh_status(name)
         if self._clock() >= self._next_timer:
             self._next_timer = self._clock() + TIMER_SECONDS
@@ -148,7 +156,7 @@ class Emitter:
         """Close every alert; called by the emit thread's owner after `run`, even after a crash."""
         self._take_notices()
         for name, stage in self._stages.items():
-            self._emit_all(name, stage.finish(self.close_reason))
+            self._emit_all(name, stage.finish(self._reason(name)))
             self._change(name, source_state="ended")
         self._timers()
 
@@ -178,6 +186,7 @@ class Emitter:
     def _on_state(self, source: str, change: StateChange) -> None:
         if change.state == "ended":
             return  # reported once everything before it is scored
+        self._absence.hear(source, change.state)
         error = None
         if change.code is not None:
             error = ErrorInfo(code=change.code, message=change.message or change.code)
@@ -188,6 +197,10 @@ class Emitter:
             next_retry_s=change.next_retry_seconds,
             error=error,
         )
+
+    def _reason(self, source: str) -> Reason:
+        """Why an alert ends that is open when its source ends."""
+        return "source_lost" if self.source_state(source) == "offline" else self.close_reason
 
     def _take_results(self) -> None:
         while True:
@@ -217,7 +230,7 @@ class Emitter:
         if isinstance(item, Ended):
             stage = self._stages[item.source]
             if not stage.pending:
-                self._emit_all(item.source, stage.finish(self.close_reason))
+                self._emit_all(item.source, stage.finish(self._reason(item.source)))
         elif isinstance(item, Progress):
             self._emit_all(item.source, self._stages[item.source].on_progress(item))
             self._change(item.source, domain=item.domain)
@@ -263,7 +276,7 @@ class Emitter:
             self._status[source] = after
             self._emit(source, after)
 
-    def _emit_all(self, source: str, events: list[Data]) -> None:
+    def _emit_all(self, source: str, events: Sequence[Data]) -> None:
         self._leaving.extend((source, event) for event in events)
         self._flush()
 

@@ -86,6 +86,7 @@ class Input:
         self._producer: Producer | None = None
         self._plan: Plan | None = None
         self._dropped: Counter[str] = Counter()
+        self._is_offline = False
         self._restarts = RestartBudget()
         self._started: float | None = None
         self.opened = threading.Event()
@@ -148,9 +149,9 @@ class Input:
             producer.read_all(worker)
         except Exception as error:
             # A file never starts again: its result would depend on luck. Nor does a source of
-            # the caller's own, which cannot be opened here.
+            # the caller's own, which cannot be opened here, nor one that was given up (offline).
             may = self.is_live and self._request.source is None and producer.counts.decoded > 0
-            if not may or self._stop.is_set() or not self._restarts.take():
+            if not may or self._is_offline or self._stop.is_set() or not self._restarts.take():
                 raise
             # As text: a log that keeps the error would keep its traceback, and so the old source.
             logger.warning("source %s crashed and is opened again: %s", self.name, str(error))
@@ -173,6 +174,7 @@ class Input:
 
     def on_state(self, change: StateChange) -> None:
         """See `SourceListener`."""
+        self._is_offline = change.state == "offline"
         self._tell(change)
 
     def on_gap(self, gap: Gap) -> None:
@@ -245,6 +247,7 @@ def source_options(settings: SourceSettings) -> SourceOptions:
         open_timeout_seconds=settings.open_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
         wait_source=settings.wait,
+        give_up_seconds=settings.give_up_seconds,
         size=settings.camera_size,
         fps=settings.fps,
     )

@@ -171,6 +171,7 @@ class Watch:
         if source not in self.parts.stages:
             return False
         self.scoring.request_reset(source)
+        self.emitter.order(lambda: self.emitter.close(source, "context_reset"))
         return True
 
     def shut_down(self, seconds: float) -> None:

@@ -13,7 +13,6 @@ SOURCE_STATES = {
     "reconnecting": ("~", "reconnecting"),
     "offline": ("x", "offline"),
     "ended": ("■", "ended"),
-    "disabled": ("-", "disabled"),
 }
 DOMAINS = {
     "unknown": ("?", "domain not known yet"),
