@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ import msgspec
 from rich.table import Table
 
 from egomon.branches.bundle import save_bundle
-from egomon.branches.card import BundleCard, DataCard
+from egomon.branches.card import BundleCard, DataCard, StreamCard
 from egomon.branches.find import read_card
 from egomon.branches.weights import Tensors, parse_safetensors
 from egomon.errors import DataError
@@ -87,15 +89,23 @@ def train(
     features = features.labelled()
     check_splits(features)
     check_two_classes(features)
-    # Vectors exist at the rate they were extracted with, whatever a recipe says.
-    stream = msgspec.structs.replace(recipe.stream, fps=features.card.fps)
-    recipe = msgspec.structs.replace(recipe, stream=stream)
+    recipe = msgspec.structs.replace(recipe, stream=_stream(recipe, features))
     if recipe.kind == "evidence":
         from egomon.train.fit_evidence_bundle import fit
     else:
         from egomon.train.fit_uemcm import fit
     trained = fit(recipe, features, quiet=quiet)
     return replace(_write(recipe, features, trained, out), feedback=use)
+
+
+def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
+    # Vectors exist at the rate they were extracted with, whatever a recipe says.
+    stream = msgspec.structs.replace(recipe.stream, fps=data.card.fps)
+    if not recipe.fit_windows:
+        return stream
+    median = statistics.median(row.end - row.start for row in data.segments)
+    length = max(math.ceil(median * stream.fps), 2) / stream.fps
+    return msgspec.structs.replace(stream, length_seconds=length, stride_seconds=length / 2)
 
 
 def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> TrainReport:

@@ -22,6 +22,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     description: str
     kind: Literal["uemcm", "evidence"] = "uemcm"
     stream: StreamCard = StreamCard()
+    fit_windows: bool = False
+    """Live windows as long as the median training segment, at half that distance, whatever
+    `stream` says: heads judge best what looks like what they were fitted on."""
     seed: int = 0
     false_alarms_per_hour: float = 6.0
     """Budget on correct work that the threshold is chosen for."""

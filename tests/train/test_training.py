@@ -59,6 +59,18 @@ def test_the_uemcm_head_learns_the_workshop_and_its_bundle_scores_the_same(
     assert again.threshold == load_bundle(tmp_path / "b").card.decision.threshold_small
 
 
+def test_live_windows_are_as_long_as_the_segments_that_the_heads_were_fitted_on(
+    tmp_path: Path,
+) -> None:
+    data = workshop()
+    rows = tuple(msgspec.structs.replace(row, end=row.start + 6.4) for row in data.segments)
+    longer = dataclasses.replace(data, segments=rows)
+    told = train(recipe(fit_windows=True), longer, tmp_path / "b", quiet=True)
+    stream = load_bundle(told.folder).card.stream
+    assert (stream.length_seconds, stream.stride_seconds) == (7.0, 3.5)
+    assert load_recipe("default").fit_windows
+
+
 def test_seqtransf_is_trained_and_loaded(tmp_path: Path) -> None:
     shape = recipe(header="seqTransf", header_width=16, header_heads=2, header_layers=1, epochs=4)
     report = train(shape, workshop(), tmp_path / "b", quiet=True)
