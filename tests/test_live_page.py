@@ -14,13 +14,23 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import cv2
+import numpy as np
 import pytest
 from fakes import FakeClock, frame
 from wire_data import alert, segment, stats
 
-from egomon.cli.live_page import camera_of, served
+from egomon.cli.live_page import camera_of, served, still_of
 from egomon.errors import AddressInUseError, ConfigError, MissingExtraError, UsageError
-from egomon.report.hub import MOST_CLIENTS, MOST_WAITING, Client, LiveHub, TooManyClientsError
+from egomon.fusion.wire import AlertData, SegmentRef
+from egomon.report.hub import (
+    MOST_ALERTS,
+    MOST_CLIENTS,
+    MOST_WAITING,
+    Client,
+    LiveHub,
+    TooManyClientsError,
+)
 from egomon.report.live import create_app
 from egomon.report.server import LiveServer
 from egomon.stream.buffer import RollingBuffer
@@ -118,7 +128,7 @@ def test_a_body_without_end_is_not_read(here: TestClient) -> None:
 
 def test_a_name_that_was_pointed_at_this_machine_is_refused(hub: LiveHub) -> None:
     with TestClient(create_app(hub), base_url="http://evil.example:8000") as client:
-        for path in ("/", "/events", "/frame/cam0"):
+        for path in ("/", "/events", "/frame/cam0", "/still/a1"):
             assert client.get(path).status_code == 403
         assert say(client, Origin="http://evil.example:8000") == 403
 
@@ -252,6 +262,55 @@ def test_the_newest_frame_of_a_source_is_its_picture_and_is_encoded_once() -> No
     assert camera("cam0", found[0]) is None
     assert camera("cam9", -1) is None
     assert buffer.unread == 2
+
+
+def test_the_still_of_an_alert_is_the_middle_of_its_segment_in_the_ring() -> None:
+    buffer = RollingBuffer(seconds=60.0, max_bytes=1 << 20, on_full="drop_oldest")
+    for each in range(20):
+        buffer.push(frame(float(each), value=10 * each, px=16))
+    buffer.take(20)
+    still = still_of([SimpleNamespace(name="cam0", buffer=buffer, size=(64, 48))])  # type: ignore[list-item]
+    opened = alert(segment=SegmentRef(id=1, epoch=0, media_start=10.0, media_end=13.0, frames=3))
+    jpeg = still("cam0", opened)
+    assert jpeg is not None
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.mean() == pytest.approx(110, abs=2), "second 11 of 10, 11 and 12"
+    assert still("cam9", opened) is None
+    gone = SegmentRef(id=1, epoch=1, media_start=10.0, media_end=13.0, frames=3)
+    assert still("cam0", alert(segment=gone)) is None
+
+
+def test_each_new_alert_has_its_still_guarded_as_the_page_is() -> None:
+    asked: list[str] = []
+
+    def still(source: str, data: AlertData) -> bytes | None:
+        asked.append(data.alert_id)
+        return None if data.alert_id == "a2" else b"jpeg of " + data.alert_id.encode()
+
+    hub = LiveHub("bench", feedback=lambda *_: True, still=still)
+    for each in (alert(), alert(rev=2, phase="update"), alert("a2"), alert("../a3")):
+        hub.publish("cam0", each)
+    assert asked == ["a1", "a2", "../a3"], "once for each alert"
+    assert hub.snapshot()["pictures"] == {"a1": "still/a1", "../a3": "still/..%2Fa3"}
+    with TestClient(create_app(hub), base_url=HERE) as client:
+        reply = client.get("/still/a1")
+        assert (reply.status_code, reply.content) == (200, b"jpeg of a1")
+        assert reply.headers["content-type"] == "image/jpeg"
+        assert reply.headers["cache-control"] == "no-store"
+        assert client.get("/still/a2").status_code == 404
+    with TestClient(create_app(hub, TOKEN), base_url="http://bench.example:8000") as client:
+        assert client.get("/still/a1").status_code == 401
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get("/still/a1", headers=token).status_code == 200
+
+
+def test_only_so_many_stills_are_kept() -> None:
+    hub = LiveHub("bench", feedback=lambda *_: True, still=lambda *_: b"x")
+    for each in range(MOST_ALERTS + 5):
+        hub.publish("cam0", alert(f"a{each}"))
+    assert hub.still_of("a4") is None
+    assert hub.still_of("a5") == b"x"
+    assert len(hub.snapshot()["pictures"]) == MOST_ALERTS
 
 
 @contextmanager

@@ -92,11 +92,12 @@ def report(browser: Browser, heard: Events, folder: Path, out: Path) -> None:
 def live(browser: Browser, heard: Events, folder: Path, out: Path) -> None:
     """The live page at the last alert, with the camera's picture."""
     moment = max(data.segment.media_end for _, data in heard if isinstance(data, AlertData))
-    jpeg = picture_at(moment)
+    jpeg, stills = picture_at(moment), alert_stills(heard, {NAME: VIDEO})
     hub = LiveHub(
         NAME,
         feedback=lambda *_: True,
         camera=lambda _, shown: None if shown >= 0 else (1, jpeg),
+        still=lambda _, alert: stills.get(alert.alert_id),
     )
     for source, data in heard:
         hub.publish(source, data)

@@ -64,6 +64,34 @@ def test_an_alert_appears_as_it_comes_and_a_click_says_whether_it_was_right(
         browser.open("about:blank#end")
 
 
+def test_each_alert_has_its_still_in_the_list_and_it_is_asked_for_once(browser: Browser) -> None:
+    jpeg = jpeg_of(np.full((48, 64, 3), 250, np.uint8))
+    asked: list[str] = []
+
+    class Hub(LiveHub):
+        def still_of(self, alert_id: str) -> bytes | None:
+            asked.append(alert_id)
+            return super().still_of(alert_id)
+
+    hub = Hub("bench", feedback=lambda *_: True, still=lambda source, data: jpeg)
+    hub.publish("cam0", StatusData(source_state="online", domain="in_domain"))
+    hub.publish("cam0", alert())
+    shown = "[...document.querySelectorAll('#list .still')].filter((i) => i.naturalWidth === 64)"
+    with LiveServer(hub) as server:
+        browser.open(server.url)
+        browser.wait_for(f"{shown}.length === 1")
+        hub.publish("cam0", alert("a2", explanation="A newer one."))
+        browser.wait_for(f"{shown}.length === 2")
+        browser.wait_for("document.querySelector('.lead')?.textContent === 'A newer one.'")
+        browser.wait_for("document.querySelector('#why .picture')?.naturalWidth === 64")
+        hub.publish("cam0", alert("a2", rev=2, phase="end", explanation="Over."))
+        browser.wait_for("document.querySelector('.lead')?.textContent === 'Over.'")
+        assert browser.run(f"{shown}.length") == 2
+        assert asked.count("a1") == 1
+        assert browser.errors == []
+        browser.open("about:blank#end")
+
+
 def brightness(browser: Browser, shot: Path) -> float:
     """Mean of the middle of the camera's picture, 0 to 255, as it is on the screen."""
     box = browser.run(

@@ -12,8 +12,9 @@ from egomon.errors import StoreError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
+    from egomon.fusion.wire import AlertData
     from egomon.monitor.inputs import Input
-    from egomon.report.hub import Camera, Feedback, LiveHub
+    from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
 HERE = "127.0.0.1:0"
 """This machine only, on a port that is free."""
@@ -46,6 +47,27 @@ def camera_of(inputs: Sequence[Input]) -> Camera:
         return None if jpeg is None else (frame.mono_ns, jpeg)
 
     return newest
+
+
+def still_of(inputs: Sequence[Input]) -> Still:
+    """The middle frame of an alert's segment, from the ring: what an evidence snapshot shows too.
+
+    A new alert costs one small JPEG; nothing is read or decoded for it.
+    """
+    from egomon.fusion.pictures import SNAPSHOT_PX, jpeg_of, picture_of
+
+    named = {item.name: item for item in inputs}
+
+    def still(source: str, alert: AlertData) -> bytes | None:
+        item, part = named.get(source), alert.segment
+        if item is None:
+            return None
+        frames = item.buffer.window(part.media_start, part.media_end, part.epoch)
+        if not frames:
+            return None
+        return jpeg_of(picture_of(frames[len(frames) // 2], item.size, width=SNAPSHOT_PX))
+
+    return still
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import asyncio
 import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from egomon.errors import EgomonError
-from egomon.fusion.wire import Data
+from egomon.fusion.wire import AlertData, Data
 from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 
@@ -30,6 +31,8 @@ Feedback = Callable[[str, str], bool]
 Camera = Callable[[str, int], tuple[int, bytes] | None]
 """Called with a source and the number of the picture that is shown (-1: none): number and JPEG of
 a newer one, None where there is none."""
+Still = Callable[[str, AlertData], bytes | None]
+"""Called with a source and an alert that has just opened: a small JPEG of what it means."""
 
 
 class TooManyClientsError(EgomonError):
@@ -84,6 +87,7 @@ class LiveHub:
         title: heading of the page.
         feedback: takes a person's verdict about an alert; runs in the page's thread.
         bundle: facts about the model.
+        still: gives the picture of a new alert, in the publishing thread; None shows none.
         camera: gives pictures; asked only while somebody looks, at most five times a second and
             source, however many look. None shows none.
         clock: seconds, for that limit.
@@ -96,12 +100,14 @@ class LiveHub:
         feedback: Feedback,
         bundle: dict[str, str] | None = None,
         camera: Camera | None = None,
+        still: Still | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title = title
         self._feedback = feedback
         self._bundle = bundle or {}
         self.camera = camera
+        self.still = still
         self._clock = clock
         self._lock = threading.Lock()
         self._model = PageModel(most_segments=MOST_SEGMENTS, most_alerts=MOST_ALERTS)
@@ -110,13 +116,20 @@ class LiveHub:
         self._pictures: dict[str, tuple[int, bytes]] = {}
         self._asked: dict[str, float] = {}
         self._verdicts: dict[str, str] = {}
+        self._stills: OrderedDict[str, bytes] = OrderedDict()
         self.closed = False
 
     def publish(self, source: str, data: Data) -> None:
         """An `EventListener`: any thread, never waits."""
+        still = None
+        if self.still is not None and isinstance(data, AlertData) and data.phase == "new":
+            still = self.still(source, data)
         with self._lock:
             change = self._model.apply(source, data)
             clients = tuple(self._clients)
+            if still is not None and isinstance(data, AlertData):
+                self._keep_still(data.alert_id, still)
+                change = {**(change or {}), "picture": _still_path(data.alert_id)}
         if change is not None and clients:
             text = safe_json(change)
             for client in clients:
@@ -133,6 +146,16 @@ class LiveHub:
                 if newer is not None:
                     self._pictures[source] = shown = newer
             return shown
+
+    def still_of(self, alert_id: str) -> bytes | None:
+        """JPEG of an alert, while the page knows it."""
+        with self._lock:
+            return self._stills.get(alert_id)
+
+    def _keep_still(self, alert_id: str, jpeg: bytes) -> None:
+        self._stills[alert_id] = jpeg
+        while len(self._stills) > MOST_ALERTS:
+            self._stills.popitem(last=False)
 
     def has_source(self, source: str) -> bool:
         """Whether anything was heard of a source."""
@@ -164,6 +187,7 @@ class LiveHub:
                 live=True,
                 bundle=self._bundle,
                 camera=self.camera is not None,
+                pictures={alert_id: _still_path(alert_id) for alert_id in self._stills},
                 verdicts=dict(self._verdicts),
             )
 
@@ -196,3 +220,7 @@ class LiveHub:
             clients = tuple(self._clients)
         for client in clients:
             client.close()
+
+
+def _still_path(alert_id: str) -> str:
+    return f"still/{quote(alert_id, safe='')}"

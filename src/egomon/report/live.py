@@ -55,6 +55,7 @@ def create_app(hub: LiveHub, token: str | None = None) -> Starlette:
             Route("/", page.guarded(page.index)),
             Route("/events", page.guarded(page.events)),
             Route("/frame/{source}", page.guarded(page.frames)),
+            Route("/still/{alert_id}", page.guarded(page.still)),
             Route("/feedback", page.guarded(page.feedback), methods=["POST"]),
             Route("/login", page.login, methods=["POST"]),
         ]
@@ -147,6 +148,15 @@ class _Page:
 
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         return StreamingResponse(stream(), media_type=kind, headers=HEADERS)
+
+    async def still(self, request: Request) -> Response:
+        """The picture of one alert."""
+        from starlette.responses import Response
+
+        jpeg = self._hub.still_of(request.path_params["alert_id"])
+        if jpeg is None:
+            return _text("no such picture", 404)
+        return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
 
     async def feedback(self, request: Request) -> Response:
         """`{"alert_id": ..., "verdict": "true" | "false" | "unsure"}`."""

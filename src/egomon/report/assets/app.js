@@ -40,7 +40,7 @@ function selectAlert(alert, { seek = true } = {}) {
   timeline.reveal(alert.segment.media_start, alertEnd(alert));
   timeline.draw();
   list.mark(alert.alert_id, true);
-  explain(alert, "Why this alert", whyAlert(alert, { picture: (data.pictures || {})[alert.alert_id], verdicts: data.live ? verdictButtons : null, play: video ? playFrom : null }));
+  explain(alert, "Why this alert", whyAlert(alert, { picture: store.pictures.get(alert.alert_id), verdicts: data.live ? verdictButtons : null, play: video ? playFrom : null }));
   if (seek && video) video.currentTime = leadIn(alert);
 }
 

@@ -4,6 +4,7 @@ class AlertList {
     this.store = store;
     this.onSelect = onSelect;
     this.selected = null;
+    this.stills = new Map();
     for (const id of ["phase", "severity"]) byId(id).addEventListener("change", () => this.draw());
   }
 
@@ -19,6 +20,7 @@ class AlertList {
     const total = this.store.alerts.length;
     byId("count").textContent = shown.length === total ? String(total) : `${shown.length} of ${total}`;
     this.buttons = new Map();
+    for (const id of this.stills.keys()) if (!this.store.pictures.has(id)) this.stills.delete(id);
     const many = this.store.sources.size > 1;
     const items = shown.map((alert) => h("li", {}, this.button(alert, many)));
     // Live: what has just happened is on top.
@@ -29,14 +31,20 @@ class AlertList {
 
   button(alert, many) {
     const where = (many ? `${alert.source} ` : "") + clock(alert.media_opened);
-    const picture = (this.store.meta.pictures || {})[alert.alert_id];
     const button = h("button", { type: "button", onclick: () => this.onSelect(alert) },
       alertShape(alert), h("span", {}, where), h("span", { class: "p" }, `p ${percent(alert.p)}`),
       h("span", { class: "what" }, alert.explanation),
       alert.step ? h("span", { class: "step" }, alert.step.text) : null,
-      picture ? h("img", { class: "still", src: picture, alt: "" }) : null);
+      this.still(alert.alert_id));
     this.buttons.set(alert.alert_id, button);
     return button;
+  }
+
+  // Kept when the list is drawn again: a live page asks for each picture once.
+  still(id) {
+    const src = this.store.pictures.get(id);
+    if (src && !this.stills.has(id)) this.stills.set(id, h("img", { class: "still", loading: "lazy", src, alt: "" }));
+    return this.stills.get(id) || null;
   }
 
   mark(id, scroll = false) {

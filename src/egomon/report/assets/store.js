@@ -19,6 +19,7 @@ class Store {
     for (const each of data.sources) this.sources.set(each.name, sourceOf(each.name, each));
     this.alerts = data.alerts.slice();
     this.byId = new Map(this.alerts.map((alert) => [alert.alert_id, alert]));
+    this.pictures = new Map(Object.entries(data.pictures || {}));
   }
 
   source(name) {
@@ -30,8 +31,10 @@ class Store {
   apply(change) {
     const source = this.source(change.source);
     if (change.kind === "segment") addRow(source, change.row);
-    else if (change.kind === "alert") this.addAlert(change.alert);
-    else if (change.kind === "gap") source.gaps.push(change.gap);
+    else if (change.kind === "alert") {
+      if (change.picture) this.pictures.set(change.alert.alert_id, change.picture);
+      this.addAlert(change.alert);
+    } else if (change.kind === "gap") source.gaps.push(change.gap);
     else if (change.kind === "stats") source.stats = change.stats;
     else if (change.kind === "status") {
       source.status = change.status;
@@ -46,7 +49,11 @@ class Store {
     if (at >= 0) this.alerts[at] = alert;
     else this.alerts.push(alert);
     this.byId.set(alert.alert_id, alert);
-    if (this.alerts.length > LIVE_ALERTS) this.byId.delete(this.alerts.shift().alert_id);
+    if (this.alerts.length > LIVE_ALERTS) {
+      const oldest = this.alerts.shift().alert_id;
+      this.byId.delete(oldest);
+      this.pictures.delete(oldest);
+    }
   }
 
   alertsOf(name) {
