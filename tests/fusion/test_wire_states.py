@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from egomon.fusion.wire import (
 )
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor.absence import Absence
+from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
@@ -257,3 +259,8 @@ def test_each_phase_and_state_of_an_alert_is_given() -> None:
     alerts += replay((3, 5))
     assert {alert.phase for alert in alerts} == set(get_args(Phase))
     assert {alert.state for alert in alerts} == set(get_args(AlertState))
+
+
+def test_the_pages_have_a_sentence_for_each_reason_and_for_no_other() -> None:
+    listed = asset("words.js").partition("REASONS = Object.freeze({")[2].partition("});")[0]
+    assert set(re.findall(r"^  (\w+):", listed, re.MULTILINE)) == set(get_args(_KnownReason))
