@@ -29,7 +29,7 @@ from egomon.stream.sources.pupil import open_pupil
 from egomon.stream.sources.synthetic import read_index
 
 HERE = ("127.0.0.1",)
-QUICK = SourceOptions(open_timeout_seconds=3, read_timeout_seconds=1.0, stall_seconds=0.4)
+QUICK = SourceOptions(open_timeout_seconds=10, read_timeout_seconds=1.0, stall_seconds=0.4)
 
 
 def sensor(port: int, **changes: Any) -> dict[str, Any]:
