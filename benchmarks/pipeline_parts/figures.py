@@ -43,7 +43,7 @@ FIGURES = (
     ),
     Figure(
         "workbench_over_encoder",
-        "the same with the bundled tiny encoder, on rendered bench work",
+        "the same with the bundled tiny encoder, on rendered bench work, small branch alone",
         ">=", 0.85, "workbench",
     ),
     Figure(

@@ -24,9 +24,11 @@ from pipeline_parts.spent import Spent, middle, spent
 from pipeline_parts.video import decode_all
 
 
-def run_replay(bench: Bench, bundle: Bundle, path: Path, threads: int) -> tuple[Summary, Spent]:
+def run_replay(
+    bench: Bench, bundle: Bundle, path: Path, threads: int, *, large: bool = True
+) -> tuple[Summary, Spent]:
     """One replay as fast as it goes; its time begins when the first frame may be read."""
-    chosen = models.settings(bench.folder, threads=threads)
+    chosen = models.settings(bench.folder, model={"threads": threads, "large": large})
     found: list[Summary] = []
     monitor = Monitor([SourceRequest.of("film", str(path))], chosen, bundle=bundle)
     took = spent(lambda: found.append(monitor.run()))
@@ -70,11 +72,16 @@ def bare_loop(bundle: Bundle, images: NDArray[np.uint8], frames: int, segments: 
 def compare(
     bench: Bench, bundle: Bundle, path: Path, *, repeats: int
 ) -> tuple[Summary, Spent, Spent, Spent]:
-    """Replay, bare models for as many frames, and bare decoding, in turn; medians."""
+    """Replay, bare models for as many frames, and bare decoding, in turn; medians.
+
+    Without the large branch: the bare loop is encoder and head.
+    """
     threads = bench.threads
     torch.set_num_threads(threads)
     images = models.prepared(bundle, pictures_of(path, 4 * MICRO_BATCH, 15))
-    summary, _ = run_replay(bench, bundle, path, threads)  # the first is warmer: not counted
+    summary, _ = run_replay(
+        bench, bundle, path, threads, large=False
+    )  # the first is warmer: not counted
     frames, segments = summary.frames["encoded"], summary.segments
     part = 3 if repeats > 1 else 1  # a third of the bare loop before and after each replay
 
@@ -84,7 +91,7 @@ def compare(
 
     replays, loops, decodes = [], [bare()], []
     for _ in range(repeats):
-        replays.append(run_replay(bench, bundle, path, threads)[1])
+        replays.append(run_replay(bench, bundle, path, threads, large=False)[1])
         loops.append(bare())
         decodes.append(spent(lambda: decode_all(path)))
     return summary, middle(replays), middle(loops), middle(decodes)
