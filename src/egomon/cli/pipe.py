@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from typing import NoReturn, Self
 
 READER_GONE = 141
@@ -38,11 +37,6 @@ class PipedText(io.TextIOWrapper):
             return super().write(text)
         except BrokenPipeError:
             self._leave()
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write each, see `write`."""
-        for line in lines:
-            self.write(line)
 
     def flush(self) -> None:
         """Flush, see `write`."""
