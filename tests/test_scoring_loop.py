@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
+import pytest
 from fakes import NS, BrightnessBranch, BrightnessEncoder, FakeClock, frame
 
 from egomon.branches.card import StreamCard
@@ -14,6 +16,7 @@ from egomon.monitor.scoring import Camera, ScoringLoop
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel
 from egomon.stream.segmenter import FixedWindows
+from egomon.stream.source import Gap
 
 PERIOD = 0.25
 
@@ -46,8 +49,10 @@ class Bench:
         self.encoder = BrightnessEncoder()
         self.buffers = [self._buffer() for _ in range(cameras)]
         self.inbox: Channel[Scored] = Channel(64)
+        self.branch = BrightnessBranch()
+        self.gaps: list[Gap] = []
         made = [
-            Camera(self._lane(i), buffer, in_whole_batches=False)
+            Camera(self._lane(i), buffer, in_whole_batches=False, on_gap=self.gaps.append)
             for i, buffer in enumerate(self.buffers)
         ]
         self.loop = ScoringLoop(self.encoder, made, self.inbox, self.condition)
@@ -65,7 +70,7 @@ class Bench:
     def _lane(self, number: int) -> Lane:
         card = StreamCard(fps=4.0, length_seconds=1.0, stride_seconds=1.0)
         segmenter = FixedWindows(length_seconds=1.0, stride_seconds=1.0, period_seconds=PERIOD)
-        return Lane(f"cam{number}", LaneParts(BrightnessBranch(), card, 2), segmenter)
+        return Lane(f"cam{number}", LaneParts(self.branch, card, 2), segmenter)
 
     def film(self, camera: int, point: int) -> None:
         """A frame arrives now."""
@@ -120,6 +125,27 @@ def test_the_frame_that_ends_a_segment_waits_for_nobody() -> None:
     assert bench.encoder.batches == [3, 1, 1]
     assert bench.condition.waited == before
     assert any(getattr(event, "segment", None) is not None for event in _drain(bench.inbox))
+
+
+def test_frames_that_a_crash_costs_are_told_and_the_next_batch_is_scored() -> None:
+    bench = Bench(1)
+    score = bench.branch.score
+
+    def crash(*_: object) -> NoReturn:
+        raise RuntimeError("out of luck")
+
+    bench.branch.score = crash  # type: ignore[method-assign]
+    for point in range(6):
+        bench.film(0, point)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        bench.loop.step()  # at the fourth frame, which ends a window
+    assert bench.gaps == [Gap("crash", 2, 4 * PERIOD, 5 * PERIOD)]
+    bench.branch.score = score  # type: ignore[method-assign]
+    for point in range(6, 12):
+        bench.film(0, point)
+    bench.loop.step()
+    assert any(getattr(event, "segment", None) is not None for event in _drain(bench.inbox))
+    assert len(bench.gaps) == 1
 
 
 def test_a_full_batch_is_not_held_back() -> None:
