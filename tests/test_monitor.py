@@ -87,7 +87,8 @@ def monitor(
             "bus": {"publish": ("tcp://127.0.0.1:*",), "control": "tcp://127.0.0.1:*"},
             "store": {"path": str(store) if store else "none"},
             "decision": options.pop("decision", {}),
-            "source": {"staleness_seconds": 1e9},
+            "evidence": options.pop("evidence", {}),
+            "source": {"staleness_seconds": 1e9, **options.pop("source_settings", {})},
         },
     )
     watch = Monitor(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import jsonschema
 import msgspec
 import pytest
 from fakes import BrightnessEncoder, FrameList, ScriptedLarge
@@ -16,7 +20,8 @@ from test_monitor import CARD, alerts, bright_at, bundle, monitor
 
 from egomon.branches.base import Float32
 from egomon.config import load_settings
-from egomon.fusion.envelope import encode
+from egomon.fusion.envelope import encode, kind_of
+from egomon.fusion.schema import FOLDER
 from egomon.fusion.wire import Data, StatusData
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.monitor.system import rss_bytes
@@ -66,6 +71,33 @@ def test_threads_that_sleep_at_random_give_the_same_bytes(seed: int) -> None:
     assert run(random.Random(seed)) == calm
 
 
+class LateEncoder(BrightnessEncoder):
+    """Begins when the source is at its end, or has had time to get there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source_ended = threading.Event()
+
+    def encode(self, images: Any) -> Float32:
+        self.source_ended.wait(0.3 if not self.batches else 0.0)
+        return super().encode(images)
+
+
+def test_a_recording_waits_for_a_slow_branch_and_loses_no_frame() -> None:
+    source = FrameList(bright_at((3, 6), seconds=60))
+    watch, _ = monitor(source, source_settings={"buffer_seconds": 1.0, "staleness_seconds": 1e-3})
+    encoder = LateEncoder()
+    watch._bundle.encoder = encoder  # type: ignore[union-attr, misc]
+    source.on_read = lambda index: encoder.source_ended.set() if index == 600 else None
+    assert watch.run().frames == {"decoded": 600, "sampled": 240, "encoded": 240}
+
+
+class WideEncoder(BrightnessEncoder):
+    """Frames of 300 kB: one that is kept for longer than it should be shows in the memory."""
+
+    image_px = 320
+
+
 def test_a_branch_that_is_too_slow_costs_frames_but_neither_delay_nor_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,6 +114,7 @@ def test_a_branch_that_is_too_slow_costs_frames_but_neither_delay_nor_memory(
 
     monkeypatch.setattr(RollingBuffer, "take", take)
     models = bundle(ScriptedLarge([]))
+    models.encoder = WideEncoder()
     models.card = msgspec.structs.replace(
         CARD, stream=msgspec.structs.replace(CARD.stream, fps=30.0)
     )
@@ -110,10 +143,42 @@ def test_a_branch_that_is_too_slow_costs_frames_but_neither_delay_nor_memory(
     assert memory[-1] <= 1.05 * settled
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_whatever_a_run_says_follows_the_published_schema(live: bool) -> None:
+    script = [3.0, -3.0, RuntimeError("boom"), float("nan"), 2.0] * 20
+    source = FrameList(bright_at((3, 6), (9, 14), (18, 19), seconds=25), kind="live")
+    watch, events = monitor(
+        source,
+        large=ScriptedLarge(script),
+        live=live,
+        decision={"emit": "provisional", "cooldown_seconds": 0.0},
+        evidence={"snapshot": True},
+    )
+    watch.run()
+    for event in events:
+        schema = (FOLDER / f"{kind_of(event)}.json").read_bytes()
+        jsonschema.validate(json.loads(encode(event)), json.loads(schema))
+    assert {kind_of(event) for event in events} >= {"alert", "segment", "status", "stats"}
+    assert any(a.evidence for a in alerts(events))
+    assert any(a.latency_ms for a in alerts(events)) is live
+
+
+@pytest.mark.parametrize("nobody", [True, False], ids=["refused", "silent"])
 def test_a_password_in_an_address_reaches_neither_log_nor_status_nor_metrics_nor_store(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    nobody: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = tmp_path / "events.sqlite"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        if nobody:
+            server.close()
+        found = all_that_is_said_of(host, tmp_path, caplog)
+    assert host.encode() in found
+    assert PASSWORD.encode() not in found
+
+
+def all_that_is_said_of(host: str, folder: Path, caplog: pytest.LogCaptureFixture) -> bytes:
+    """Log, messages, pages and store of a run that cannot reach its camera."""
+    store = folder / "events.sqlite"
     seen: list[Data] = []
     pages: list[bytes] = []
     settings = load_settings(
@@ -125,7 +190,7 @@ def test_a_password_in_an_address_reaches_neither_log_nor_status_nor_metrics_nor
             "source": {"wait": True, "open_timeout_seconds": 1.0},
         },
     )
-    url = f"rtsp://me:{PASSWORD}@127.0.0.1:9/live?token={PASSWORD}"
+    url = f"rtsp://me:{PASSWORD}@{host}/live?token={PASSWORD}"
     watch = Monitor(
         [SourceRequest("cam", url, True)],
         settings,
@@ -155,10 +220,8 @@ def test_a_password_in_an_address_reaches_neither_log_nor_status_nor_metrics_nor
         watch.run(on_tick)
     assert any(isinstance(e, StatusData) and e.error is not None for e in seen)
     assert len(pages) >= 3
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    everything = b"".join([*map(encode, seen), *pages, stored, caplog.text.encode()])
-    assert b"127.0.0.1:9" in everything
-    assert PASSWORD.encode() not in everything
+    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    return b"".join([*map(encode, seen), *pages, stored, caplog.text.encode()])
 
 
 def fetch(port: int, page: str) -> bytes:

@@ -110,6 +110,16 @@ def test_a_late_result_never_reopens_a_closed_alert() -> None:
     assert lifecycle.open_alert is None
 
 
+def test_a_late_result_of_a_closed_alert_leaves_the_next_one_alone() -> None:
+    lifecycle = make()
+    lifecycle.apply(verdict(0, 3), mode="full", provisional=True)
+    lifecycle.close("below_t_off")
+    (second,) = lifecycle.apply(verdict(9, 3), mode="full", provisional=True)
+    for late in (9.0, -9.0):
+        assert lifecycle.refined(verdict(0, late), mode="full") == []
+    assert lifecycle.open_alert == second
+
+
 def test_severity_rises_once_with_the_score() -> None:
     events = run(make(), [0.5, 5, 5])
     assert [(e.phase, e.severity) for e in events] == [("new", "notice"), ("update", "alert")]

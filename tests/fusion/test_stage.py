@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from fakes import FakeClock, MeanGate, ScriptedLarge
 from segments import progress, scored
 
@@ -150,7 +151,7 @@ def test_a_score_that_is_not_finite_is_a_failure() -> None:
     assert bench.refinement.counts["failed"] == 1
 
 
-def test_a_hanging_call_counts_as_failure_each_time_it_overruns() -> None:
+def test_a_hanging_call_counts_as_one_failure_however_long_it_hangs() -> None:
     bench = Bench([4.0])
     bench.stage.on_scored(scored(0, 3.0))
     assert bench.queue.take(0.0) is not None, "the worker took it and hangs"
@@ -158,6 +159,22 @@ def test_a_hanging_call_counts_as_failure_each_time_it_overruns() -> None:
         bench.clock.now += 3.1
         bench.stage.tick()
     assert bench.refinement.counts["expired"] == 1, "one job overruns once"
+    assert bench.breaker.state == "closed"
+
+
+@pytest.mark.parametrize(("hangs", "state"), [(True, "open"), (False, "closed")])
+def test_three_calls_that_hang_open_the_breaker_and_three_that_only_waited_do_not(
+    hangs: bool, state: str
+) -> None:
+    bench = Bench()
+    for i in range(3):
+        bench.stage.on_scored(scored(20 * i, 3.0))
+        if hangs:
+            assert bench.queue.take(0.0) is not None, "the worker took it and hangs"
+        bench.clock.now += 3.1
+        assert alerts(bench.stage.tick())[-1:] == [("new", "refine_expired")][: i == 0]
+    assert bench.refinement.counts["expired"] == 3
+    assert bench.breaker.state == state
 
 
 def test_newer_overlapping_segments_replace_waiting_ones() -> None:
@@ -173,12 +190,12 @@ def test_newer_overlapping_segments_replace_waiting_ones() -> None:
 def test_the_queue_never_grows_beyond_eight_and_keeps_the_most_suspicious() -> None:
     bench = Bench()
     for i in range(20):
-        bench.stage.on_scored(scored(i, 1.0 + i % 7, start=3.0 * i))
+        flagged_but_no_hit = -0.35 + 0.05 * (i % 7)
+        bench.stage.on_scored(scored(i, flagged_but_no_hit, start=3.0 * i))
         assert len(bench.queue) <= 8
     left = [job for _ in range(8) if (job := bench.queue.take(0.0)) is not None]
     assert len(left) == 8
-    priorities = [job.priority for job in left]
-    assert priorities == sorted(priorities, reverse=True)
+    assert [round(-100 * job.priority) for job in left] == [5, 5, 10, 10, 10, 15, 15, 15]
     assert bench.refinement.counts["coalesced"] + bench.refinement.counts["rejected"] == 12
 
 
