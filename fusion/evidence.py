@@ -10,11 +10,13 @@ from pathlib import Path
 
 from egomon.errors import ConfigError, StoreError
 from egomon.fusion.pictures import Size, file_stem, write_clip
+from egomon.fusion.remux import WritePackets, write_packets
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import Evidence
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed, Wake
 from egomon.stream.frame import Frame, Segment
+from egomon.stream.packets import PacketClip, PacketRing
 from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ JOIN_SECONDS = 5.0
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
 EVER = 2**62
+SAME_CLOCK_SECONDS = 1e-3
 
 WriteClip = Callable[[Path, Sequence[Frame], Size | None], Evidence]
 
@@ -57,6 +60,10 @@ class ClipJob:
     buffer: RollingBuffer
     size: Size | None
     give_up_at: float
+    t_segment: float = 0.0
+    """Where the segment itself begins."""
+    packets: PacketRing | None = None
+    """What the source sent; None where it has no packets."""
 
     def is_due(self, now: float) -> bool:
         """True if nothing more will come for it."""
@@ -71,6 +78,17 @@ class ClipJob:
         known = {frame.t_seconds for frame in self.early}
         late = self.buffer.window(self.t_start, self.t_end, self.epoch)
         return [*self.early, *(f for f in late if f.t_seconds not in known)]
+
+    def sent(self, frames: Sequence[Frame]) -> PacketClip | None:
+        """Its span as the source sent it; None unless all of it is there, on one clock."""
+        if self.packets is None or not frames:
+            return None
+        ends = [(f.pts_seconds, f.t_seconds) for f in (frames[0], frames[-1])]
+        offsets = [pts - t for pts, t in ends if pts is not None]
+        if len(offsets) < len(ends) or abs(offsets[0] - offsets[1]) > SAME_CLOCK_SECONDS:
+            return None
+        start, latest, end = (t + offsets[0] for t in (self.t_start, self.t_segment, self.t_end))
+        return self.packets.cut(start, max(start, latest), end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,8 @@ class EvidenceWriter:
         rules: folder and bounds.
         store: may be used from this thread too.
         wake: notified when a clip is done.
-        write: makes the file.
+        write: makes the file from pictures.
+        remux: makes it from packets, where the source has them.
 
     Raises:
         ConfigError: the folder cannot be made.
@@ -106,6 +125,7 @@ class EvidenceWriter:
         *,
         wake: Wake | None = None,
         write: WriteClip = write_clip,
+        remux: WritePackets = write_packets,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -116,7 +136,7 @@ class EvidenceWriter:
         self.rules = rules
         """May be changed while in use, the folder aside."""
         self._store = store
-        self._write = write
+        self._write, self._remux = write, remux
         self._clock = clock
         self._wall_ns = wall_ns
         self._jobs: Channel[ClipJob] = Channel(MOST_JOBS, on_full="drop_oldest")
@@ -133,7 +153,12 @@ class EvidenceWriter:
         return self._jobs.dropped
 
     def submit(
-        self, alert_id: str, segment: Segment, buffer: RollingBuffer, size: Size | None
+        self,
+        alert_id: str,
+        segment: Segment,
+        buffer: RollingBuffer,
+        size: Size | None,
+        packets: PacketRing | None = None,
     ) -> None:
         """Ask for a clip around a segment; never blocks."""
         start = segment.t_start - self.rules.before_seconds
@@ -148,6 +173,8 @@ class EvidenceWriter:
             buffer=buffer,
             size=size,
             give_up_at=self._clock() + self.rules.after_seconds + OVERDUE_SECONDS,
+            t_segment=segment.t_start,
+            packets=packets,
         )
         try:
             self._jobs.put(job)
@@ -187,7 +214,7 @@ class EvidenceWriter:
     def _finish(self, job: ClipJob) -> None:
         path = (self.rules.folder / f"{file_stem(job.alert_id)}.mp4").absolute()
         try:
-            evidence = self._write(path, job.frames(), job.size)
+            evidence = self._make(path, job)
             self._note(job.alert_id, path)
             self._tidy()
         except (StoreError, OSError) as error:
@@ -201,6 +228,16 @@ class EvidenceWriter:
         self.fault = None
         self.written += 1
         self.done.put(Clip(job.alert_id, job.source, evidence))
+
+    def _make(self, path: Path, job: ClipJob) -> Evidence:
+        frames = job.frames()
+        clip = job.sent(frames)
+        if clip is not None:
+            try:
+                return self._remux(path, clip)
+            except StoreError as error:  # packets that mp4 does not take; a full disk fails below
+                logger.info("%s: clip is encoded: %s", job.source, error)
+        return self._write(path, frames, job.size)
 
     def _crashed(self, worker: Worker) -> None:
         self.fault = f"the writer crashed: {worker.crash}"

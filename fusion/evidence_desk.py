@@ -15,6 +15,7 @@ from egomon.fusion.wire import AlertData, Data
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import ChannelClosed
 from egomon.stream.frame import Segment
+from egomon.stream.packets import PacketRing
 
 STORE_FAILED = "STORE_FAILED"
 EVIDENCE_FAILED = "EVIDENCE_FAILED"
@@ -25,6 +26,7 @@ class _Watched:
     stage: SourceStage
     buffer: RollingBuffer
     size: Callable[[], Size | None]
+    packets: PacketRing | None
 
 
 class EvidenceDesk:
@@ -59,9 +61,10 @@ class EvidenceDesk:
         source: str,
         buffer: RollingBuffer,
         size: Callable[[], Size | None] = lambda: None,
+        packets: PacketRing | None = None,
     ) -> None:
         """Look after one source; `size` is asked when an alert opens."""
-        self._watched[source] = _Watched(stage, buffer, size)
+        self._watched[source] = _Watched(stage, buffer, size, packets)
         if self._snapshot or self._writer is not None:
             stage.on_open = self._opened.__setitem__
 
@@ -80,7 +83,7 @@ class EvidenceDesk:
             evidence, jpeg = found
             self._outlet.emit(source, msgspec.structs.replace(data, evidence=(evidence,)), [jpeg])
         if self._writer is not None:
-            self._writer.submit(data.alert_id, segment, watched.buffer, size)
+            self._writer.submit(data.alert_id, segment, watched.buffer, size, watched.packets)
 
     def ready(self) -> list[tuple[str, AlertData]]:
         """Updates of open alerts whose clips were finished since the last call."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import cv2
@@ -22,6 +23,7 @@ JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)
 LONGEST_STEM = 96
 
+Made = TypeVar("Made")
 Size = tuple[int, int]
 """(width, height) of the source; larger pictures are squashed to a square on their way in."""
 
@@ -96,10 +98,19 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
         raise StoreError(
             f"no frame is left for {path.name}; raise source.buffer_seconds in the settings"
         )
+    return clip_evidence(path, written_whole(path, lambda part: _encode(part, frames, size)))
+
+
+def written_whole(path: Path, write: Callable[[Path], Made]) -> Made:
+    """Have a file written beside its place, then put it there.
+
+    Raises:
+        StoreError: the folder is gone, the disk is full, or FFmpeg refuses.
+    """
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shape = _encode(part, frames, size)
+        made = write(part)
         os.replace(part, path)
     except (OSError, ValueError, av.FFmpegError) as error:
         with contextlib.suppress(OSError):
@@ -107,13 +118,13 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
         raise StoreError(
             f"cannot write {path}: {error}; free the disk or give another evidence folder"
         ) from error
-    return Evidence(
-        kind="clip",
-        media_type="video/mp4",
-        uri=path.absolute().as_uri(),
-        width=shape[0],
-        height=shape[1],
-    )
+    return made
+
+
+def clip_evidence(path: Path, size: Size) -> Evidence:
+    """What an alert says of a clip."""
+    uri = path.absolute().as_uri()
+    return Evidence(kind="clip", media_type="video/mp4", uri=uri, width=size[0], height=size[1])
 
 
 def _encode(path: Path, frames: Sequence[Frame], size: Size | None) -> Size:

@@ -56,6 +56,8 @@ class Grab:
     """Grows by one at each discontinuity (reconnect, jump in time); no clip spans two epochs."""
     to_rgb: Callable[[], UInt8Image]
     """Converts to RGB uint8 (H, W, 3), rotated upright."""
+    pts_seconds: float | None = None
+    """Time on the source's own clock, where it has one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,8 @@ class Frame:
     wall_ns: int
     index: int
     epoch: int
+    pts_seconds: float | None = None
+    """Time on the source's own clock, where it has one."""
 
     def __post_init__(self) -> None:
         self.image.setflags(write=False)

@@ -121,7 +121,8 @@ def open_source(
         raise UsageError(f"{redact(reference)!r} is no source; give {FORMS}")
     from egomon.stream.sources.file import VideoFile
 
-    return VideoFile(reference.removeprefix("file://"), name=label, listener=listener)
+    path = reference.removeprefix("file://")
+    return VideoFile(path, name=label, listener=listener, packets=options.packets)
 
 
 def _split_chaos(reference: str) -> tuple[int, str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from egomon.stream.packets import PacketRing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +26,7 @@ class SourceOptions:
     """Camera: width and height."""
     fps: float | None = None
     """Camera: frame rate."""
+    packets: PacketRing | None = None
+    """Where compressed packets are kept for clips; None = nowhere. Files and streams only."""
     warmup_frames: int = 5
     """Camera: frames thrown away after opening, while exposure settles."""

@@ -144,4 +144,5 @@ class Producer:
             wall_ns=grab.wall_ns,
             index=grab.index,
             epoch=grab.epoch,
+            pts_seconds=grab.pts_seconds,
         )

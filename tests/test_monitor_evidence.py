@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 from fakes import FrameList, ScriptedLarge
 from test_monitor import alerts, bright_at, bundle
@@ -15,10 +17,11 @@ from egomon.fusion.envelope import encode
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import AlertData, Data
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
+from egomon.train.simulator.write import write_video
 
 
 def run(
-    source: FrameList, evidence: dict[str, Any], *, live: bool = False, **options: Any
+    source: FrameList | Path, evidence: dict[str, Any], *, live: bool = False, **options: Any
 ) -> list[AlertData]:
     events: list[Data] = []
     store = evidence.pop("store", "none")
@@ -31,14 +34,17 @@ def run(
             "evidence": evidence,
         },
     )
+    request = SourceRequest("fake", "fake", live, source if isinstance(source, FrameList) else None)
+    if isinstance(source, Path):
+        request = SourceRequest.of("film", str(source))
     watch = Monitor(
-        [SourceRequest("fake", "fake", live, source)],
+        [request],
         settings,
         bundle=bundle(ScriptedLarge([3.0] * 99)),
         listeners=[lambda name, data: events.append(data)],
         **options,
     )
-    if live:
+    if live and isinstance(source, FrameList):
         source.on_read = lambda index: watch.inputs[0].ready.wait(10) and None
     watch.run()
     return alerts(events)
@@ -93,6 +99,23 @@ def test_a_live_alert_is_updated_when_its_clip_is_ready(tmp_path: Path) -> None:
     for alert in found[1:-1]:
         assert alert.reason == "evidence_ready"
         assert alert.evidence[0].uri == Path(row.path).as_uri()
+
+
+def test_the_clip_of_a_file_shows_its_own_pictures_without_loss(tmp_path: Path) -> None:
+    film, folder = tmp_path / "film.mp4", tmp_path / "clips"
+    shown = [
+        np.full((96, 128, 3), value, np.uint8) for _, _, value in bright_at((3, 6), seconds=10)
+    ]
+    write_video(film, shown, 10.0)
+    (alert, *_) = run(film, {"folder": folder, "store": tmp_path / "events.sqlite"})
+    (clip,) = folder.glob("*.mp4")
+    with av.open(str(film)) as whole, av.open(str(clip)) as cut:
+        pictures = [f.to_ndarray(format="rgb24") for f in whole.decode(video=0)]
+        found = [f.to_ndarray(format="rgb24") for f in cut.decode(video=0)]
+    # Its only key frame is the first one.
+    assert len(found) >= 10 * alert.segment.media_end
+    for picture, same in zip(pictures, found, strict=False):
+        assert np.array_equal(picture, same)
 
 
 def test_a_simulated_live_run_attaches_the_same_snapshots() -> None:

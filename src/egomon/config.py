@@ -137,7 +137,9 @@ class EvidenceSettings(Section):
     """Pictures and clips of alerts."""
 
     snapshot: bool = Field(False, description="Attach a JPEG of the segment to each new alert")
-    folder: Path | None = Field(None, description="Write a clip for each alert here")
+    folder: Path | None = Field(
+        None, description="Write a clip for each alert here, as the source sent it where possible"
+    )
     before_seconds: float = Field(3.0, ge=0, description="Clip: seconds before the segment")
     after_seconds: float = Field(2.0, ge=0, description="Clip: seconds after the segment")
     max_mb: int = Field(1024, gt=0, description="Bound on the clips kept, megabytes")

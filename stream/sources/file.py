@@ -16,6 +16,7 @@ import av
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import Grab, SourceInfo
+from egomon.stream.packets import PacketRing
 from egomon.stream.redact import redact
 from egomon.stream.source import Gap, SilentListener, SourceListener, StateChange
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
@@ -62,6 +63,7 @@ class VideoFile:
         name: str,
         listener: SourceListener | None = None,
         remote: tuple[Any, DeviceThread, threading.Event] | None = None,
+        packets: PacketRing | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -81,7 +83,7 @@ class VideoFile:
             self._stream = video_stream(self._container, self._shown)
             # Frame threads decode twice as fast; the delay they add does not matter in a file.
             self._stream.thread_type = "AUTO"
-            self._reader = FrameReader(self._container, self._stream, self._shown)
+            self._reader = FrameReader(self._container, self._stream, self._shown, packets)
             self._first = self._decode_first()
             self._info = self._describe(name, self._first)
         except BaseException:
@@ -185,6 +187,7 @@ class VideoFile:
                     index=stamp.index,
                     epoch=stamp.epoch,
                     to_rgb=self._convert.deferred(frame),
+                    pts_seconds=pts,
                 )
         finally:
             self._account(t)

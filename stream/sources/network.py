@@ -91,7 +91,9 @@ def _open_recording(
             stream.close()
             return None
         remote = (stream.container, stream.thread, stop)
-        return VideoFile(reference, name=name, listener=listener, remote=remote)
+        return VideoFile(
+            reference, name=name, listener=listener, remote=remote, packets=options.packets
+        )
     except BaseException:
         stream.close()
         raise
@@ -157,7 +159,7 @@ class Stream:
             stream.thread_type = "SLICE"
             stream.codec_context.flags |= Flags.low_delay
         self._arrival_times = container.format.name in WITHOUT_TIMES
-        self._reader = FrameReader(container, stream, self._shown)
+        self._reader = FrameReader(container, stream, self._shown, self._options.packets)
         rate = stream.average_rate
         width, height = stream.codec_context.width, stream.codec_context.height
         return width, height, float(rate) if rate else None

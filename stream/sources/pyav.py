@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
+from egomon.stream.packets import PacketRing
 from egomon.stream.redact import redact
 
 # FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
@@ -51,7 +52,12 @@ class FrameReader:
             packets in a row (code STREAM_DAMAGED).
     """
 
-    def __init__(self, container: Any, stream: Any, shown: str) -> None:
+    def __init__(
+        self, container: Any, stream: Any, shown: str, ring: PacketRing | None = None
+    ) -> None:
+        self._ring = ring
+        if ring is not None:
+            ring.begin(stream)
         self._container, self._stream, self._shown = container, stream, shown
         self._packets = container.demux(stream)
         self._frames: list[av.VideoFrame] = []
@@ -67,6 +73,8 @@ class FrameReader:
                 packet = next(self._packets, None)
                 if packet is None:
                     return None
+                if self._ring is not None:
+                    self._ring.add(packet)
                 decoded = packet.decode()
             except av.error.EOFError:
                 return None
@@ -76,6 +84,8 @@ class FrameReader:
             if decoded:
                 self._in_a_row = 0
                 self._frames = decoded[::-1]
+                if self._ring is not None and decoded[0].rotation:
+                    self._ring.refuse()
         return self._frames.pop()
 
     def seconds(self, frame: av.VideoFrame) -> float | None:

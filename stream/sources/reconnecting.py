@@ -226,6 +226,7 @@ class Reconnecting:
             index=stamp.index,
             epoch=stamp.epoch,
             to_rgb=raw.to_rgb,
+            pts_seconds=raw.pts_seconds,
         )
 
     def _await_frame(self) -> RawFrame:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +22,12 @@ from egomon.errors import ConfigError
 from egomon.fusion.evidence import DAY_NS, MOST_JOBS, ClipJob, ClipRules, EvidenceWriter
 from egomon.fusion.evidence_desk import EvidenceDesk
 from egomon.fusion.pictures import file_stem, snapshot, write_clip
+from egomon.fusion.remux import write_packets
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import Evidence
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.frame import Frame, Segment
+from egomon.stream.packets import PacketClip
 
 MB = 1 << 20
 
@@ -44,7 +48,9 @@ def segment(buffer: RollingBuffer, start: float = 4.0, end: float = 6.0) -> Segm
 class Bench:
     """A writer whose thread is not started: the test calls `work`."""
 
-    def __init__(self, folder: Path, write: Any = write_clip, **rules: Any) -> None:
+    def __init__(
+        self, folder: Path, write: Any = write_clip, remux: Any = write_packets, **rules: Any
+    ) -> None:
         self.clock, self.now_ns = FakeClock(), DAY_NS
         self.store = EventStore(None)
         self.store.begin(boot="b", sources=["cam"], started_wall_ns=1)
@@ -52,6 +58,7 @@ class Bench:
             ClipRules(folder, **rules),
             self.store,
             write=write,
+            remux=remux,
             clock=self.clock,
             wall_ns=lambda: self.now_ns,
         )
@@ -111,6 +118,72 @@ def test_a_clip_has_the_seconds_before_and_after_its_segment(tmp_path: Path) -> 
         assert stream.codec_context.name == "h264"
         times = [float(f.time or 0) for f in container.decode(stream)]
     assert times == pytest.approx([i / 4 for i in range(20)], abs=2e-3)  # 3 s to 8 s
+
+
+class Sent:
+    """A `PacketRing` that notes what was cut."""
+
+    def __init__(self, clip: PacketClip | None) -> None:
+        self.clip = clip
+        self.cuts: list[tuple[float, float, float]] = []
+
+    def cut(self, start: float, latest_start: float, end: float) -> PacketClip | None:
+        self.cuts.append((start, latest_start, end))
+        return self.clip
+
+
+NO_VIDEO = PacketClip(b"no video", Fraction(1, 30), (), (64, 64))
+
+
+def on_own_clock(until: float, shift: Callable[[float], float]) -> RollingBuffer:
+    buffer = RollingBuffer(seconds=100, max_bytes=64 * MB, on_full="drop_oldest")
+    for i in range(round(until * 4)):
+        made = frame(i / 4, value=i * 5, index=i, px=32)
+        buffer.push(dataclasses.replace(made, pts_seconds=shift(made.t_seconds)))
+    buffer.take(10_000)
+    return buffer
+
+
+def ask(bench: Bench, buffer: RollingBuffer, sent: Sent) -> None:
+    bench.writer.submit("a-1", segment(buffer), buffer, None, sent)  # type: ignore[arg-type]
+    assert bench.writer.work(bench.jobs()) == []
+
+
+def test_where_the_source_has_packets_its_span_is_cut_on_the_sources_own_clock(
+    tmp_path: Path,
+) -> None:
+    written: list[PacketClip] = []
+
+    def remux(path: Path, clip: PacketClip) -> Evidence:
+        written.append(clip)
+        path.write_bytes(b"x")
+        return Evidence(kind="clip", media_type="video/mp4")
+
+    sent = Sent(NO_VIDEO)
+    with Bench(tmp_path, before_seconds=1.0, after_seconds=2.0, remux=remux) as bench:
+        ask(bench, on_own_clock(10.0, lambda t: t + 100), sent)
+        assert (bench.writer.written, bench.writer.failed) == (1, 0)
+    assert sent.cuts == [(103.0, 104.0, 108.0)]
+    assert written == [NO_VIDEO]
+
+
+@pytest.mark.parametrize(
+    ("clip", "shift"),
+    [
+        pytest.param(None, lambda t: t, id="packets are gone"),
+        pytest.param(NO_VIDEO, lambda t: t, id="mp4 refuses them"),
+        pytest.param(NO_VIDEO, lambda t: 2 * t, id="the clocks drift"),
+    ],
+)
+def test_otherwise_the_clip_is_encoded_from_pictures(
+    tmp_path: Path, clip: PacketClip | None, shift: Callable[[float], float]
+) -> None:
+    with Bench(tmp_path) as bench:
+        ask(bench, on_own_clock(10.0, shift), Sent(clip))
+        assert (bench.writer.written, bench.writer.failed, bench.writer.fault) == (1, 0, None)
+        (row,) = bench.store.media("a-1")
+    with av.open(row.path) as container:
+        assert next(container.decode(video=0)).width == 32
 
 
 def test_a_clip_waits_for_its_last_second_but_not_for_a_stalled_source(tmp_path: Path) -> None:

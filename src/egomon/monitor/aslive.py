@@ -176,7 +176,7 @@ def simulate(
     )
     assert plan.bundle.encoder is not None
     stage = parts.stages[item.name]
-    desk.watch(stage, item.name, buffer, lambda: item.size)
+    desk.watch(stage, item.name, buffer, lambda: item.size, item.packets)
     simulation = LiveSimulation(
         build_lane(plan, item, buffer, settings),
         buffer,

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from egomon.config import Settings, SourceSettings
 from egomon.monitor.messages import Notice
@@ -18,6 +18,7 @@ from egomon.stream.frame import SourceKind
 from egomon.stream.grid import SamplingGrid
 from egomon.stream.open import kind_of, open_source
 from egomon.stream.options import SourceOptions
+from egomon.stream.packets import PacketRing
 from egomon.stream.producer import FrameSink, Producer
 from egomon.stream.source import Gap, Source, StateChange
 from egomon.stream.worker import Worker
@@ -95,6 +96,8 @@ class Input:
         """Models are loaded: frames may be read."""
         self.duration_seconds: float | None = None
         options = settings.source
+        self.packets = None if settings.evidence.folder is None else PacketRing()
+        """What the source sends, for clips; stays empty where it has no packets."""
         self.buffer = RollingBuffer(
             seconds=options.buffer_seconds,
             max_bytes=options.buffer_mb * BYTES_PER_MB,
@@ -214,7 +217,7 @@ class Input:
             self.reference,
             name=self.name,
             kind="live" if self.is_live else "file",
-            options=source_options(self._settings.source),
+            options=replace(source_options(self._settings.source), packets=self.packets),
             listener=self,
             stop=self._stop,
         )

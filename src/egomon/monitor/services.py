@@ -143,4 +143,5 @@ def watch_all(
 ) -> None:
     """Let the desk see every source."""
     for item in inputs:
-        desk.watch(stages[item.name], item.name, item.buffer, lambda item=item: item.size)  # type: ignore[misc]
+        stage, size = stages[item.name], lambda item=item: item.size
+        desk.watch(stage, item.name, item.buffer, size, item.packets)
