@@ -88,7 +88,8 @@ class ClipJob:
         if len(offsets) < len(ends) or abs(offsets[0] - offsets[1]) > SAME_CLOCK_SECONDS:
             return None
         start, latest, end = (t + offsets[0] for t in (self.t_start, self.t_segment, self.t_end))
-        return self.packets.cut(start, max(start, latest), end)
+        arrived_ns = frames[0].mono_ns
+        return self.packets.cut(start, max(start, latest), end, arrived_ns=arrived_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ from egomon.fusion.pictures import clip_evidence, written_whole
 from egomon.fusion.wire import Evidence
 from egomon.stream.packets import PacketClip, as_packet
 
+# What is needed to decode but begins before the clip gets times below 0, and an edit list in the
+# file says not to show it: key frames may be many seconds apart.
+OPTIONS = {"movflags": "+faststart", "avoid_negative_ts": "disabled"}
+
 WritePackets = Callable[[Path, PacketClip], Evidence]
 
 
@@ -28,9 +32,8 @@ def write_packets(path: Path, clip: PacketClip) -> Evidence:
 def _mux(path: Path, clip: PacketClip) -> None:
     with (
         av.open(io.BytesIO(clip.head), format="nut") as head,
-        av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        av.open(str(path), "w", format="mp4", options=OPTIONS) as container,
     ):
         stream = container.add_stream_from_template(head.streams.video[0])
-        shift = clip.packets[0].dts
         for packet in clip.packets:
-            container.mux(as_packet(packet, stream, clip.time_base, shift=shift))
+            container.mux(as_packet(packet, stream, clip.time_base, shift=clip.start))

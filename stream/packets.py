@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -38,6 +40,8 @@ class PacketClip:
     time_base: Fraction
     packets: tuple[Packet, ...]
     """In order of decoding."""
+    start: int
+    """Where the clip begins to be shown; what comes before is only needed to decode the rest."""
     size: tuple[int, int]
     """(width, height)."""
 
@@ -47,10 +51,21 @@ class PacketRing:
 
     Bounded by seconds and by bytes. A new connection, a clock that starts anew or a packet
     without time forgets what came before.
+
+    Args:
+        seconds, max_bytes: bounds.
+        clock_ns: the clock of `Frame.mono_ns`.
     """
 
-    def __init__(self, *, seconds: float = KEEP_SECONDS, max_bytes: int = KEEP_BYTES) -> None:
-        self._seconds, self._max_bytes = seconds, max_bytes
+    def __init__(
+        self,
+        *,
+        seconds: float = KEEP_SECONDS,
+        max_bytes: int = KEEP_BYTES,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._seconds, self._max_bytes, self._clock_ns = seconds, max_bytes, clock_ns
+        self._since_ns = 0
         self._lock = threading.Lock()
         self._packets: deque[Packet] = deque()
         self._nbytes = 0
@@ -106,15 +121,21 @@ class PacketRing:
             ):
                 self._nbytes -= len(self._packets.popleft().data)
 
-    def cut(self, start: float, latest_start: float, end: float) -> PacketClip | None:
+    def cut(
+        self, start: float, latest_start: float, end: float, *, arrived_ns: int
+    ) -> PacketClip | None:
         """The packets that show a span; None where they are not all there.
 
         Args:
-            start: seconds on the source's own clock; the clip begins at the key frame before.
+            start: seconds on the source's own clock; packets come from the key frame before.
             latest_start: where none is left, it may begin later, but not after this.
             end: of what is shown.
+            arrived_ns: of the span's first frame. What came before the ring last forgot had
+                another clock: the same times would show another moment.
         """
         with self._lock:
+            if arrived_ns < self._since_ns:
+                return None
             packets, head = tuple(self._packets), self._head
         keys = [i for i, p in enumerate(packets) if p.is_keyframe]
         before = [i for i in keys if packets[i].pts * self._time_base <= start]
@@ -123,11 +144,13 @@ class PacketRing:
             return None
         shown = packets[first:]
         last = max(i for i, p in enumerate(shown) if i == 0 or p.pts * self._time_base <= end)
-        return PacketClip(head, self._time_base, shown[: last + 1], self._size)
+        begin = max(round(start / self._time_base), shown[0].pts)
+        return PacketClip(head, self._time_base, shown[: last + 1], begin, self._size)
 
     def _forget(self) -> None:
         self._packets.clear()
         self._nbytes = 0
+        self._since_ns = self._clock_ns()
 
 
 def _head(stream: Any, key: Packet) -> bytes:

@@ -83,6 +83,7 @@ class VideoFile:
             self._stream = video_stream(self._container, self._shown)
             # Frame threads decode twice as fast; the delay they add does not matter in a file.
             self._stream.thread_type = "AUTO"
+            self._packets = packets
             self._reader = FrameReader(self._container, self._stream, self._shown, packets)
             self._first = self._decode_first()
             self._info = self._describe(name, self._first)
@@ -234,6 +235,8 @@ class VideoFile:
         if not self._moved:
             message = f"{self._shown} carries times out of order; they are put in order"
             self._listener.on_state(StateChange("online", "STREAM_RETIMED", message))
+            if self._packets is not None:
+                self._packets.refuse()  # as sent, they would be shown at the wrong times
         self._moved += 1
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:

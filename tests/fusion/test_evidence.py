@@ -127,12 +127,14 @@ class Sent:
         self.clip = clip
         self.cuts: list[tuple[float, float, float]] = []
 
-    def cut(self, start: float, latest_start: float, end: float) -> PacketClip | None:
+    def cut(
+        self, start: float, latest_start: float, end: float, *, arrived_ns: int
+    ) -> PacketClip | None:
         self.cuts.append((start, latest_start, end))
         return self.clip
 
 
-NO_VIDEO = PacketClip(b"no video", Fraction(1, 30), (), (64, 64))
+NO_VIDEO = PacketClip(b"no video", Fraction(1, 30), (), 0, (64, 64))
 
 
 def on_own_clock(until: float, shift: Callable[[float], float]) -> RollingBuffer:
