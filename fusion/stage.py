@@ -242,7 +242,8 @@ class SourceStage:
             )
         else:
             alerts = self._apply(verdict, mode, degraded=degraded)
-        return [self._segment_data(verdict, mode), *alerts]
+        # The alert first: nobody waits for the record of its segment.
+        return [*alerts, self._segment_data(verdict, mode)]
 
     def _apply(
         self, verdict: Verdict, mode: Mode, *, degraded: bool = False, provisional: bool = False

@@ -75,7 +75,7 @@ FIGURES = (
     Figure("rss_mb_per_hour_after_cap", "growth in the hour after that", "<=", 1, "memory"),
     Figure(
         "alert_latency_ms_p50",
-        "last frame captured to alert received in another process, minus model time",
+        "last frame decoded to alert received in another process, minus model time",
         "<=", 5, "latency",
     ),
     Figure("alert_latency_ms_p99", "the same, 99th percentile", "<=", 10, "latency"),

@@ -126,6 +126,7 @@ class PacedCamera:
         self.lost = 0
         self.lateness_ms: list[float] = []
         """From due to decoded, of each frame."""
+        self._decoded_ns: dict[int, int] = {}
         self.cpu_marks: list[tuple[int, float]] = []
         """(frame number, CPU seconds of the process) at each frame."""
         context = stream.codec_context
@@ -139,12 +140,14 @@ class PacedCamera:
         return self._info
 
     def captured_ns(self, t_seconds: float) -> int:
-        """Monotonic time at which the first frame at or after a media time was due.
+        """Monotonic time at which the first frame at or after a media time was decoded.
 
-        That is the one that the sampling grid takes.
+        That is the one that the sampling grid takes. How late it was by then is a figure of its
+        own, `lateness_ms`.
         """
         assert self._start_ns is not None
-        return self._start_ns + math.ceil(t_seconds * FPS - 1e-6) * self._period_ns
+        index = math.ceil(t_seconds * FPS - 1e-6)
+        return self._decoded_ns.get(index, self._start_ns + index * self._period_ns)
 
     def read(self) -> Grab | None:
         """See `Source`."""
@@ -175,7 +178,8 @@ class PacedCamera:
             return None
         index, self._index = self._index, self._index + 1
         due_ns = self._start_ns + index * self._period_ns
-        self.lateness_ms.append((time.monotonic_ns() - due_ns) / 1e6)
+        self._decoded_ns[index] = time.monotonic_ns()
+        self.lateness_ms.append((self._decoded_ns[index] - due_ns) / 1e6)
         self.cpu_marks.append((index, time.process_time()))
         return Grab(
             t_seconds=index / FPS,
