@@ -69,10 +69,10 @@ FIGURES = (
     ),
     Figure(
         "rss_mb_per_hour",
-        "growth of resident memory from 1 minute to 1 hour (context cap)",
+        "growth of resident memory, MiB, from 1 minute to 1 hour (context cap)",
         "<=", 16, "memory",
     ),
-    Figure("rss_mb_per_hour_after_cap", "growth in the hour after that", "<=", 1, "memory"),
+    Figure("rss_mb_per_hour_after_cap", "the same in the hour after that", "<=", 1, "memory"),
     Figure(
         "alert_latency_ms_p50",
         "last frame decoded to alert received in another process, minus model time",

@@ -91,7 +91,7 @@ def memory(bench: Bench) -> dict[str, Measured]:
         near = [mb for h, mb in samples if abs(h - hour) <= 0.01]
         return statistics.median(near) if near else samples[-1][1]
 
-    detail = {"mb": {f"{h:g} h": round(at(h), 1) for h in (1 / 60, 0.5, 1.0, 1.5, 2.0)}}
+    detail = {"MiB": {f"{h:g} h": round(at(h), 1) for h in (1 / 60, 0.5, 1.0, 1.5, 2.0)}}
     return {
         "rss_mb_per_hour": Measured(at(1.0) - at(1 / 60), detail),
         "rss_mb_per_hour_after_cap": Measured(at(2.0) - at(1.0), detail),

@@ -72,12 +72,12 @@ class VariedEncoder(models.FreeEncoder):
 
 
 def monitored(hours: float, folder: Path, bundle: Bundle) -> list[tuple[float, float]]:
-    """(hours of media, MB resident) at each segment."""
+    """(hours of media, MiB resident) at each segment."""
     samples: list[tuple[float, float]] = []
 
     def listen(source: str, data: Data) -> None:
         if isinstance(data, SegmentData) and data.segment.id % 10 == 0:
-            samples.append((data.segment.media_end / 3600, rss_bytes() / 1e6))
+            samples.append((data.segment.media_end / 3600, rss_bytes() / 2**20))
 
     camera = FastCamera(hours)
     chosen = models.settings(
