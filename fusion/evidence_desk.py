@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
+from egomon.errors import StoreError
 from egomon.fusion.evidence import EvidenceWriter
+from egomon.fusion.faces import FaceBlur
 from egomon.fusion.outlet import Outlet
 from egomon.fusion.pictures import Size, snapshot
 from egomon.fusion.stage import SourceStage
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.wire import AlertData, Data, Evidence
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import ChannelClosed
 from egomon.stream.frame import Segment
 from egomon.stream.packets import PacketRing
+
+logger = logging.getLogger(__name__)
 
 STORE_FAILED = "STORE_FAILED"
 EVIDENCE_FAILED = "EVIDENCE_FAILED"
@@ -35,6 +40,7 @@ class EvidenceDesk:
     Args:
         outlet: where events leave.
         snapshot: attach a JPEG to each new alert.
+        blur: covers faces in it; where that fails, there is no JPEG.
         writer: None without clips.
         announce: publish `evidence_ready` once a clip is there. Off in a replay, whose alerts
             must not depend on how long the disk takes; the store knows the clip all the same.
@@ -45,11 +51,13 @@ class EvidenceDesk:
         outlet: Outlet,
         *,
         snapshot: bool = False,
+        blur: FaceBlur | None = None,
         writer: EvidenceWriter | None = None,
         announce: bool = False,
     ) -> None:
         self._outlet = outlet
-        self._snapshot = snapshot
+        self._snapshot, self._blur = snapshot, blur
+        self._snapshot_fault: str | None = None
         self._writer = writer
         self._announce = announce
         self._watched: dict[str, _Watched] = {}
@@ -76,7 +84,7 @@ class EvidenceDesk:
             return
         watched = self._watched[source]
         size = watched.size()
-        found = snapshot(segment, size) if self._snapshot else None
+        found = self._picture(segment, size) if self._snapshot else None
         if found is None:
             self._outlet.emit(source, data)
         else:
@@ -101,6 +109,19 @@ class EvidenceDesk:
                 out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
         return out
 
+    def _picture(self, segment: Segment, size: Size | None) -> tuple[Evidence, bytes] | None:
+        if self._blur is None:
+            return snapshot(segment, size)
+        try:
+            found = self._blur.snapshot(segment, size)
+        except StoreError as error:
+            if self._snapshot_fault is None:
+                logger.error("no picture: %s; alerts go on without pictures", error)
+            self._snapshot_fault = str(error)
+            return None
+        self._snapshot_fault = None
+        return found
+
     def faults(self) -> dict[str, str]:
         """What does not work at the moment: a sentence by code, without paths."""
         found = {}
@@ -108,6 +129,8 @@ class EvidenceDesk:
             found[STORE_FAILED] = (
                 "the event store refuses events; alerts go on and wait in memory, see the log"
             )
+        if self._snapshot_fault is not None:
+            found[EVIDENCE_FAILED] = "faces cannot be blurred; alerts go on without pictures"
         if self._writer is not None and self._writer.fault is not None:
             found[EVIDENCE_FAILED] = "clips cannot be written; alerts go on, see the log"
         return found

@@ -42,3 +42,26 @@ def test_a_live_source_drops_what_waited_longer_than_its_budget_and_a_file_nothi
         assert item.frame_counts()["dropped_staleness"] == 1
     else:
         assert told is None
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kept"),
+    [
+        ({}, False),
+        ({"folder": "clips"}, True),
+        ({"folder": "clips", "blur_faces": "yunet.onnx"}, False),
+    ],
+)
+def test_packets_as_they_were_sent_are_kept_for_clips_unless_faces_are_blurred(
+    evidence: dict[str, str], kept: bool
+) -> None:
+    item = Input(
+        SourceRequest.of("cam", "film.mp4"),
+        load_settings(None, {"evidence": evidence}),
+        threading.Condition(),
+        Channel(8),
+        speed=0.0,
+        range_seconds=(0.0, None),
+        stop=threading.Event(),
+    )
+    assert (item.packets is not None) is kept

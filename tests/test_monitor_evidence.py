@@ -12,11 +12,13 @@ from fakes import FrameList, ScriptedLarge
 from test_monitor import alerts, bright_at, bundle
 
 from egomon.config import load_settings
+from egomon.errors import ConfigError
 from egomon.fusion.bus import AlertBus
 from egomon.fusion.envelope import encode
 from egomon.fusion.store import EventStore
 from egomon.fusion.wire import AlertData, Data
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
+from egomon.stream.frame import UInt8Image
 from egomon.train.simulator.write import write_video
 
 
@@ -126,3 +128,27 @@ def test_a_simulated_live_run_attaches_the_same_snapshots() -> None:
     first = again()
     assert [e.kind for e in first[0].evidence] == ["snapshot"]
     assert bytes_of(first) == bytes_of(again())
+
+
+def test_a_monitor_blurs_pictures_and_clips_and_refuses_to_start_without_its_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = {"snapshot": True, "folder": tmp_path / "clips", "blur_faces": tmp_path / "no.onnx"}
+    with pytest.raises(ConfigError, match=r"no\.onnx not found"):
+        run(FrameList(bright_at((3, 6), seconds=10)), dict(evidence))
+
+    seen: list[tuple[int, ...]] = []
+
+    class Finder:
+        def __init__(self, model: Path) -> None:
+            assert model == evidence["blur_faces"]
+
+        def find(self, picture: UInt8Image) -> list[Any]:
+            seen.append(picture.shape)
+            return []
+
+    monkeypatch.setattr("egomon.monitor.services.YuNet", Finder)
+    found = run(FrameList(bright_at((3, 6), seconds=10)), dict(evidence))
+    assert found[0].evidence[0].blurred
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 1
+    assert len(seen) > 10

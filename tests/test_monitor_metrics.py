@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import urllib.error
 import urllib.request
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +23,8 @@ from egomon.fusion.wire import GapData, Latency, StatusData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor.health import HealthServer, parse_address
 from egomon.monitor.metrics import MonitorMetrics
+from egomon.monitor.services import Services
+from egomon.stream.channel import Wake
 
 change = msgspec.structs.replace
 
@@ -137,6 +142,40 @@ def test_probed_numbers_and_the_process_show() -> None:
     assert (bench.value("process_rss_bytes") or 0) > 1e6
     assert bench.value("gpu_memory_bytes") == 0
     assert b"egomon_build_info" in generate_latest(bench.metrics.registry)
+
+
+def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
+    evidence = {"folder": tmp_path, "blur_faces": None}
+    settings = load_settings(None, {"evidence": evidence, "metrics": {"address": "127.0.0.1:0"}})
+    buffers = [SimpleNamespace(buffer=SimpleNamespace(oldest_unread_seconds=s)) for s in (1.0, 2.5)]
+    services = Services(
+        settings,
+        SimpleNamespace(waiting=3, lost=4),  # type: ignore[arg-type]
+        SimpleNamespace(send_failed=5, auth_failures=6),  # type: ignore[arg-type]
+        buffers,  # type: ignore[arg-type]
+        SimpleNamespace(trouble=None),  # type: ignore[arg-type]
+        SimpleNamespace(counts=Counter(small=7, emit=1)),  # type: ignore[arg-type]
+        wake=Wake(),
+        live=True,
+    )
+    assert services.writer is not None
+    services.writer.written, services.writer.failed = 9, 10
+    services._blur = SimpleNamespace(failed=11)  # type: ignore[assignment]
+    with services:
+        assert services.health is not None
+        page = get(services.health.port, "/metrics")[1]
+    found = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
+    assert {name: float(found[f"egomon_{name}"]) for name in services._probe()} == {
+        "store_waiting_events": 3.0,
+        "store_lost_events_total": 4.0,
+        "bus_send_dropped_total": 5.0,
+        "auth_failures_total": 6.0,
+        "queue_oldest_age_seconds": 2.5,
+        "worker_restarts_total": 8.0,
+        "clips_written_total": 9.0,
+        "clips_failed_total": 10.0,
+        "blur_failed_total": 11.0,
+    }
 
 
 def test_ready_means_loaded_online_fresh_and_whole() -> None:

@@ -142,6 +142,9 @@ class EvidenceSettings(Section):
     )
     before_seconds: float = Field(3.0, ge=0, description="Clip: seconds before the segment")
     after_seconds: float = Field(2.0, ge=0, description="Clip: seconds after the segment")
+    blur_faces: Path | None = Field(
+        None, description="Blur faces in pictures and clips with this YuNet model (.onnx)"
+    )
     max_mb: int = Field(1024, gt=0, description="Bound on the clips kept, megabytes")
     keep_days: float = Field(7.0, gt=0, description="Older clips are removed")
 

@@ -139,6 +139,9 @@ def live(
     record_evidence: Annotated[
         Path | None, typer.Option("--record-evidence", help="Folder for a clip of each alert.")
     ] = None,
+    blur_faces: Annotated[
+        Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
     ] = None,
@@ -173,7 +176,11 @@ def live(
             model,
             shared,
             source={"kind": kind, "wait": wait_source},
-            evidence={"snapshot": snapshot, "folder": record_evidence},
+            evidence={
+                "snapshot": snapshot,
+                "folder": record_evidence,
+                "blur_faces": blur_faces,
+            },
             metrics={"address": metrics},
             view={"address": view_address},
         )

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from egomon.config import Settings, SourceSettings
+from egomon.config import EvidenceSettings, Settings, SourceSettings
 from egomon.monitor.messages import Notice
 from egomon.monitor.plan import Plan
 from egomon.monitor.watchdog import RestartBudget
@@ -96,7 +96,7 @@ class Input:
         """Models are loaded: frames may be read."""
         self.duration_seconds: float | None = None
         options = settings.source
-        self.packets = None if settings.evidence.folder is None else PacketRing()
+        self.packets = ring_for(settings.evidence)
         """What the source sends, for clips; stays empty where it has no packets."""
         self.buffer = RollingBuffer(
             seconds=options.buffer_seconds,
@@ -242,6 +242,12 @@ class Input:
             self._started = time.monotonic()
         due = self._started + t_seconds / self._speed
         self._stop.wait(max(0.0, due - time.monotonic()))
+
+
+def ring_for(evidence: EvidenceSettings) -> PacketRing | None:
+    """Packets are kept only for clips, and not where faces must be blurred: they show them."""
+    unchanged = evidence.folder is not None and evidence.blur_faces is None
+    return PacketRing() if unchanged else None
 
 
 def source_options(settings: SourceSettings) -> SourceOptions:

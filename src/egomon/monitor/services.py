@@ -12,7 +12,9 @@ from egomon.fusion.bus import AlertBus
 from egomon.fusion.curve import CurveConfig
 from egomon.fusion.evidence import ClipRules, EvidenceWriter
 from egomon.fusion.evidence_desk import EvidenceDesk
+from egomon.fusion.faces import FaceBlur, YuNet
 from egomon.fusion.outlet import EventListener, Outlet
+from egomon.fusion.pictures import write_clip
 from egomon.fusion.stage import SourceStage
 from egomon.fusion.store import EventStore
 from egomon.monitor.health import HealthServer
@@ -48,7 +50,8 @@ class Services:
     """Evidence and metrics of a run; a context manager that starts and ends their threads.
 
     Raises:
-        ConfigError: the evidence folder cannot be made, or the metrics address used.
+        ConfigError: the evidence folder cannot be made, the face detector cannot be loaded, or the
+            metrics address cannot be used.
         AddressInUseError: another program has the metrics address.
     """
 
@@ -67,9 +70,15 @@ class Services:
         evidence = settings.evidence
         self._snapshot = evidence.snapshot
         self._live = live
+        self._blur = None if evidence.blur_faces is None else FaceBlur(YuNet(evidence.blur_faces))
         self.writer: EvidenceWriter | None = None
         if evidence.folder is not None:
-            self.writer = EvidenceWriter(clip_rules(evidence, evidence.folder), store, wake=wake)
+            self.writer = EvidenceWriter(
+                clip_rules(evidence, evidence.folder),
+                store,
+                wake=wake,
+                write=write_clip if self._blur is None else self._blur.write_clip,
+            )
         self._store, self._bus, self._inputs = store, bus, inputs
         self._restarts = restarts
         self.health: HealthServer | None = None
@@ -96,7 +105,11 @@ class Services:
     def desk(self, outlet: Outlet) -> EvidenceDesk:
         """The emit thread's way out."""
         return EvidenceDesk(
-            outlet, snapshot=self._snapshot, writer=self.writer, announce=self._live
+            outlet,
+            snapshot=self._snapshot,
+            blur=self._blur,
+            writer=self.writer,
+            announce=self._live,
         )
 
     def __enter__(self) -> Self:
@@ -124,6 +137,7 @@ class Services:
             "queue_oldest_age_seconds": max(i.buffer.oldest_unread_seconds for i in self._inputs),
             "clips_written_total": 0 if writer is None else writer.written,
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
+            "blur_failed_total": 0 if self._blur is None else self._blur.failed,
         }
 
 
