@@ -48,6 +48,7 @@ class Rows:
     """One entry a judged segment."""
 
     recipe: list[str]
+    recording: list[str]
     demos: list[int]
     faulty: list[bool]
     labels: list[int]
@@ -73,7 +74,7 @@ def read_captaincook(folder: Path) -> list[Labelled]:
 
 
 def judge_captaincook(data: list[Labelled]) -> Rows:
-    rows = Rows([], [], [], [], [])
+    rows = Rows([], [], [], [], [], [])
     by_recipe: dict[str, list[Labelled]] = defaultdict(list)
     for item in data:
         by_recipe[item.recipe].append(item)
@@ -89,6 +90,7 @@ def judge_captaincook(data: list[Labelled]) -> Rows:
                 assert len(evidence) == len(item.labels), item.vectors.name
                 for e, label in zip(evidence, item.labels, strict=True):
                     rows.recipe.append(recipe)
+                    rows.recording.append(item.vectors.name)
                     rows.demos.append(len(demos))
                     rows.faulty.append(not item.correct)
                     rows.labels.append(int(label))

@@ -36,6 +36,9 @@ class StepGuess:
     shares: tuple[float, ...] = ()
     """Likelihood of each step that the branch knows, for the branch itself to remember; may be
     empty."""
+    excess: float = 0.0
+    """Nats by which the segment was stranger than correct work is on average, for the branch
+    itself to remember."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

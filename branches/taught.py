@@ -95,6 +95,7 @@ class TaughtBranch:
                 name_of(step, self.graphs, evidence.workflow),
                 evidence.confidence,
                 evidence.shares,
+                evidence.excess,
             ),
             reason=reason,
         )

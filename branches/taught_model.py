@@ -17,7 +17,15 @@ import numpy as np
 from egomon.branches.base import Float32, Float64, StepSeen
 from egomon.branches.taught_belief import Breach, History, Outcome, advance
 from egomon.branches.taught_reading import Reading, half_squares
-from egomon.branches.taught_surprise import KINDS, Kind, combine, surprises_of, weigh
+from egomon.branches.taught_surprise import (
+    KINDS,
+    Kind,
+    carried,
+    combine,
+    excess_of,
+    surprises_of,
+    weigh,
+)
 
 EARLY_FRAMES = 8
 """With fewer frames of background, looks are judged by those of other beginnings."""
@@ -91,7 +99,9 @@ class Evidence:
     values: dict[Kind, float]
     surprises: dict[Kind, float]
     score: float
-    """ln of the likelihood ratio of a mistake, see `combine`."""
+    """ln of the likelihood ratio of a mistake, see `combine`, and what earlier segments add."""
+    excess: float
+    """What this segment adds to the next ones, see `excess_of`."""
     distance: float
     """To the nearest demonstrated look, whatever its place."""
     usual_place: float
@@ -190,7 +200,8 @@ def judge(
         place=place,
         values=values,
         surprises=surprises,
-        score=combine(parts),
+        score=combine(parts) + carried([item.step.excess for item in seen], options.order_trust),
+        excess=excess_of(surprises, model.nulls),
         distance=float(distances.min()),
         usual_place=float(model.places[model.steps == step].mean()),
         breach=outcome.likeliest(max(kinds, key=lambda kind: kinds[kind])),

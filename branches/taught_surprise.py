@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -65,6 +66,30 @@ def surprises_of(
         return surprise(values[kind], null, SCALE_FLOORS[kind])
 
     return {kind: of(kind) for kind in KINDS}
+
+
+MOST_REMEMBERED = 2.0
+"""Nats that one kind of evidence on one segment may say about the segments after it: a mistake
+that is plain has been told, and is no reason to expect the next one."""
+USUAL = 1.0 - math.exp(-MOST_REMEMBERED)
+"""Mean of a surprise, cut off there, on correct work: -ln of a tail probability is exponential."""
+
+
+def excess_of(surprises: Mapping[Kind, float], nulls: Mapping[str, Float64]) -> float:
+    """Nats beyond those of usual correct work, all kinds that can surprise together."""
+    telling = [kind for kind in KINDS if kind == "order" or len(nulls[kind])]
+    return sum(min(max(surprises[kind], 0.0), MOST_REMEMBERED) - USUAL for kind in telling)
+
+
+def carried(excesses: Sequence[float], order_trust: float) -> float:
+    """Nats that earlier segments add to a score: their mean excess, a usual segment counted with.
+
+    Who has worked unlike the demonstrations so far is likelier to be wrong now: on CaptainCook4D
+    this lifts the AUC within recipes from .589 to .636. That all was usual so far excuses nothing.
+    Where steps are well recognised each segment speaks for itself, and a mistake just told must not
+    make the next one: nothing is added (on rendered work it would cost .014).
+    """
+    return (1.0 - order_trust) * max(0.0, sum(excesses) / (len(excesses) + 1))
 
 
 LEAST_TRUST = 1e-6

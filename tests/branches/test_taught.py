@@ -16,7 +16,7 @@ from egomon.branches.graph_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught import TaughtBranch, options_of, tensors_of
 from egomon.branches.taught_look import CentredLook, unit
 from egomon.branches.taught_model import ModelOptions, TaughtModel
-from egomon.branches.taught_surprise import surprise
+from egomon.branches.taught_surprise import USUAL, surprise
 from egomon.errors import BundleError
 
 SECONDS = 6.0
@@ -124,6 +124,33 @@ def test_a_step_at_an_unusual_place_is_told(model: TaughtModel) -> None:
 
     assert score.log_odds > 0
     assert score.reason == "this looks like step 4 'press', which usually comes later"
+
+
+@pytest.mark.parametrize(("order_trust", "added"), [(0.0, 1.5), (1.0, 0.0)])
+def test_strange_work_so_far_raises_the_score_unless_steps_are_well_recognised(
+    model: TaughtModel, graph: WorkflowGraph, order_trust: float, added: float
+) -> None:
+    options = replace(model.options, order_trust=order_trust)
+    branch = TaughtBranch(replace(model, options=options), [graph], PLAIN)
+    usual = after(range(3))
+    strange = replace(
+        usual, steps=tuple(replace(s, step=replace(s.step, excess=2.0)) for s in usual.steps)
+    )
+
+    before, now = (branch.score(clip(3, 21.0), seen).log_odds for seen in (usual, strange))
+
+    assert now - before == pytest.approx(added, abs=1e-5)
+
+
+def test_a_segment_hands_on_how_strange_it_was(branch: TaughtBranch) -> None:
+    correct = branch.score(clip(1, 7.0), after([0])).step
+    strange = branch.score(clip(4, 7.0), after([0])).step
+
+    assert correct is not None
+    assert strange is not None
+    # Look and order are cut off at two nats, time is usual; the base judges nothing here.
+    assert strange.excess == pytest.approx(2 * 2.0 - 3 * USUAL, abs=0.3)
+    assert correct.excess < 0
 
 
 def test_windows_of_one_running_step_are_no_repetition(

@@ -146,7 +146,7 @@ def replay(
             handling=moment.handling,
         )
         step = model.ids[evidence.step]
-        guess = StepGuess(step, step, evidence.confidence, evidence.shares)
+        guess = StepGuess(step, step, evidence.confidence, evidence.shares, evidence.excess)
         seen.append(StepSeen(guess, moment.span.t_start, moment.span.t_end))
         found.append(evidence)
     return found

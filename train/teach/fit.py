@@ -13,7 +13,7 @@ from egomon.branches.graph import WorkflowGraph
 from egomon.branches.taught_base import BaseLook
 from egomon.branches.taught_look import CentredLook, Look, unit
 from egomon.branches.taught_model import Evidence, TaughtModel
-from egomon.branches.taught_surprise import combine, surprises_of, weigh
+from egomon.branches.taught_surprise import carried, combine, excess_of, surprises_of, weigh
 from egomon.errors import DataError
 from egomon.train.teach.build import account_for, build, replay
 from egomon.train.teach.discover import Int, discover
@@ -118,7 +118,7 @@ def learn(
         recordings, account, beliefs=beliefs, single_agreement=single_agreement
     )
     model, graphs = build(recordings, steps, name=name, by_time=by_time, settings=settings)
-    judged: list[Evidence] = []
+    judged: list[list[Evidence]] = []
     for i in left_out(account.workflows):
         tell("judging each recording by the others", i / len(recordings))
         keep = [j for j in range(len(recordings)) if j != i]
@@ -126,10 +126,11 @@ def learn(
         count = len(np.unique(np.concatenate([steps.labels[j] for j in keep])))
         found = discover(others, by_time=by_time, count=count, crisp=steps.crisp)
         parts = build(others, found, name=name, by_time=by_time, settings=settings)
-        judged += replay(*parts, recordings[i])
-    nulls = nulls_of(judged) if judged else guessed_nulls(model)
+        judged.append(replay(*parts, recordings[i]))
+    everything = [e for of in judged for e in of]
+    nulls = nulls_of(everything) if judged else guessed_nulls(model)
     nulls["handling"] = handling_null(recordings)
-    scores = np.array([score_of(e, nulls, settings.order_trust) for e in judged])
+    scores = np.array([s for of in judged for s in scores_of(of, nulls, settings.order_trust)])
     hours = sum(r.seconds for r in recordings) / 3600
     threshold = threshold_for(
         scores, hours * false_alarms_per_hour, sum(chances(of, by_time) for of in account.labels)
@@ -166,7 +167,13 @@ def left_out(workflows: Int) -> list[int]:
     return [i for i, w in enumerate(workflows) if (workflows == w).sum() > 1]
 
 
-def score_of(evidence: Evidence, nulls: dict[str, Float64], order_trust: float) -> float:
-    """Score of measured evidence under given nulls."""
-    surprises = surprises_of(evidence.values, nulls, early=evidence.early)
-    return combine(weigh(surprises, order_trust))
+def scores_of(
+    recording: Sequence[Evidence], nulls: dict[str, Float64], order_trust: float
+) -> list[float]:
+    """Scores of a recording's measured evidence under given nulls."""
+    scores, excesses = [], list[float]()
+    for evidence in recording:
+        surprises = surprises_of(evidence.values, nulls, early=evidence.early)
+        scores.append(combine(weigh(surprises, order_trust)) + carried(excesses, order_trust))
+        excesses.append(excess_of(surprises, nulls))
+    return scores
