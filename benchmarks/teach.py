@@ -16,20 +16,25 @@ import argparse
 import json
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import teach_rendered
+import teach_supervised
 from sklearn.metrics import roc_auc_score
+from teach_supervised import OutOfFold
 
 from egomon.branches.card import StreamCard
-from egomon.branches.taught_surprise import KINDS
+from egomon.branches.taught_surprise import Kind
 from egomon.stream.segmenter import Span
 from egomon.train.teach import RecordingVectors, teach_from_vectors
 from egomon.train.teach.build import replay
 from egomon.train.teach.moments import observe
 
+PARTS: tuple[Kind, ...] = ("look", "order", "time")
+"""Evidence shown on its own; nothing judges the handling here."""
 GIVEN = StreamCard(fps=1.0, policy="given", fine_frames=32, context_frames=32)
 
 
@@ -73,7 +78,7 @@ def read_captaincook(folder: Path) -> list[Labelled]:
     return found
 
 
-def judge_captaincook(data: list[Labelled]) -> Rows:
+def judge_captaincook(data: list[Labelled], supervised: Sequence[OutOfFold] = ()) -> Rows:
     rows = Rows([], [], [], [], [], [])
     by_recipe: dict[str, list[Labelled]] = defaultdict(list)
     for item in data:
@@ -87,24 +92,28 @@ def judge_captaincook(data: list[Labelled]) -> Rows:
             for item in wrong + ([left_out] if left_out else []):
                 seen = observe(item.vectors, GIVEN, taught.look)
                 evidence = replay(taught.model, taught.graphs, seen)
-                assert len(evidence) == len(item.labels), item.vectors.name
-                for e, label in zip(evidence, item.labels, strict=True):
+                others = [of[item.vectors.name] for of in supervised]
+                for i, (e, label) in enumerate(zip(evidence, item.labels, strict=True)):
                     rows.recipe.append(recipe)
                     rows.recording.append(item.vectors.name)
                     rows.demos.append(len(demos))
                     rows.faulty.append(not item.correct)
                     rows.labels.append(int(label))
-                    rows.scores.append([e.score, *(e.surprises[k] for k in KINDS)])
+                    rows.scores.append(
+                        [e.score, *(e.surprises[k] for k in PARTS), *(of[i] for of in others)]
+                    )
     return rows
 
 
-def print_captaincook(folder: Path) -> None:
-    rows = judge_captaincook(read_captaincook(folder))
+def print_captaincook(folder: Path, seeds: int) -> None:
+    supervised = [teach_supervised.out_of_fold(folder, seed) for seed in range(seeds)]
+    rows = judge_captaincook(read_captaincook(folder), supervised)
     y, group = np.array(rows.labels), np.array(rows.recipe)
     scores, demos = np.array(rows.scores), np.array(rows.demos)
     faulty = np.array(rows.faulty)
+    columns = ("score", *PARTS, *(("supervised",) if seeds else ()))
     print("CaptainCook4D, one-class from correct recordings, AUC of any error (chance .500)")
-    print(f"{'':26}{'demos':>6}{'errors':>8}" + "".join(f"{c:>10}" for c in ("score", *KINDS)))
+    print(f"{'':26}{'demos':>6}{'errors':>8}" + "".join(f"{c:>11}" for c in columns))
     each = []
     for recipe in sorted(set(rows.recipe)):
         m = group == recipe
@@ -119,6 +128,11 @@ def print_captaincook(folder: Path) -> None:
         f"{'segments of faulty recordings only':40}"
         + cells(within(y[faulty], scores[faulty], group[faulty]))
     )
+    if seeds:
+        print(
+            "supervised: as `egomon train --recipe captaincook4d`, labels and names of steps of "
+            f"all recipes, 5 folds by recording, mean of {seeds} seeds"
+        )
 
 
 def aucs(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -126,7 +140,10 @@ def aucs(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def cells(values: np.ndarray) -> str:
-    return "".join(f"{v:10.3f}" for v in values)
+    """The taught's columns, and the mean of the supervised ones."""
+    own = 1 + len(PARTS)
+    shown = [*values[:own], *([values[own:].mean()] if len(values) > own else [])]
+    return "".join(f"{v:11.3f}" for v in shown)
 
 
 def within(y: np.ndarray, scores: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -152,6 +169,7 @@ def main() -> None:
     verbs = parser.add_subparsers(required=True, dest="benchmark")
     captaincook = verbs.add_parser("captaincook4d")
     captaincook.add_argument("folder", type=Path, metavar="DIR")
+    captaincook.add_argument("--supervised", type=int, default=0, metavar="SEEDS")
     simulated = verbs.add_parser("simulated")
     simulated.add_argument("--base", default="workbench")
     simulated.add_argument("--demonstrations", type=int, default=5)
@@ -163,7 +181,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.benchmark == "captaincook4d":
-        print_captaincook(options.folder)
+        print_captaincook(options.folder, options.supervised)
     elif options.videos:
         print_simulated(options.videos, options)
     else:
