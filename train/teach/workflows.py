@@ -1,14 +1,15 @@
 """Which recordings show the same workflow, and what they agree on.
 
 Recordings of several workflows may come mixed. They are told apart by the steps they hold and the
-order of these; a recording whose only difference is one step in the place of another is taken for
-a wrong recognition.
+order of these; a recording that differs by one or two steps in the place of others is taken for
+wrong recognitions.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,10 @@ CLEAR = 0.5
 """Silhouette from which groups of recordings are taken for workflows of their own."""
 RARE = 0.34
 """A step in at most this share of a workflow's recordings may be a wrong recognition."""
+TWICE = 0.4
+"""A step that comes twice in at most this share of them, in others once, may hide another one."""
+MOST_PUT_RIGHT = 2
+"""Wrong recognitions in one recording: with more, it shows something else."""
 
 
 def group_recordings(labels: Sequence[Int]) -> Int:
@@ -70,26 +75,46 @@ def recording_distance(a: Int, b: Int) -> float:
 def agree(labels: Sequence[Int], workflows: Int) -> list[Int]:
     """The labels, with steps that stand in the place of another one put right.
 
-    Where a recording holds a step that is rare in its workflow and lacks one that is common
-    there, the first is a wrong recognition of the second.
+    Where a recording lacks steps that are common in its workflow, and holds as many that are rare
+    there or come a second time as in few others, these are wrong recognitions of those: each
+    stands for the one that brings the recording's order nearest to the others'.
     """
     right = [of.copy() for of in labels]
     for w in np.unique(workflows):
         own = [int(i) for i in np.flatnonzero(workflows == w)]
         if len(own) < 3:
             continue
-        holds = Counter(int(s) for i in own for s in np.unique(labels[i]))
-        common = {s for s, n in holds.items() if n >= (1 - RARE) * len(own)}
-        for i in own:
-            _put_right(right[i], holds, common, RARE * len(own))
+        counts = [Counter(of.tolist()) for of in (labels[i] for i in own)]
+        holds = Counter(s for count in counts for s in count)
+        twice = Counter(s for count in counts for s, n in count.items() if n > 1)
+        common = {s for s, n in holds.items() if n >= (1 - TWICE) * len(own)}
+        for i, count in zip(own, counts, strict=True):
+            odd = [n for n, s in enumerate(labels[i]) if int(s) not in common]
+            odd = [n for n in odd if holds[int(labels[i][n])] <= RARE * len(own)]
+            surplus = [s for s in common if count[s] == 2 and twice[s] <= TWICE * len(own)]
+            absent = sorted(common - set(count))
+            if absent and len(absent) == len(odd) + len(surplus) <= MOST_PUT_RIGHT:
+                others = [labels[k] for k in own if k != i]
+                right[i] = _nearest_order(labels[i], absent, odd, surplus, others)
     return right
 
 
-def _put_right(labels: Int, holds: Counter[int], common: set[int], rare: float) -> None:
-    absent = sorted(common - {int(s) for s in labels})
-    odd = [n for n, s in enumerate(labels) if int(s) not in common and holds[int(s)] <= rare]
-    if len(absent) == len(odd) == 1:
-        labels[odd[0]] = absent[0]
+def _nearest_order(
+    labels: Int,
+    absent: Sequence[int],
+    odd: Sequence[int],
+    surplus: Sequence[int],
+    others: list[Int],
+) -> Int:
+    """The labels with `odd` places, and one of each `surplus` step, given the absent steps."""
+    doubled = [np.flatnonzero(labels == s).tolist() for s in surplus]
+    found = []
+    for places in product(*([n] for n in odd), *doubled):
+        for steps in permutations(absent):
+            tried = labels.copy()
+            tried[list(places)] = steps
+            found.append((sum(recording_distance(tried, of) for of in others), tried))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _nearest_groups(distance: Float64, groups: Int) -> float:
