@@ -23,8 +23,8 @@ Break = Literal["missing", "repeated", "foreign"]
 BREAKS: tuple[Break, ...] = ("missing", "repeated", "foreign")
 
 BREAK_SHARE: dict[Break, float] = {"missing": 0.02, "repeated": 0.01, "foreign": 0.01}
-"""Probability that a step breaks the workflow in this way. The evidence is told as a Bayes factor,
-so the values matter little."""
+"""Probability that a step breaks the workflow in this way. The evidence is told as Bayes factors,
+so only their ratios matter much."""
 LEGAL_SHARE = 1.0 - sum(BREAK_SHARE.values())
 STAY = 0.8
 """Fixed windows: probability that the next window shows the same step."""
@@ -56,6 +56,15 @@ class Outcome:
         broken = sum(self.breaches.values())
         odds = np.log(broken + FLOOR) - np.log(self.legal + FLOOR)
         return float(odds - np.log((1 - LEGAL_SHARE) / LEGAL_SHARE))
+
+    @property
+    def log_factors(self) -> dict[Break, float]:
+        """The same for each way to break the workflow alone."""
+        legal = np.log(self.legal + FLOOR) - np.log(LEGAL_SHARE)
+        return {
+            kind: float(np.log(weight + FLOOR) - np.log(BREAK_SHARE[kind]) - legal)
+            for kind, weight in self.by_kind().items()
+        }
 
     def by_kind(self) -> dict[Break, float]:
         """Weight of each way to break the workflow."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.base import Float32, Float64, StepSeen
-from egomon.branches.taught_belief import Breach, History, Outcome, advance
+from egomon.branches.taught_belief import Breach, Break, History, Outcome, advance
 from egomon.branches.taught_reading import Reading, half_squares
 from egomon.branches.taught_surprise import (
     KINDS,
@@ -97,6 +97,8 @@ class Evidence:
     place: float
     """Where in the workflow the segment comes, 0 to about 1."""
     values: dict[Kind, float]
+    breaks: dict[Break, float]
+    """ln of the Bayes factor of each way to break the order."""
     surprises: dict[Kind, float]
     score: float
     """ln of the likelihood ratio of a mistake, see `combine`, and what earlier segments add."""
@@ -190,7 +192,8 @@ def judge(
         "time": float(max(late, 0.0) if options.by_time else abs(late)),
         "handling": handling,
     }
-    surprises = surprises_of(values, model.nulls, early=early)
+    breaks = outcome.log_factors
+    surprises = surprises_of(values, breaks, model.nulls, early=early)
     parts = weigh(surprises, options.order_trust)
     kinds = outcome.by_kind()
     return Evidence(
@@ -199,6 +202,7 @@ def judge(
         shares=tuple(shares.tolist()),
         place=place,
         values=values,
+        breaks=breaks,
         surprises=surprises,
         score=combine(parts) + carried([item.step.excess for item in seen], options.order_trust),
         excess=excess_of(surprises, model.nulls),

@@ -9,20 +9,24 @@ from typing import Literal
 import numpy as np
 
 from egomon.branches.base import Float64
+from egomon.branches.taught_belief import BREAK_SHARE, BREAKS, Break
 
 Kind = Literal["look", "order", "time", "handling"]
 KINDS: tuple[Kind, ...] = ("look", "order", "time", "handling")
-NULLS = ("look", "early", "order", "time", "handling")
-"""Samples of evidence on correct segments: of each kind, and of looks at the start of a workflow,
-where there is little background to compare with."""
-SHARES: dict[Kind, float] = {"look": 0.2, "order": 0.35, "time": 0.05, "handling": 0.4}
+NULLS = ("look", "early", *BREAKS, "time", "handling")
+"""Samples of evidence on correct segments: of each kind, of looks at the start of a workflow,
+where there is little background to compare with, and of each way to break the order: correct work
+that was not demonstrated in this order says nothing about repetitions."""
+SHARES: dict[Kind, float] = {"look": 0.2, "order": 0.4, "time": 0.05, "handling": 0.35}
 """Share of mistakes that each kind of evidence is taken to tell: fixed, since correct recordings
 cannot show it. Durations vary for good reasons, so theirs is small."""
-SCALE_FLOORS: dict[Kind, float] = {"look": 0.05, "order": 2.0, "time": 0.3, "handling": 0.3}
-"""Least scale of each kind's tail: a few alike segments do not make small changes surprising."""
+SCALE_FLOORS: dict[Kind, float] = {"look": 0.15, "order": 2.0, "time": 0.5, "handling": 1.0}
+"""Least scale of each kind's tail: a few alike segments do not make small changes surprising. Log
+odds of e, as the base gives them for the handling, are reached by correct work once in e times
+at the rarest; for the order they come from a coarse model, and half of them is believed."""
 TAIL_SHARE = 0.2
 """Above this upper share of correct segments an exponential tail goes on from the last ones."""
-EXTRAPOLATION = 3.0
+EXTRAPOLATION = 4.0
 """How far, in nats, the tail may go beyond what the number of correct segments can show."""
 
 
@@ -52,20 +56,41 @@ def surprise(value: float, null: Float64, floor: float = 0.02) -> float:
 
 
 def surprises_of(
-    values: Mapping[Kind, float], nulls: Mapping[str, Float64], *, early: bool
+    values: Mapping[Kind, float],
+    breaks: Mapping[Break, float],
+    nulls: Mapping[str, Float64],
+    *,
+    early: bool,
 ) -> dict[Kind, float]:
-    """Nats of each kind of evidence; `early`: the workflow has hardly begun.
+    """Nats of each kind of evidence.
 
-    The order is a log Bayes factor, so without a sample it stands for itself.
+    Args:
+        values: what was measured.
+        breaks: log Bayes factor of each way to break the order.
+        nulls: by `NULLS`.
+        early: the workflow has hardly begun.
     """
 
     def of(kind: Kind) -> float:
+        if kind == "order":
+            return _order_surprise(values[kind], breaks, nulls)
         null = nulls["early" if early and kind == "look" else kind]
-        if kind == "order" and not len(null):
-            return values[kind]
         return surprise(values[kind], null, SCALE_FLOORS[kind])
 
     return {kind: of(kind) for kind in KINDS}
+
+
+def _order_surprise(
+    log_factor: float, breaks: Mapping[Break, float], nulls: Mapping[str, Float64]
+) -> float:
+    """Mean likelihood ratio of the breaks; without samples the log Bayes factor stands for it."""
+    if not all(len(nulls[kind]) for kind in BREAKS):
+        return log_factor
+    each = [
+        math.log(BREAK_SHARE[kind]) + surprise(breaks[kind], nulls[kind], SCALE_FLOORS["order"])
+        for kind in BREAKS
+    ]
+    return float(np.logaddexp.reduce(each)) - math.log(sum(BREAK_SHARE.values()))
 
 
 MOST_REMEMBERED = 2.0

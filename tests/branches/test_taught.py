@@ -14,9 +14,10 @@ from egomon.branches.card import BundleCard, FrameEncoderCard, SmallCard, Stream
 from egomon.branches.graph import WorkflowGraph
 from egomon.branches.graph_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught import TaughtBranch, options_of, tensors_of
+from egomon.branches.taught_belief import BREAKS
 from egomon.branches.taught_look import CentredLook, unit
 from egomon.branches.taught_model import ModelOptions, TaughtModel
-from egomon.branches.taught_surprise import USUAL, surprise
+from egomon.branches.taught_surprise import EXTRAPOLATION, USUAL, surprise, surprises_of
 from egomon.errors import BundleError
 
 SECONDS = 6.0
@@ -42,7 +43,7 @@ def model() -> TaughtModel:
         nulls={
             "look": quiet,
             "early": quiet,
-            "order": np.linspace(-6, -4, 50),
+            **{kind: np.linspace(-6, -4, 50) for kind in BREAKS},
             "time": np.linspace(0, 2, 50),
             "handling": np.empty(0),
         },
@@ -203,6 +204,19 @@ def test_the_look_is_blind_to_what_a_whole_recording_shares() -> None:
     assert look(np.zeros(16)) @ look(room) > unit(raw[0]) @ unit(raw[1]) + 0.2
 
 
+def test_unusual_order_of_correct_work_does_not_excuse_a_repetition(model: TaughtModel) -> None:
+    free = dict(model.nulls) | {
+        "missing": np.sort(np.append(model.nulls["missing"][:-5], [4.0] * 5))
+    }
+    values = {"look": 0.0, "order": 5.0, "time": 0.0, "handling": 0.0}
+
+    def nats(kind: str) -> float:
+        breaks = {k: 5.0 if k == kind else -6.0 for k in BREAKS}
+        return surprises_of(values, breaks, free, early=False)["order"]
+
+    assert nats("repeated") > nats("missing") + 1
+
+
 def test_surprise_grows_beyond_the_sample_but_not_without_end() -> None:
     null = np.linspace(0, 1, 100)
     values = [surprise(x, null) for x in (0.0, 0.5, 0.85, 1.0, 1.2, 100.0)]
@@ -210,7 +224,7 @@ def test_surprise_grows_beyond_the_sample_but_not_without_end() -> None:
     assert values == sorted(values)
     assert values[0] == pytest.approx(0.0, abs=0.02)
     assert values[1] == pytest.approx(np.log(2), abs=0.05)
-    assert values[-1] == pytest.approx(np.log(101) + 3)
+    assert values[-1] == pytest.approx(np.log(101) + EXTRAPOLATION)
     assert surprise(1.0, np.empty(0)) == 0.0
 
 

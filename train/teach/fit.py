@@ -173,7 +173,7 @@ def scores_of(
     """Scores of a recording's measured evidence under given nulls."""
     scores, excesses = [], list[float]()
     for evidence in recording:
-        surprises = surprises_of(evidence.values, nulls, early=evidence.early)
+        surprises = surprises_of(evidence.values, evidence.breaks, nulls, early=evidence.early)
         scores.append(combine(weigh(surprises, order_trust)) + carried(excesses, order_trust))
         excesses.append(excess_of(surprises, nulls))
     return scores

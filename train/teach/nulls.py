@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.base import Float32, Float64
+from egomon.branches.taught_belief import BREAKS
 from egomon.branches.taught_model import Evidence, TaughtModel
-from egomon.branches.taught_surprise import Kind
 from egomon.train.teach.moments import Recording
 
 TAIL = 0.1
@@ -17,11 +17,14 @@ TAIL = 0.1
 
 def nulls_of(judged: Sequence[Evidence]) -> dict[str, Float64]:
     """Evidence on left-out correct segments, ascending, by `NULLS`."""
-    kinds: tuple[Kind, ...] = ("order", "time")
-    return {kind: np.sort([e.values[kind] for e in judged]) for kind in kinds} | {
+    looks: dict[str, Float64] = {
         name: np.sort([e.values["look"] for e in judged if e.early is early])
         for name, early in (("look", False), ("early", True))
     }
+    breaks: dict[str, Float64] = {
+        kind: np.sort([e.breaks[kind] for e in judged]) for kind in BREAKS
+    }
+    return {**looks, **breaks, "time": np.sort([e.values["time"] for e in judged])}
 
 
 def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
@@ -40,7 +43,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
     return {
         "look": typical * (0.7 + 0.15 * bell),
         "early": typical * (0.8 + 0.2 * bell),
-        "order": np.empty(0),
+        **{kind: np.empty(0) for kind in BREAKS},
         "time": np.sort(np.abs(bell)),
     }
 

@@ -21,8 +21,9 @@ PRIOR_SLIPS = 1.0
 PRIOR_SEGMENTS = 30.0
 """Wrong recognitions, and segments, that count as seen before any was: a few demonstrations do not
 prove that the eye never errs."""
-TRAINED_SLIP = 0.001
-"""A trained head's probabilities are honest already: they need next to no allowance."""
+TRAINED_SLIP = 0.005
+"""A trained head's probabilities are honest already on steps like those that it knows: they need a
+small allowance for others."""
 OPENING_SHARPNESSES = (0.0, 5.0, 20.0, 80.0, 320.0)
 SINGLE_SLIP = 0.05
 """With one recording, where nothing shows how often looks mislead."""
