@@ -31,7 +31,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
     """One recording says nothing about how correct work varies: a documented guess.
 
     Same steps of two recordings lie about 0.7 +- 0.15 as far apart as different steps do
-    (CaptainCook4D); durations are log-normal.
+    (CaptainCook4D); durations are log-normal, and the usual one is itself known from one only.
     """
     many = max(10, len(model.steps))
     distances = pairwise(model)
@@ -44,7 +44,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
         "look": typical * (0.7 + 0.15 * bell),
         "early": typical * (0.8 + 0.2 * bell),
         **{kind: np.empty(0) for kind in BREAKS},
-        "time": np.sort(np.abs(bell)),
+        "time": np.sort(np.sqrt(2.0) * np.abs(bell)),
     }
 
 
