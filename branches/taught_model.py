@@ -18,12 +18,12 @@ from egomon.branches.base import Float32, Float64, StepSeen
 from egomon.branches.taught_belief import Breach, Break, History, Outcome, advance
 from egomon.branches.taught_reading import Reading, half_squares
 from egomon.branches.taught_surprise import (
-    KINDS,
     Kind,
     carried,
     combine,
     excess_of,
     surprises_of,
+    telling,
     weigh,
 )
 
@@ -210,7 +210,7 @@ def judge(
         usual_place=float(model.places[model.steps == step].mean()),
         breach=outcome.likeliest(max(kinds, key=lambda kind: kinds[kind])),
         workflow=max(outcome.workflows, key=lambda w: outcome.workflows[w]),
-        main=max(KINDS, key=lambda kind: parts[kind]),
+        main=max(telling(model.nulls), key=lambda kind: parts[kind]),
         early=early,
         run_seconds=run_seconds,
     )

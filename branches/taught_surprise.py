@@ -100,10 +100,15 @@ USUAL = 1.0 - math.exp(-MOST_REMEMBERED)
 """Mean of a surprise, cut off there, on correct work: -ln of a tail probability is exponential."""
 
 
+def telling(nulls: Mapping[str, Float64]) -> list[Kind]:
+    """Kinds that can surprise; nothing judges the handling where there is no base for it."""
+    return [kind for kind in KINDS if kind == "order" or len(nulls[kind])]
+
+
 def excess_of(surprises: Mapping[Kind, float], nulls: Mapping[str, Float64]) -> float:
     """Nats beyond those of usual correct work, all kinds that can surprise together."""
-    telling = [kind for kind in KINDS if kind == "order" or len(nulls[kind])]
-    return sum(min(max(surprises[kind], 0.0), MOST_REMEMBERED) - USUAL for kind in telling)
+    cut = [min(max(surprises[kind], 0.0), MOST_REMEMBERED) for kind in telling(nulls)]
+    return sum(cut) - USUAL * len(cut)
 
 
 def carried(excesses: Sequence[float], order_trust: float) -> float:
