@@ -36,6 +36,18 @@ class SourceInfo:
     """Length of a file; None for live sources or where unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gaze:
+    """Where the wearer of the camera looks, in the whole picture as the source sends it."""
+
+    x: float
+    """Share of the width, from the left edge; below 0 and above 1 it is beside the picture."""
+    y: float
+    """Share of the height, from the upper edge."""
+    worn: bool
+    """False while the glasses are not on; x and y then mean nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Grab:
     """One frame that a source has decoded but not yet converted.
@@ -58,6 +70,8 @@ class Grab:
     """Converts to RGB uint8 (H, W, 3), rotated upright."""
     pts_seconds: float | None = None
     """Time on the source's own clock, where it has one."""
+    gaze: Gaze | None = None
+    """See `Frame`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +89,9 @@ class Frame:
     epoch: int
     pts_seconds: float | None = None
     """Time on the source's own clock, where it has one."""
+    gaze: Gaze | None = None
+    """The newest gaze that arrived at most 0.1 s before the frame did: matched by arrival here,
+    not by the clocks of the sensors. None where none did, and for every source but glasses."""
 
     def __post_init__(self) -> None:
         self.image.setflags(write=False)

@@ -1,9 +1,9 @@
-"""Pupil Labs glasses: found by their announcement, asked for the address of their scene camera.
+"""Pupil Labs glasses: found by their announcement, asked where their scene camera and gaze are.
 
 The phone that carries the glasses announces `PI monitor:<phone>:<hardware>` over mDNS and answers
 `GET /api/status` with one object for the phone and one for each sensor (Pupil Labs' Real-Time
-API). No more of that API is needed to read the scene camera, so only `zeroconf` is: the vendor's
-own package sets FFmpeg's log level when imported, which can hang a frame-threaded decoder.
+API). No more of that API is needed to find the streams, so only `zeroconf` is: the vendor's own
+package sets FFmpeg's log level when imported, which can hang a frame-threaded decoder.
 """
 
 from __future__ import annotations
@@ -108,22 +108,45 @@ def scene_url(host: str, port: int, timeout_seconds: float) -> str:
     Raises:
         SourceOpenError: no glasses answer there, or their scene camera is off.
     """
-    shown = f"pupil://{host}:{port}"
-    for component in _status(host, port, shown, timeout_seconds):
+    url = _sensor_url("world", host, port, timeout_seconds)
+    if url is None:
+        text = f"the scene camera of {_shown(host, port)} is off; plug the glasses into the phone"
+        raise SourceOpenError(text, code="DEVICE_NOT_FOUND")
+    return url
+
+
+def gaze_url(host: str, port: int, timeout_seconds: float) -> str:
+    """RTSP address of the gaze, as the phone says.
+
+    Raises:
+        SourceOpenError: no glasses answer there, or they give no gaze.
+    """
+    url = _sensor_url("gaze", host, port, timeout_seconds)
+    if url is None:
+        text = f"{_shown(host, port)} gives no gaze; is it on in the Companion app?"
+        raise SourceOpenError(text, code="DEVICE_NOT_FOUND")
+    return url
+
+
+def _shown(host: str, port: int) -> str:
+    return f"pupil://{host}:{port}"
+
+
+def _sensor_url(name: str, host: str, port: int, timeout_seconds: float) -> str | None:
+    for component in _status(host, port, _shown(host, port), timeout_seconds):
         match component:
             case {
                 "model": "Sensor",
                 "data": {
-                    "sensor": "world",
+                    "sensor": sensor_name,
                     "conn_type": "DIRECT",
                     "connected": True,
                     "ip": str(address),
                     "port": int(rtsp_port),
                 } as sensor,
-            }:
+            } if sensor_name == name:
                 return f"rtsp://{address}:{rtsp_port}/?{sensor.get('params') or ''}"
-    text = f"the scene camera of {shown} is off; plug the glasses into the phone"
-    raise SourceOpenError(text, code="DEVICE_NOT_FOUND")
+    return None
 
 
 def _status(host: str, port: int, shown: str, timeout_seconds: float) -> list[Any]:

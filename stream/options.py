@@ -28,5 +28,7 @@ class SourceOptions:
     """Camera: frame rate."""
     packets: PacketRing | None = None
     """Where compressed packets are kept for clips; None = nowhere. Files and streams only."""
+    gaze: bool = True
+    """Glasses: also read where their wearer looks."""
     warmup_frames: int = 5
     """Camera: frames thrown away after opening, while exposure settles."""

@@ -145,4 +145,5 @@ class Producer:
             index=grab.index,
             epoch=grab.epoch,
             pts_seconds=grab.pts_seconds,
+            gaze=grab.gaze,
         )

@@ -66,6 +66,7 @@ class SourceSettings(Section):
         None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
     )
     fps: float | None = Field(None, gt=0, description="Camera frame rate")
+    gaze: bool = Field(True, description="Pupil Labs glasses: also read where the wearer looks")
 
     @property
     def camera_size(self) -> tuple[int, int] | None:

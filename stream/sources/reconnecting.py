@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
-from egomon.stream.frame import Grab, SourceInfo, UInt8Image
+from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
 from egomon.stream.options import SourceOptions
 from egomon.stream.source import Gap, SourceListener, StateChange
 from egomon.stream.sources.device_thread import Cancelled
@@ -45,6 +45,8 @@ class RawFrame:
     to_rgb: Callable[[], UInt8Image]
     lost: int = 0
     """Damaged frames skipped since the one before."""
+    gaze: Gaze | None = None
+    """See `Frame`."""
 
 
 class Connection(Protocol):
@@ -227,6 +229,7 @@ class Reconnecting:
             epoch=stamp.epoch,
             to_rgb=raw.to_rgb,
             pts_seconds=raw.pts_seconds,
+            gaze=raw.gaze,
         )
 
     def _await_frame(self) -> RawFrame:

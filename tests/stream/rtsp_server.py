@@ -1,10 +1,11 @@
-"""An RTSP server as a phone is one: H.264 over RTP, on the TCP line of the requests."""
+"""An RTSP server as a phone is one: H.264, or gaze, over RTP, on the TCP line of the requests."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
+import select
 import socket
 import struct
 import threading
@@ -60,6 +61,9 @@ class RtspServer:
         self._stop = threading.Event()
         self.asked: list[str] = []
         """Method and address of each request."""
+        self.answers: dict[str, bytes] = {}
+        """Method to a whole reply instead of the usual one."""
+        self.session = "7"
         self.connections = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(0.1)
@@ -98,7 +102,7 @@ class RtspServer:
             except OSError:
                 return  # the reader went away
 
-    def _answer(self, client: socket.socket, lines: io.BufferedReader) -> str:
+    def _answer(self, client: socket.socket, lines: io.BufferedReader | socket.SocketIO) -> str:
         """Answer one request; its method."""
         head = list(iter(lambda: lines.readline().decode().strip(), ""))
         if not head:
@@ -106,7 +110,10 @@ class RtspServer:
         method, address, _ = head[0].split()
         self.asked.append(f"{method} {address}")
         sequence = next(line for line in head if line.lower().startswith("cseq"))
-        body, extra = "", {"Session": "7"}
+        if method in self.answers:
+            client.sendall(self.answers[method])
+            return method
+        body, extra = "", {"Session": self.session}
         if method == "OPTIONS":
             extra = {"Public": "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN"}
         elif method == "DESCRIBE":
@@ -151,4 +158,54 @@ class RtspServer:
                 number += 1
             # A little faster than life: the tests do not wait for a video to pass.
             if self._stop.wait(1 / (4 * FPS)):
+                return
+
+
+def gaze_datum(x_px: float, y_px: float, worn: int = 255, more: bytes = b"") -> bytes:
+    """A payload of the encoding `com.pupillabs.gaze1`."""
+    return struct.pack(">ffB", x_px, y_px, worn) + more
+
+
+def interleaved(payload: bytes, *, kind: int = 99, version: int = 2, channel: int = 0) -> bytes:
+    """A payload as RTP on the line of the requests."""
+    packet = struct.pack(">BBHII", version << 6, kind, 1, 1, 1) + payload
+    return struct.pack(">BBH", 0x24, channel, len(packet)) + packet
+
+
+class GazeServer(RtspServer):
+    """Sends `piece` every 5 ms, whatever it is, and answers requests meanwhile.
+
+    Args:
+        piece: bytes, packets or not; a test may change it.
+        after: pieces after which the first connection is closed; None = never.
+    """
+
+    EACH_SECONDS = 0.005
+
+    def __init__(self, piece: bytes = b"", *, after: int | None = None) -> None:
+        self.piece = piece
+        super().__init__(after=after)
+
+    def _describe(self) -> str:
+        lines = (
+            "v=0",
+            "s=gaze",
+            "m=video 0 RTP/AVP 96",
+            "a=rtpmap:96 H264/90000",
+            "a=control:trackID=0",
+            "m=application 0 RTP/AVP 99",
+            "a=rtpmap:99 com.pupillabs.gaze1/90000",
+            "a=control:trackID=1",
+        )
+        return "".join(f"{line}\r\n" for line in lines)
+
+    def _play(self, client: socket.socket, after: int | None) -> None:
+        for count in range(1 << 20):
+            if count == after:
+                return
+            client.sendall(self.piece)
+            if select.select([client], [], [], 0)[0]:
+                with client.makefile("rb", buffering=0) as lines:  # reads no further than asked
+                    self._answer(client, lines)
+            if self._stop.wait(self.EACH_SECONDS):
                 return

@@ -1,11 +1,12 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import NS, FrameList, image
 
 from egomon.stream.buffer import RollingBuffer
-from egomon.stream.frame import Grab
+from egomon.stream.frame import Gaze, Grab
 from egomon.stream.grid import SamplingGrid
 from egomon.stream.producer import Producer, Timeline
 from egomon.stream.worker import Worker
@@ -44,6 +45,15 @@ def test_a_frame_is_read_only() -> None:
     (frame,) = buffer.take(1)
     with pytest.raises(ValueError, match="read-only"):
         frame.image[0, 0, 0] = 1
+
+
+def test_a_frame_has_the_gaze_of_its_grab() -> None:
+    buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
+    producer = Producer(FrameList([]), buffer, grid=SamplingGrid(2.0), prepare=np.copy)
+    looked = Gaze(0.25, 0.75, worn=True)
+    producer.take(replace(grab(0.0, 0.0), gaze=looked))
+    producer.take(grab(0.5, 0.5))
+    assert [frame.gaze for frame in buffer.take(2)] == [looked, None]
 
 
 def test_a_range_skips_its_beginning_and_ends_the_source() -> None:

@@ -259,4 +259,5 @@ def source_options(settings: SourceSettings) -> SourceOptions:
         give_up_seconds=settings.give_up_seconds,
         size=settings.camera_size,
         fps=settings.fps,
+        gaze=settings.gaze,
     )
