@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 ABANDON_SECONDS = 0.5
 """Last wait for a worker that was told to stop."""
+EXIT_SECONDS = 10.0
+"""Wait for abandoned workers when Python ends: one that is inside torch then aborts the process."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,3 +66,9 @@ class Threads:
                 logger.warning("%s did not end in time and was abandoned", worker.name)
                 worker.stop()
                 worker.join(ABANDON_SECONDS)
+
+    def abandon(self) -> None:
+        """The run is over; whatever still runs is waited for, once more, when Python ends."""
+        for worker in [*self.in_order, *([] if self.large is None else [self.large])]:
+            if worker.alive:
+                atexit.register(worker.join, EXIT_SECONDS)

@@ -183,6 +183,7 @@ class Watch:
             self.parts.refinement.queue.close()
         if self._threads.large is not None:
             self._threads.large.join(0.5)
+        self._threads.abandon()
         emit = self._threads.emit
         if emit is None or not emit.alive:
             # The emit thread has ended: its state and sockets are ours now. Every alert that is
