@@ -181,7 +181,8 @@ class Lane:
         score = self._parts.small.score(clip, self.context.view(until))
         if score.step is not None:
             self.context.add_step(score.step, span.t_start, span.t_end)
-        pixels = self._pixels(span, last.epoch)
+        held = self._held(span, last.epoch)
+        chosen = uniform_indices(len(held), self._parts.pixel_frames)
         expected = round(span.t_end * card.fps) - round(span.t_start * card.fps)
         found = self.context.count(span.t_start, span.t_end)
         segment = Segment(
@@ -191,9 +192,10 @@ class Lane:
             t_end=span.t_end,
             epoch=last.epoch,
             times=clip.times,
-            frames=pixels,
+            frames=tuple(held[i] for i in chosen),
             dropped=max(0, expected - found),
             text=span.text,
+            gaze=tuple(frame.gaze for frame in held if frame.gaze is not None),
         )
         self._segments += 1
         elapsed_ns = int(span.duration_seconds * 1e9)
@@ -208,9 +210,7 @@ class Lane:
             capture_end_mono_ns=last.mono_ns,
         )
 
-    def _pixels(self, span: Span, epoch: int) -> tuple[Frame, ...]:
+    def _held(self, span: Span, epoch: int) -> Sequence[Frame]:
         if not self._parts.pixel_frames:
             return ()
-        held = self._window(span.t_start, span.t_end, epoch)
-        chosen = uniform_indices(len(held), self._parts.pixel_frames)
-        return tuple(held[i] for i in chosen)
+        return self._window(span.t_start, span.t_end, epoch)

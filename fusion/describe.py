@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from statistics import fmean
 
 from egomon.fusion.decision import Verdict
-from egomon.fusion.wire import BranchScores, GateWeights, Scores, SegmentRef
+from egomon.fusion.wire import BranchScores, GateWeights, Scores, SegmentGaze, SegmentRef
+from egomon.stream.frame import Segment
 
 
 def isoformat(wall_ns: int) -> str:
@@ -49,6 +51,19 @@ def scores_of(verdict: Verdict) -> Scores:
         fused=round(verdict.p_mistake, 6) if verdict.stage == "fused" else None,
         threshold=verdict.threshold,
         t_off=round(verdict.t_off, 6),
+    )
+
+
+def gaze_of(segment: Segment) -> SegmentGaze | None:
+    """Where the wearer looked in a segment, four digits; None where nobody said."""
+    if not segment.gaze:
+        return None
+    worn = [gaze for gaze in segment.gaze if gaze.worn]
+    return SegmentGaze(
+        frames=len(segment.gaze),
+        worn=round(len(worn) / len(segment.gaze), 4),
+        x=round(fmean(gaze.x for gaze in worn), 4) if worn else None,
+        y=round(fmean(gaze.y for gaze in worn), 4) if worn else None,
     )
 
 

@@ -12,7 +12,7 @@ from egomon.branches.card import DecisionCard
 from egomon.branches.lane import Progress, ScoredSegment
 from egomon.fusion.breaker import Breaker
 from egomon.fusion.decision import CallBudget, Decider, Verdict
-from egomon.fusion.describe import scores_of, segment_ref
+from egomon.fusion.describe import gaze_of, scores_of, segment_ref
 from egomon.fusion.lifecycle import AlertLifecycle
 from egomon.fusion.refine import RefineJob, RefineQueue, RefineResult
 from egomon.fusion.wire import AlertData, Data, Mode, Reason, SegmentData, Step
@@ -271,6 +271,7 @@ class SourceStage:
             guard_distance=None if distance is None else round(distance, 6),
             out_of_domain=scored.out_of_domain,
             mode=mode,
+            gaze=gaze_of(scored.segment),
         )
 
     def _entry(self, job: RefineJob) -> _Entry | None:

@@ -162,6 +162,19 @@ class AlertData(msgspec.Struct, frozen=True, kw_only=True):
     prev: Previous | None = None
 
 
+class SegmentGaze(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the wearer looked: from the frames of a segment that came with a gaze."""
+
+    frames: int
+    """So many frames."""
+    worn: float
+    """Share of them at which the glasses were worn."""
+    x: float | None = None
+    """Mean share of the picture's width from its left edge, over worn frames; null without any."""
+    y: float | None = None
+    """The same of its height, from the upper edge."""
+
+
 class SegmentData(msgspec.Struct, frozen=True, kw_only=True):
     """A scored segment, alert or not."""
 
@@ -174,6 +187,8 @@ class SegmentData(msgspec.Struct, frozen=True, kw_only=True):
     guard_distance: float | None = None
     out_of_domain: bool = False
     mode: Mode = "full"
+    gaze: SegmentGaze | None = None
+    """Only from glasses that say where their wearer looks."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,6 +128,8 @@ class Segment:
     """Grid points of this span without a frame."""
     text: str | None = None
     """Step name, for segments given from a file."""
+    gaze: tuple[Gaze, ...] = field(default=(), repr=False)
+    """Of all frames of the span that the buffer still holds and that have one, in order."""
 
     @property
     def duration_seconds(self) -> float:

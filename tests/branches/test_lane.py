@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from fakes import BrightnessBranch, BrightnessEncoder, frame
@@ -7,7 +8,7 @@ from egomon.branches.base import Float32
 from egomon.branches.card import GuardCard, StreamCard
 from egomon.branches.domain import DomainWatch
 from egomon.branches.lane import Lane, LaneParts, Progress, ScoredSegment
-from egomon.stream.frame import Frame
+from egomon.stream.frame import Frame, Gaze
 from egomon.stream.segmenter import FixedWindows
 
 CARD = StreamCard(fps=4.0, length_seconds=2.0, stride_seconds=1.0, context_until="segment_start")
@@ -74,6 +75,14 @@ def test_segments_carry_their_clip_and_the_context_before_them() -> None:
     assert [s.step.text for s in context.steps] == ["take part", "take part"]
     assert found[0].segment.dropped == 0
     assert len(found[0].segment.frames) == 4
+
+
+def test_a_segment_has_the_gaze_of_all_its_frames_also_of_those_whose_pixels_it_drops() -> None:
+    looks = [Gaze(i / 10, 0.5, worn=True) for i in range(8)]
+    seen = [replace(f, gaze=looks[f.index] if f.index % 2 else None) for f in frames(8)]
+    (found,) = feed(make(BrightnessBranch()), seen)
+    assert found.segment.gaze == tuple(looks[1::2])
+    assert feed(make(BrightnessBranch()), frames(8))[0].segment.gaze == ()
 
 
 def test_batch_size_changes_nothing() -> None:

@@ -25,6 +25,7 @@ from egomon.fusion.wire import (
     Previous,
     Scores,
     SegmentData,
+    SegmentGaze,
     StatsData,
     StatusData,
     Step,
@@ -62,6 +63,14 @@ EXAMPLES: list[Data] = [
     alert(rev=3, phase="end"),
     FULL_ALERT,
     SegmentData(segment=alert().segment, p=0.1, stage="small", scores=scores(), flagged=False),
+    SegmentData(
+        segment=alert().segment,
+        p=0.1,
+        stage="small",
+        scores=scores(),
+        flagged=False,
+        gaze=SegmentGaze(frames=8, worn=0.75, x=0.4, y=-0.1),
+    ),
     online(),
     StatusData(
         source_state="reconnecting",

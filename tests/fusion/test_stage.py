@@ -1,6 +1,7 @@
 """Fusion of one source: order, deadlines, breaker, provisional emission; all without threads."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from fakes import FakeClock, MeanGate, ScriptedLarge
@@ -12,7 +13,8 @@ from egomon.fusion.decision import CallBudget, Decider
 from egomon.fusion.lifecycle import AlertLifecycle, AlertOrigin
 from egomon.fusion.refine import RefineQueue, refine
 from egomon.fusion.stage import Emission, Refinement, SourceStage
-from egomon.fusion.wire import AlertData, Data, SegmentData
+from egomon.fusion.wire import AlertData, Data, SegmentData, SegmentGaze
+from egomon.stream.frame import Gaze
 
 
 class Bench:
@@ -72,6 +74,20 @@ def test_a_flagged_segment_holds_back_the_ones_after_it_until_the_gate_has_spoke
     events = bench.answer()
     assert stages(events) == [(0, "fused"), (1, "small")]
     assert alerts(events) == [("new", "refined"), ("end", "below_t_off")]
+
+
+def test_the_record_of_a_segment_says_where_its_wearer_looked() -> None:
+    def looked(*gaze: Gaze) -> SegmentGaze | None:
+        plain = scored(0, -5.0)
+        given = replace(plain, segment=replace(plain.segment, gaze=gaze))
+        (record,) = Bench().stage.on_scored(given)
+        assert isinstance(record, SegmentData)
+        return record.gaze
+
+    left, right, off = Gaze(0.25, 0.5, True), Gaze(0.5, 1.0, True), Gaze(9.0, 9.0, False)
+    assert looked(left, right, off) == SegmentGaze(frames=3, worn=0.6667, x=0.375, y=0.75)
+    assert looked(off) == SegmentGaze(frames=1, worn=0.0, x=None, y=None)
+    assert looked() is None
 
 
 def test_the_large_branch_can_veto_before_anything_is_said() -> None:

@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, ScriptedLarge
 from phone import QUICK, at, phone, sensor
 from rtsp_server import GazeServer, RtspServer, gaze_datum, interleaved
+from test_monitor import bundle
 
-from egomon.config import SourceSettings
+from egomon.config import SourceSettings, load_settings
 from egomon.errors import SourceError, SourceLostError
+from egomon.fusion.wire import Data, SegmentData, SegmentGaze
+from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor.inputs import source_options
 from egomon.stream.frame import Gaze
 from egomon.stream.gaze import GazeReader, parse_gaze
@@ -290,6 +293,34 @@ def test_gaze_can_be_switched_off() -> None:
         assert not threads_of_gaze()
     assert server.connections == 0
     assert source_options(SourceSettings()).gaze
+
+
+def test_a_run_says_of_each_segment_where_its_wearer_looked() -> None:
+    found: list[SegmentGaze | None] = []
+
+    def listen(name: str, data: Data) -> None:
+        if isinstance(data, SegmentData):
+            found.append(data.gaze)
+            if data.gaze is not None:
+                monitor.stop("shutdown")
+
+    quiet = {"bus": {"publish": (), "control": "none"}, "store": {"path": "none"}}
+    with (
+        RtspServer() as rtsp,
+        GazeServer(QUARTER) as gaze,
+        phone(sensor(rtsp.port), gaze_sensor(gaze.port)) as server,
+    ):
+        monitor = Monitor(
+            [SourceRequest.of("cam", at(server))],
+            load_settings(None, quiet),
+            bundle=bundle(ScriptedLarge([])),
+            listeners=[listen],
+            duration_seconds=60.0,
+        )
+        monitor.run()
+    looked = next(filter(None, found))
+    assert (looked.worn, looked.x, looked.y) == (1.0, 0.25, 0.75)
+    assert 0 < looked.frames <= 8
 
 
 def test_a_session_is_kept_alive_in_half_its_time() -> None:
