@@ -32,9 +32,11 @@ def live_hub(title: str, settings: Settings) -> LiveHub:
 def camera_of(inputs: Sequence[Input]) -> Camera:
     """The newest sampled frame of a source, as it was resized for the models.
 
-    Nothing is read or decoded for it, and the source's own thread does nothing for it.
+    A ring shows where the wearer looks, where the source says so. Nothing is read or decoded for
+    the picture, and the source's own thread does nothing for it.
     """
     from egomon.fusion.pictures import jpeg_of, picture_of
+    from egomon.report.ring import ringed
 
     named = {item.name: item for item in inputs}
 
@@ -43,7 +45,10 @@ def camera_of(inputs: Sequence[Input]) -> Camera:
         frame = None if item is None else item.buffer.latest()
         if item is None or frame is None or frame.mono_ns == shown:
             return None
-        jpeg = jpeg_of(picture_of(frame, item.size, width=PICTURE_PX))
+        picture = picture_of(frame, item.size, width=PICTURE_PX)
+        if frame.gaze is not None:
+            picture = ringed(picture, frame, item.size, item.crop)
+        jpeg = jpeg_of(picture)
         return None if jpeg is None else (frame.mono_ns, jpeg)
 
     return newest

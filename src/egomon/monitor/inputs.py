@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from egomon.branches.card import CropMode
 from egomon.config import EvidenceSettings, Settings, SourceSettings
 from egomon.monitor.messages import Notice
 from egomon.monitor.plan import Plan
@@ -117,6 +118,11 @@ class Input:
         """(width, height) of the source's pictures, once it is open."""
         info = None if self._source is None else self._source.info
         return None if info is None else (info.width, info.height)
+
+    @property
+    def crop(self) -> CropMode:
+        """How the frame encoder makes a square of a picture, once the models are loaded."""
+        return "center" if self._plan is None else self._plan.bundle.card.frame_encoder.crop
 
     def frame_counts(self) -> dict[str, int]:
         """decoded, sampled and `dropped_<cause>`."""
