@@ -60,13 +60,13 @@ GROUPS: dict[str, Callable[[Bench], dict[str, Measured]]] = {
     "gpu": gpu.gpu,
 }
 
-FAILED = "failed:"
+FAILED, NOT_ASKED = "failed:", "not asked for"
 
 
 def measure(keys: list[str], *, quick: bool) -> dict[str, Measured]:
     """Run what gives these figures."""
     wanted = {BY_KEY[key].group for key in keys}
-    found = {key: Measured(None, reason="not asked for") for key in BY_KEY}
+    found = {key: Measured(None, reason=NOT_ASKED) for key in BY_KEY}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), quick=quick)
         for name, group in GROUPS.items():
@@ -134,11 +134,16 @@ def shown(value: float | None) -> str:
     return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.3g}"
 
 
+def asked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Rows that were to be measured."""
+    return {k: row for k, row in answer["rows"].items() if row.get("reason") != NOT_ASKED}
+
+
 def markdown(answer: dict[str, Any]) -> str:
     """The README's table."""
     about = answer["machine"]
     lines = ["| figure | aim | measured |", "|---|---|---|"]
-    for key, row in answer["rows"].items():
+    for key, row in asked(answer).items():
         value = shown(answer[key])
         if row["met"] is None:
             value = f"- ({row['reason']})"
@@ -156,7 +161,7 @@ def table(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
     rich = Table("figure", "aim", "measured", "", title="egomon: performance")
-    for key, row in answer["rows"].items():
+    for key, row in asked(answer).items():
         sign = {None: row.get("reason", ""), True: "[green]met[/]", False: "[red]missed[/]"}
         rich.add_row(
             f"[b]{key}[/]\n{row['figure']}", row["aim"], shown(answer[key]), sign[row["met"]]
