@@ -251,7 +251,7 @@ def test_glasses_without_gaze_are_watched_all_the_same(
 
 
 @pytest.mark.parametrize(
-    "host", ["phone:123456", "a" * 70, "[phone", "127.0.0.1:{} HTTP/1.0\r\nX:"]
+    "host", ["phone:123456", "a" * 70, "[phone", "127.0.0.1:{}/ RTSP/1.0\r\nX: y"]
 )
 def test_an_address_that_none_can_have_is_one_sentence(host: str) -> None:
     with GazeServer() as server, pytest.raises(SourceLostError, match="address"):
