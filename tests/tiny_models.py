@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.guard import fit_guard
 from egomon.branches.heads import AdaptiveGate, ContextBranch, LargeHead
+from egomon.train.workbench.qwen import token_ids
 
 CLIP_PX = 64
 CLIP_DIM = 32
@@ -116,15 +118,7 @@ def build_tiny_qwen3vl(folder: Path, seed: int = 0) -> Path:
         extra_special_tokens=[f"<|{name}|>" for name in _SPECIAL],
         model_max_length=32768,
     )
-    ids = {
-        f"{key}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for key, token in {
-            "image": "image_pad",
-            "video": "video_pad",
-            "vision_start": "vision_start",
-            "vision_end": "vision_end",
-        }.items()
-    }
+    ids = token_ids(tokenizer)
     config = Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -180,6 +174,43 @@ def tiny_encoder_card(weights: str = "random:0", **changes: Any) -> FrameEncoder
     return FrameEncoderCard(**(fields | changes))
 
 
+def tiny_clip_card(folder: Path, **changes: Any) -> FrameEncoderCard:
+    """Card of the tiny CLIP in a folder."""
+    card = FrameEncoderCard(
+        library="open_clip",
+        architecture="tiny",
+        weights=str(folder),
+        image_px=CLIP_PX,
+        dim=CLIP_DIM,
+    )
+    return msgspec.structs.replace(card, **changes)
+
+
+def hf_clip_model() -> Any:
+    """Hugging Face's CLIP with an image tower of the same sizes."""
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": CLIP_PX,
+        "patch_size": 16,
+        "hidden_act": "quick_gelu",
+    }
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 64,
+        "max_position_embeddings": 8,
+    }
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(7)
+    return CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=CLIP_DIM))
+
+
 def tiny_card(clip_folder: Path, *, large: bool, name: str = "tiny") -> BundleCard:
     """Card of the tiny bundle, every part present."""
     return BundleCard(
@@ -188,13 +219,7 @@ def tiny_card(clip_folder: Path, *, large: bool, name: str = "tiny") -> BundleCa
         created="2026-01-01",
         egomon_version=egomon.__version__,
         licence="Apache-2.0",
-        frame_encoder=FrameEncoderCard(
-            library="open_clip",
-            architecture="tiny",
-            weights=str(clip_folder),
-            image_px=CLIP_PX,
-            dim=CLIP_DIM,
-        ),
+        frame_encoder=tiny_clip_card(clip_folder),
         small=SmallCard(width=16, steps=("take", "place", "fasten")),
         large=LargeEncoderCard(
             weights="bundle", frames=4, frame_px=64, max_tokens=64, dim=LARGE_DIM

@@ -95,7 +95,7 @@ def qwen_folder(folder: Path, *, width: int = 128, layers: int = 2) -> Path:
     """A Qwen3-VL of the real architecture with random weights."""
     import transformers
 
-    from egomon.train.workbench.qwen import new_model, save_model
+    from egomon.train.workbench.qwen import new_model, save_model, token_ids
 
     _, processor = new_model(0)
     hf: Any = transformers
@@ -114,15 +114,7 @@ def qwen_folder(folder: Path, *, width: int = 128, layers: int = 2) -> Path:
         "out_hidden_size": width, "deepstack_visual_indexes": [0],
         "num_position_embeddings": 2304,
     }  # fmt: skip
-    ids = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for name, token in {
-            "image": "image_pad",
-            "video": "video_pad",
-            "vision_start": "vision_start",
-            "vision_end": "vision_end",
-        }.items()
-    }
+    ids = token_ids(tokenizer)
     torch.manual_seed(0)
     config = hf.Qwen3VLConfig(
         text_config=text, vision_config=vision, tie_word_embeddings=True, **ids

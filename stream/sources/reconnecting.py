@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Protocol
 
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
 from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
 from egomon.stream.options import SourceOptions
 from egomon.stream.source import Gap, SourceListener, StateChange
 from egomon.stream.sources.device_thread import Cancelled
+from egomon.stream.sources.locked import LockedSource
 from egomon.stream.timing import MediaClock
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Connection(Protocol):
         """Release; returns within a second, may be called twice."""
 
 
-class Reconnecting:
+class Reconnecting(LockedSource):
     """A live source that opens a new connection whenever one is lost.
 
     Args:
@@ -102,16 +103,15 @@ class Reconnecting:
         rng: random.Random | None = None,
         stop: threading.Event | None = None,
     ) -> None:
+        super().__init__(stop)
         self._info, self._connect = info, connect
         self._options, self._listener = options, listener
         self._clock, self._wait = clock, wait
         self._rng = rng or random.Random()
-        self._stop = stop or threading.Event()
         self._media = MediaClock(listener, live=True)
         self._connection: Connection | None = None
         self._attempt, self._ever_online, self._ended = 0, False, False
         self._offline_since = self._online_since = clock()
-        self._lock = threading.Lock()
         self._tell("connecting")
         if not options.wait_source:
             try:
@@ -142,22 +142,6 @@ class Reconnecting:
                 raise
             self._finish()
             return None
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._stop.set()
-        # If a read is under way it sees the event within 0.1 s and releases the device itself.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._finish()
-            finally:
-                self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _open(self) -> None:
         connection = self._connect(self._stop)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -30,6 +30,7 @@ from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.options import SourceOptions
 from egomon.stream.source import Gap, SourceListener, SourceState, StateChange
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
+from egomon.stream.sources.locked import LockedSource
 from egomon.stream.timing import MediaClock
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ POLL_MS = 100
 NS = 1e-9
 
 
-class ZmqFrames:
+class ZmqFrames(LockedSource):
     """Live source fed by a PUSH socket; the newest frame wins, malformed messages are counted.
 
     Needs no thread of its own: `read` polls. Width and height are 0 until the first frame.
@@ -62,9 +63,8 @@ class ZmqFrames:
         clock: Callable[[], float] = time.monotonic,
         stop: threading.Event | None = None,
     ) -> None:
+        super().__init__(stop)
         self._options, self._listener, self._clock = options, listener, clock
-        self._stop = stop or threading.Event()
-        self._lock = threading.Lock()
         self._media = MediaClock(listener, live=True)
         self._decode = JpegDecoder()
         self._last: UInt8Image | None = None
@@ -99,21 +99,6 @@ class ZmqFrames:
                     self._tell_stalled()
             self._finish()
             return None
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._stop.set()
-        if self._lock.acquire(blocking=False):
-            try:
-                self._finish()
-            finally:
-                self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _bind(self, reference: str) -> str:
         try:

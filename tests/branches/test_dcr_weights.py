@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX
+from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX, hf_clip_model
 from torch import Tensor, nn
 
 from egomon.branches.card import FrameEncoderCard
@@ -40,29 +40,7 @@ def tiny_architectures(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="module")
 def hf_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     """A tiny Hugging Face CLIPModel of the same sizes, in a folder as DCR saves it."""
-    from transformers import CLIPConfig, CLIPModel
-
-    vision = {
-        "hidden_size": 64,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": CLIP_PX,
-        "patch_size": 16,
-        "hidden_act": "quick_gelu",
-    }
-    text = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 64,
-        "max_position_embeddings": 8,
-    }
-    torch.manual_seed(7)
-    model = CLIPModel(
-        CLIPConfig(vision_config=vision, text_config=text, projection_dim=CLIP_DIM)
-    ).eval()
+    model = hf_clip_model().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)  # biases start at zero

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import CLIP_DIM, CLIP_PX
+from tiny_models import CLIP_DIM, CLIP_PX, tiny_clip_card
 from torch import nn
 
 from egomon.branches import hub
@@ -22,17 +22,6 @@ from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.weights import weights_sha256
 from egomon.errors import BundleError, MissingExtraError, UsageError
-
-
-def tiny(folder: Path, **changes: Any) -> FrameEncoderCard:
-    card = FrameEncoderCard(
-        library="open_clip",
-        architecture="tiny",
-        weights=str(folder),
-        image_px=CLIP_PX,
-        dim=CLIP_DIM,
-    )
-    return msgspec.structs.replace(card, **changes)
 
 
 def frames(count: int, px: int, seed: int = 0) -> np.ndarray:
@@ -60,7 +49,7 @@ def test_the_tower_gives_what_open_clip_gives_with_its_own_transform(tiny_clip: 
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tiny_clip}")
     with torch.inference_mode():
         expected = model.eval().encode_image(transform(Image.fromarray(rgb))[None])[0].numpy()
-    encoder = build_frame_encoder(tiny(tiny_clip))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip))
     vector = encoder.encode(encoder.prepare(rgb)[None])[0]
     cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)
     assert cosine > 0.9999
@@ -68,7 +57,7 @@ def test_the_tower_gives_what_open_clip_gives_with_its_own_transform(tiny_clip: 
 
 
 def test_folding_the_normalisation_into_the_tower_changes_nothing(tiny_clip: Path) -> None:
-    card = tiny(tiny_clip)
+    card = tiny_clip_card(tiny_clip)
     folded = build_frame_encoder(card)
     assert isinstance(folded, TowerEncoder)
     tower = dataclasses.replace(registry._tower(card, None, None), first_conv=None)
@@ -80,7 +69,7 @@ def test_folding_the_normalisation_into_the_tower_changes_nothing(tiny_clip: Pat
 
 
 def test_a_frame_in_a_batch_gives_the_vector_that_it_gives_alone(tiny_clip: Path) -> None:
-    encoder = build_frame_encoder(tiny(tiny_clip))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip))
     images = frames(19, CLIP_PX)
     together = encoder.encode(images)
     alone = np.concatenate([encoder.encode(image[None]) for image in images])
@@ -91,8 +80,8 @@ def test_a_frame_in_a_batch_gives_the_vector_that_it_gives_alone(tiny_clip: Path
 
 def test_bfloat16_stays_close_to_float32(tiny_clip: Path) -> None:
     images = frames(4, CLIP_PX)
-    exact = build_frame_encoder(tiny(tiny_clip)).encode(images)
-    rough = build_frame_encoder(tiny(tiny_clip), dtype="bfloat16").encode(images)
+    exact = build_frame_encoder(tiny_clip_card(tiny_clip)).encode(images)
+    rough = build_frame_encoder(tiny_clip_card(tiny_clip), dtype="bfloat16").encode(images)
     cosines = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert cosines.min() > 0.999
     assert not np.array_equal(exact, rough)
@@ -184,11 +173,11 @@ def test_a_bundled_architecture_is_found_by_its_registered_name(
 
 
 def test_heads_trained_on_other_weights_are_refused(tiny_clip: Path) -> None:
-    encoder = build_frame_encoder(tiny(tiny_clip))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip))
     assert isinstance(encoder, TowerEncoder)
-    build_frame_encoder(tiny(tiny_clip, weights_sha256=encoder.weights_sha256))
+    build_frame_encoder(tiny_clip_card(tiny_clip, weights_sha256=encoder.weights_sha256))
     with pytest.raises(BundleError, match="trained on other weights"):
-        build_frame_encoder(tiny(tiny_clip, weights_sha256="0" * 64))
+        build_frame_encoder(tiny_clip_card(tiny_clip, weights_sha256="0" * 64))
 
 
 def test_a_hash_depends_on_names_shapes_and_values_but_not_on_the_format() -> None:
@@ -221,24 +210,24 @@ def test_a_card_that_cannot_be_built_is_refused_in_one_sentence(
     tiny_clip: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        build_frame_encoder(tiny(tiny_clip, **changes))
+        build_frame_encoder(tiny_clip_card(tiny_clip, **changes))
 
 
 def test_a_wrong_dimension_is_found_when_frames_are_encoded(tiny_clip: Path) -> None:
-    encoder = build_frame_encoder(tiny(tiny_clip, dim=31))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip, dim=31))
     with pytest.raises(BundleError, match=r"gives vectors of shape \(32,\)"):
         encoder.encode(frames(1, CLIP_PX))
 
 
 def test_frames_of_another_size_or_type_are_refused(tiny_clip: Path) -> None:
-    encoder = build_frame_encoder(tiny(tiny_clip))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip))
     for bad in (frames(1, 32), frames(1, CLIP_PX).astype(np.float32), frames(1, CLIP_PX)[0]):
         with pytest.raises(ValueError, match="uint8 RGB"):
             encoder.encode(bad)
 
 
 def test_weights_that_overflow_are_refused_instead_of_giving_nan(tiny_clip: Path) -> None:
-    encoder = build_frame_encoder(tiny(tiny_clip))
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip))
     assert isinstance(encoder, TowerEncoder)
     encoder.whole.tower.get_submodule("conv1").weight.fill_(float("inf"))
     with pytest.raises(BundleError, match="not finite"):
@@ -272,7 +261,7 @@ def test_a_download_without_network_fails_within_seconds_and_names_the_way_out(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     started = time.monotonic()
     with pytest.raises(BundleError, match=r"cannot be reached from here.*local"):
-        build_frame_encoder(tiny(tiny_clip, **changes))
+        build_frame_encoder(tiny_clip_card(tiny_clip, **changes))
     assert time.monotonic() - started < 8
     assert not constants.HF_HUB_OFFLINE  # as before
 

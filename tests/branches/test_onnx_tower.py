@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from tiny_models import CLIP_DIM, CLIP_PX
+from tiny_models import CLIP_DIM, CLIP_PX, tiny_clip_card
 
 from egomon.branches.bundle import load_bundle
 from egomon.branches.card import FrameEncoderCard
@@ -20,17 +19,6 @@ from egomon.branches.encoders.onnx_tower import OnnxEncoder
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.errors import BundleError, MissingExtraError
-
-
-def tiny(folder: Path, **changes: Any) -> FrameEncoderCard:
-    card = FrameEncoderCard(
-        library="open_clip",
-        architecture="tiny",
-        weights=str(folder),
-        image_px=CLIP_PX,
-        dim=CLIP_DIM,
-    )
-    return msgspec.structs.replace(card, **changes)
 
 
 def frames(count: int) -> np.ndarray:
@@ -53,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_int8_vectors_point_where_the_float32_ones_do(tiny_clip: Path, cache: Path) -> None:
-    card, images = tiny(tiny_clip), frames(6)
+    card, images = tiny_clip_card(tiny_clip), frames(6)
     exact = build_frame_encoder(card)
     small = build_frame_encoder(card, dtype="int8")
     assert isinstance(small, OnnxEncoder)
@@ -70,7 +58,7 @@ def test_int8_vectors_point_where_the_float32_ones_do(tiny_clip: Path, cache: Pa
 
 
 def test_an_int8_vector_does_not_depend_on_its_batch(tiny_clip: Path, cache: Path) -> None:
-    encoder, images = build_frame_encoder(tiny(tiny_clip), dtype="int8"), frames(5)
+    encoder, images = build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8"), frames(5)
     images[1] //= 8  # other scales of activations
     alone = np.concatenate([encoder.encode(image[None]) for image in images])
     assert np.array_equal(encoder.encode(images), alone)
@@ -82,7 +70,7 @@ def test_an_int8_vector_does_not_depend_on_its_batch(tiny_clip: Path, cache: Pat
 def test_a_graph_is_made_once_and_another_card_makes_another(
     tiny_clip: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = tiny(tiny_clip)
+    card = tiny_clip_card(tiny_clip)
     first = build_frame_encoder(card, dtype="int8")
     with monkeypatch.context() as patch:
         patch.setattr(onnx_tower, "_make_graph", None)
@@ -94,17 +82,17 @@ def test_a_graph_is_made_once_and_another_card_makes_another(
 
 
 def test_int8_keeps_the_hash_that_the_heads_were_trained_on(tiny_clip: Path, cache: Path) -> None:
-    sha = reference(tiny(tiny_clip)).weights_sha256
-    encoder = build_frame_encoder(tiny(tiny_clip, weights_sha256=sha), dtype="int8")
+    sha = reference(tiny_clip_card(tiny_clip)).weights_sha256
+    encoder = build_frame_encoder(tiny_clip_card(tiny_clip, weights_sha256=sha), dtype="int8")
     assert isinstance(encoder, OnnxEncoder)
     assert encoder.weights_sha256 == sha
     with pytest.raises(BundleError, match="weights_sha256"):
-        build_frame_encoder(tiny(tiny_clip, weights_sha256="0" * 64), dtype="int8")
+        build_frame_encoder(tiny_clip_card(tiny_clip, weights_sha256="0" * 64), dtype="int8")
 
 
 def test_a_graph_that_gives_other_vectors_is_refused(tiny_clip: Path, cache: Path) -> None:
-    OnnxEncoder(reference(tiny(tiny_clip)))
-    changed = reference(tiny(tiny_clip))
+    OnnxEncoder(reference(tiny_clip_card(tiny_clip)))
+    changed = reference(tiny_clip_card(tiny_clip))
     with torch.no_grad():
         for weight in changed.whole.tower.parameters():
             weight.copy_(torch.randn_like(weight))
@@ -113,18 +101,18 @@ def test_a_graph_that_gives_other_vectors_is_refused(tiny_clip: Path, cache: Pat
 
 
 def test_a_damaged_graph_is_named(tiny_clip: Path, cache: Path) -> None:
-    build_frame_encoder(tiny(tiny_clip), dtype="int8")
+    build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BundleError, match=r"\.onnx cannot be read .*delete it"):
-        build_frame_encoder(tiny(tiny_clip), dtype="int8")
+        build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
 
 
 def test_the_quantiser_does_not_fill_the_log(
     tiny_clip: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    build_frame_encoder(tiny(tiny_clip), dtype="int8")
+    build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
     assert not [record for record in caplog.records if "quant" in record.pathname]
     assert "cosine with float32" in caplog.text
 
@@ -134,7 +122,7 @@ def test_without_the_extra_its_name_is_given(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"--dtype int8 .*egomon\[onnx\]"):
-        build_frame_encoder(tiny(tiny_clip), dtype="int8")
+        build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
 
 
 def test_bundled_towers_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX
+from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX, hf_clip_model
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -73,29 +73,8 @@ def test_an_adapter_changes_nothing_at_first_and_merges_exactly() -> None:
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import CLIPConfig, CLIPModel
-
-    vision = {
-        "hidden_size": 64,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": CLIP_PX,
-        "patch_size": 16,
-        "hidden_act": "quick_gelu",
-    }
-    text = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 64,
-        "max_position_embeddings": 8,
-    }
-    torch.manual_seed(7)
-    config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=CLIP_DIM)
     folder = tmp_path_factory.mktemp("clip-hf")
-    CLIPModel(config).save_pretrained(folder)
+    hf_clip_model().save_pretrained(folder)
     return folder
 
 

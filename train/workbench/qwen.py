@@ -58,6 +58,20 @@ def _tokenizer() -> Any:
     )
 
 
+def token_ids(tokenizer: Any) -> dict[str, int]:
+    """What a `Qwen3VLConfig` must know of the tokens that stand for pictures."""
+    names = {
+        "image": "image_pad",
+        "video": "video_pad",
+        "vision_start": "vision_start",
+        "vision_end": "vision_end",
+    }
+    return {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+        for name, token in names.items()
+    }
+
+
 def new_model(seed: int) -> tuple[Any, Any]:
     """A fresh Qwen3VLModel and its processor."""
     import transformers
@@ -65,15 +79,7 @@ def new_model(seed: int) -> tuple[Any, Any]:
     hf: Any = transformers
 
     tokenizer = _tokenizer()
-    ids = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for name, token in {
-            "image": "image_pad",
-            "video": "video_pad",
-            "vision_start": "vision_start",
-            "vision_end": "vision_end",
-        }.items()
-    }
+    ids = token_ids(tokenizer)
     rope = {
         "rope_type": "default",
         "rope_theta": 1e4,
