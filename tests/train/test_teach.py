@@ -143,6 +143,12 @@ def test_a_smaller_budget_gives_a_higher_threshold() -> None:
     assert (scores >= thresholds[1]).sum() == pytest.approx(10, abs=5)
 
 
+def test_no_budget_allows_alerts_on_more_than_a_tenth_of_the_work() -> None:
+    scores = np.random.default_rng(0).exponential(size=500)
+
+    assert (scores >= threshold_for(scores, 1000, 500)).sum() <= 50
+
+
 def test_scores_that_run_high_on_correct_work_raise_the_threshold() -> None:
     usual = np.random.default_rng(0).exponential(size=500)
 

@@ -12,7 +12,8 @@ from egomon.branches.taught_model import Evidence, TaughtModel
 from egomon.train.teach.moments import Recording
 
 TAIL = 0.1
-"""Upper share of the scores that tells how often correct work scores high."""
+"""Upper share of the scores that tells how often correct work scores high; no budget is taken to
+allow alerts on more."""
 
 
 def nulls_of(judged: Sequence[Evidence]) -> dict[str, Float64]:
@@ -76,7 +77,7 @@ def threshold_for(scores: Float64, allowed: float, many: int) -> float:
         allowed: false alarms that the budget allows in all recordings together.
         many: segments in all recordings; of windows, the runs of one step.
     """
-    expected = -float(np.log(allowed / many))
+    expected = -float(np.log(min(allowed / many, TAIL)))
     if not len(scores):
         return expected
     edge = float(np.quantile(scores, 1 - TAIL))
