@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,12 +45,12 @@ CARD = BundleCard(
 
 
 def bundle(large: Any) -> Any:
-    """What `load_bundle` gives, made of fakes; `large` may be an exception to raise on loading."""
+    """What `load_bundle` gives, made of fakes; `large` may be an error of loading, or load."""
 
     def load_large() -> Any:
         if isinstance(large, Exception):
             raise large
-        return large
+        return large() if inspect.isfunction(large) else large
 
     return SimpleNamespace(
         card=CARD,
@@ -207,6 +209,26 @@ def test_live_alerts_go_on_when_the_large_branch_cannot_be_loaded() -> None:
     assert found[0].mode == "small-only"
     assert summary.degraded
     assert any(isinstance(e, StatusData) and e.degraded for e in events)
+
+
+def test_a_large_branch_that_fails_to_load_after_the_end_is_no_error_any_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    over, loading = threading.Event(), list[threading.Thread]()
+
+    def load() -> Any:
+        loading.append(threading.current_thread())
+        over.wait(20)
+        raise BundleError("Python is ending")
+
+    frames = FrameList(bright_at(seconds=4), kind="live")
+    watch, _ = monitor(frames, large=load, live=True)
+    watch.run()
+    with caplog.at_level(logging.DEBUG, "egomon"):
+        over.set()
+        loading[0].join(10)
+    told = [record.levelname for record in caplog.records if "Python is ending" in record.message]
+    assert told == ["DEBUG"]
 
 
 def test_a_replay_without_its_large_branch_is_an_error_not_luck() -> None:

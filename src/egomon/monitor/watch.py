@@ -91,7 +91,7 @@ class Watch:
     ) -> None:
         self._inputs, self._seams, self._live = inputs, seams, live
         self._crew, self._threads = crew, crew.threads
-        self._started = time.monotonic()
+        self._started, self._over = time.monotonic(), False
         self.parts: Parts = build_parts(plan, inputs, settings, boot=boot, live=live)
         watch_all(desk, self.parts.stages, inputs)
         inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=seams.wake)
@@ -179,6 +179,7 @@ class Watch:
         for item in self._inputs:
             item.close()
         self._threads.join(seconds)
+        self._over = True
         if self.parts.refinement.queue is not None:
             self.parts.refinement.queue.close()
         if self._threads.large is not None:
@@ -223,6 +224,9 @@ class Watch:
         self._crew.on_crash()
 
     def _on_large_crash(self, worker: Worker) -> None:
+        if self._over:  # a model that was still loading; nobody waits for it any more
+            logger.debug("the large branch failed after the end: %s", worker.crash)
+            return
         self.parts.refinement.failed = str(worker.crash)
         logger.error("the large branch is not available: %s", worker.crash)
         if not self._live:
