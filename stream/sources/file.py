@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, Self
+from typing import Any
 
 import av
 
@@ -20,6 +20,7 @@ from egomon.stream.packets import PacketRing
 from egomon.stream.redact import redact
 from egomon.stream.source import Gap, SilentListener, SourceListener, StateChange
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
+from egomon.stream.sources.locked import LockedSource
 from egomon.stream.sources.pyav import (
     Converter,
     FrameReader,
@@ -36,7 +37,7 @@ put in order, the pictures already are."""
 NS = 1e-9
 
 
-class VideoFile:
+class VideoFile(LockedSource):
     """A video file, or a recording served over HTTP.
 
     Times that go back are put in order where the writer mixed them up within a few frames: the
@@ -67,12 +68,11 @@ class VideoFile:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        super().__init__(remote[2] if remote else None)
         self._shown = redact(reference)
         self._listener = listener or SilentListener()
         self._clock_ns, self._wall_clock_ns = clock_ns, wall_clock_ns
         self._thread = remote[1] if remote else None
-        self._stop = remote[2] if remote else threading.Event()
-        self._reading = threading.Lock()
         if remote is None:
             _check_path(reference)
         self._container = remote[0] if remote else open_container(reference, options={})
@@ -101,7 +101,7 @@ class VideoFile:
 
     def read(self) -> Grab | None:
         """See `Source`."""
-        with self._reading:
+        with self._lock:
             grab = None
             if not self._stop.is_set():
                 try:
@@ -112,21 +112,6 @@ class VideoFile:
                 self._finish()
                 return None
             return grab
-
-    def close(self) -> None:
-        """See `Source`; during a `read` in another thread that one releases the file."""
-        self._stop.set()
-        if self._reading.acquire(blocking=False):
-            try:
-                self._finish()
-            finally:
-                self._reading.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _finish(self) -> None:
         self._grabs.close()

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 ABANDON_SECONDS = 0.5
 """Last wait for a worker that was told to stop."""
 EXIT_SECONDS = 10.0
-"""Wait for abandoned workers when Python ends: one that is inside torch then aborts the process."""
+"""Longest wait for an abandoned model when Python ends: inside torch it would abort the process."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ class Threads:
                 worker.join(ABANDON_SECONDS)
 
     def abandon(self) -> None:
-        """The run is over; whatever still runs is waited for, once more, when Python ends."""
-        for worker in [*self.in_order, *([] if self.large is None else [self.large])]:
-            if worker.alive:
+        """The run is over; a model in the middle of a call is waited for when Python ends."""
+        for worker in (self.small, self.large):
+            if worker is not None and worker.alive:
                 atexit.register(worker.join, EXIT_SECONDS)
