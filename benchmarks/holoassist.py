@@ -25,15 +25,15 @@ import msgspec
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from egomon.train.batches import Views, make_views, pool
-from egomon.train.calibrate import recall_at_budget
 from egomon.train.datasets.holoassist import present, read_holoassist
-from egomon.train.featureset import FeatureSet
-from egomon.train.fit import train
-from egomon.train.fit_uemcm import card_of, fit_model, targets_of
+from egomon.train.features.feature_set import FeatureSet
+from egomon.train.fitting.batches import Views, make_views, pool
+from egomon.train.fitting.calibration import recall_at_budget
+from egomon.train.fitting.fit import train
+from egomon.train.fitting.recipe import Recipe, load_recipe
+from egomon.train.fitting.trained import split_for_validation
+from egomon.train.fitting.uemcm import card_of, fit_model, targets_of
 from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
-from egomon.train.recipe import Recipe, load_recipe
-from egomon.train.trained import split_for_validation
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "CE": {"lambdas": (1.0, 0.0, 0.0), "beta": 0.0},

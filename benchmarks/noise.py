@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from egomon.config import load_settings
-from egomon.fusion.curve import CurveConfig, keygen
-from egomon.fusion.subscriber import AlertSubscriber
-from egomon.fusion.wire import Data, SegmentData
+from egomon.fusion.messages.types import Data, SegmentData
+from egomon.fusion.transport.keys import CurveConfig, keygen
+from egomon.fusion.transport.subscriber import AlertSubscriber
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.system import rss_bytes
+from egomon.monitor.operations.process import rss_bytes
 
 SETTLE_SECONDS = 3.0
 """After the noise has ended, before anything is counted or timed."""

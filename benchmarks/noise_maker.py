@@ -17,7 +17,7 @@ from typing import Any
 
 import zmq
 
-from egomon.fusion.curve import CurveConfig
+from egomon.fusion.transport.keys import CurveConfig
 
 JOINERS = 50
 REQUESTS = 10_000

@@ -26,12 +26,12 @@ import teach_supervised
 from sklearn.metrics import roc_auc_score
 from teach_supervised import OutOfFold
 
-from egomon.branches.card import StreamCard
-from egomon.branches.taught_surprise import Kind
+from egomon.branches.bundle.card import StreamCard
+from egomon.branches.taught.anomaly_score import Kind
 from egomon.stream.segmenter import Span
 from egomon.train.teach import RecordingVectors, teach_from_vectors
 from egomon.train.teach.build import replay
-from egomon.train.teach.moments import observe
+from egomon.train.teach.segment_features import observe
 
 PARTS: tuple[Kind, ...] = ("look", "order", "time")
 """Evidence shown on its own; nothing judges the handling here."""

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from egomon.branches.bundle import Bundle, load_bundle
-from egomon.branches.context import WorkflowContext
-from egomon.branches.taught_reason import explain
+from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.taught.explanation import explain
+from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.segmenter import Span
 from egomon.train.simulator import EXECUTION, MISTAKES, WORKFLOW_MISTAKES, simulate
 from egomon.train.teach import RecordingVectors
 from egomon.train.teach.base import Base, open_base
 from egomon.train.teach.build import replay
 from egomon.train.teach.fit import TaughtWorkflow
-from egomon.train.teach.moments import observe
+from egomon.train.teach.segment_features import observe
 from egomon.train.teach.video import encode_video, learn_bundle
 
 COLUMNS = ("taught", "not taught", "duration", "place")

@@ -12,9 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from egomon.train.datasets.open import open_data
-from egomon.train.evidence_data import prepare
-from egomon.train.evidence_fit import EvidencePlan, cross_validate
-from egomon.train.recipe import load_recipe
+from egomon.train.fitting.recipe import load_recipe
+from egomon.train.fitting.step_statistics import EvidencePlan, cross_validate
+from egomon.train.fitting.step_statistics_data import prepare
 
 OutOfFold = dict[str, list[float]]
 """Log odds of each recording's segments, in order of their end, then start."""

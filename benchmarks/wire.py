@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, BranchScores, Scores, SegmentRef
+from egomon.fusion.messages.types import AlertData, BranchScores, Scores, SegmentRef
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.server import AlertBus
 
 PICTURE = bytes(15_000)
 

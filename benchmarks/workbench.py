@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tools.make_workbench.scores import auc
 
-from egomon.branches.bundle import Bundle, load_bundle
+from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config import load_settings
-from egomon.fusion.wire import AlertData, Data, SegmentData
+from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.train.simulator import EXECUTION, MISTAKES, WORKFLOW_MISTAKES, simulate
-from egomon.train.workbench.scores import auc
 
 KINDS = ("all", "execution", "workflow", *MISTAKES)
 SCORES = ("small", "large", "mean", "gate", "duration", "place")

@@ -89,7 +89,8 @@ def configuration() -> str:
 
 def messages() -> str:
     """Every type that is sent, with its fields."""
-    from egomon.fusion import envelope, wire
+    from egomon.fusion.messages import envelope
+    from egomon.fusion.messages import types as wire
 
     kinds: list[type[msgspec.Struct]] = [envelope.Envelope, *wire.DATA_TYPES.values()]
     others = [
@@ -119,7 +120,7 @@ def messages() -> str:
 
 def requests() -> str:
     """Verbs of the request socket and the fields that each takes."""
-    from egomon.fusion.control import ControlHandler
+    from egomon.fusion.transport.control_server import ControlHandler
 
     rows = []
     for name, method in vars(ControlHandler).items():

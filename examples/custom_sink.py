@@ -12,7 +12,7 @@ from pathlib import Path
 
 from egomon import Monitor
 from egomon.config import load_settings
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.messages.types import AlertData, Data
 from egomon.monitor import SourceRequest
 
 

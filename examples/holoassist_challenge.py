@@ -17,10 +17,10 @@ import argparse
 import csv
 from pathlib import Path
 
-from egomon.train.challenge import challenge, read_clips
-from egomon.train.evaluate import evaluate_features
-from egomon.train.extract import extract
-from egomon.train.fit import train
+from egomon.train.evaluation.challenge import challenge, read_clips
+from egomon.train.evaluation.evaluate import evaluate_features
+from egomon.train.features.extract import extract
+from egomon.train.fitting.fit import train
 
 
 def link_listed_videos(holoassist: Path, clips: Path, folder: Path) -> None:

@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from egomon import AlertSubscriber
-from egomon.fusion.subscriber import Gap, Message, PublisherRestarted, Stale
-from egomon.fusion.wire import AlertData
+from egomon.fusion.messages.types import AlertData
+from egomon.fusion.transport.subscriber import Gap, Message, PublisherRestarted, Stale
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from egomon.branches.base import BranchScore, Gate
-from egomon.branches.card import Calibration, DecisionCard
-from egomon.branches.lane import ScoredSegment
+from egomon.branches.bundle.card import Calibration, DecisionCard
+from egomon.branches.interfaces import BranchScore, Gate
+from egomon.branches.segment_scorer import ScoredSegment
 
 Stage = Literal["small", "fused", "expired"]
 """`expired`: the large branch was asked but did not answer in time."""

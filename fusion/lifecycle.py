@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from egomon.branches.card import DecisionCard
+from egomon.branches.bundle.card import DecisionCard
+from egomon.fusion.alert_text import explain, isoformat, scores_of, segment_ref
 from egomon.fusion.decision import Verdict
-from egomon.fusion.describe import explain, isoformat, scores_of, segment_ref
-from egomon.fusion.wire import (
+from egomon.fusion.messages.types import (
     AlertData,
     AlertState,
     Evidence,

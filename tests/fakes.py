@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from egomon.branches.base import BranchScore, ClipView, ContextView, Float32, StepGuess
+from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
 from egomon.stream.frame import Frame, Grab, Segment, SourceInfo, UInt8Image
 from egomon.stream.source import Gap, StateChange
 

@@ -18,13 +18,13 @@ import msgspec
 import pytest
 import typer.main
 
-from egomon.branches.card import FrameEncoderCard
-from egomon.branches.graph_file import _STEP_KEYS
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.taught.workflow_file import _STEP_KEYS
 from egomon.cli.app import app
 from egomon.config import Settings
 from egomon.errors import ControlError, SourceError
-from egomon.fusion import wire
-from egomon.monitor.emitter import OWN_CODES
+from egomon.fusion.messages import types as wire
+from egomon.monitor.alert_worker import OWN_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -17,7 +17,8 @@ from typer.main import get_command
 
 from egomon.cli.app import app
 from egomon.errors import BundleError, ConfigError, SourceError, UsageError
-from egomon.fusion import envelope, wire
+from egomon.fusion.messages import envelope
+from egomon.fusion.messages import types as wire
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MESSAGES = EXAMPLES / "unity_netmq" / "EgomonMessages.cs"

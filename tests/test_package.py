@@ -58,8 +58,8 @@ def test_the_wheel_holds_every_module(wheel: set[str]) -> None:
 def test_the_wheel_holds_the_data_that_modules_read(wheel: set[str]) -> None:
     for folder, pattern in (
         ("branches/bundles", "**/*"),
-        ("fusion/schema", "*.json"),
-        ("train/recipes", "*.toml"),
+        ("fusion/messages/schema", "*.json"),
+        ("train/fitting/recipes", "*.toml"),
     ):
         files = {p for p in (ROOT / folder).glob(pattern) if p.is_file()}
         missing = {str(p.relative_to(ROOT)) for p in files} - {

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from tools.make_workbench.qwen import token_ids
 from torch import Tensor
 
 import egomon
-from egomon.branches.activity import ActivityModule
-from egomon.branches.bundle import save_bundle
-from egomon.branches.card import (
+from egomon.branches.activity_model import ActivityModule
+from egomon.branches.bundle.card import (
     BundleCard,
     FrameEncoderCard,
     GateCard,
@@ -28,9 +28,10 @@ from egomon.branches.card import (
 )
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.branches.guard import fit_guard
-from egomon.branches.heads import AdaptiveGate, ContextBranch, LargeHead
-from egomon.train.workbench.qwen import token_ids
+from egomon.branches.load_bundle import save_bundle
+from egomon.branches.out_of_domain.distance import fit_guard
+from egomon.branches.uemcm.heads import ContextBranch, LargeHead
+from egomon.fusion.gate import AdaptiveGate
 
 CLIP_PX = 64
 CLIP_DIM = 32

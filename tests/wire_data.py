@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from egomon.fusion.wire import (
+from egomon.fusion.messages.types import (
     AlertData,
     BranchScores,
     Data,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from egomon.fusion.wire import AlertData, BranchScores, Scores, SegmentRef
+from egomon.fusion.messages.types import AlertData, BranchScores, Scores, SegmentRef
 
 
 def alert(**changes: object) -> AlertData:

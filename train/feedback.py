@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from egomon.errors import DataError
-from egomon.fusion.store import EventStore
-from egomon.fusion.store_rows import alert_in
-from egomon.fusion.wire import AlertData
+from egomon.fusion.messages.types import AlertData
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.store.tables import alert_in
 from egomon.stream.source import topic_name
-from egomon.train.featureset import FeatureSet
-from egomon.train.rows import SegmentRow
+from egomon.train.features.feature_set import FeatureSet
+from egomon.train.features.rows import SegmentRow
 
 SAME_IOU = 0.5
 """An alert's span and a segment that overlap so much are one and the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from egomon.branches.bundle import Bundle
+from egomon.branches.load_bundle import Bundle
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured

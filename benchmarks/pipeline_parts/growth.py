@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from egomon.branches.lane import Lane, LaneParts
+from egomon.branches.segment_scorer import Lane, LaneParts
 from egomon.stream.frame import Frame
 from egomon.stream.segmenter import FixedWindows
 from pipeline_parts.bench import Bench

@@ -13,11 +13,11 @@ from typing import Self
 
 import numpy as np
 
-from egomon.branches.bundle import Bundle, load_bundle
-from egomon.branches.card import SmallCard
-from egomon.fusion.wire import Data, SegmentData
+from egomon.branches.bundle.card import SmallCard
+from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.fusion.messages.types import Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.system import rss_bytes
+from egomon.monitor.operations.process import rss_bytes
 from egomon.stream.frame import Grab, SourceInfo
 from pipeline_parts import models
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from egomon.branches.bundle import Bundle, load_bundle
-from egomon.branches.card import LargeEncoderCard
-from egomon.branches.large import Qwen3VLBranch
+from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.stream.frame import Frame, Segment
 from pipeline_parts import models
 from pipeline_parts.bench import Bench

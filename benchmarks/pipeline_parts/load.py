@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 import torch
 
-from egomon.branches.bundle import Bundle
-from egomon.branches.torch_setup import configure_torch
+from egomon.branches.encoders.torch_setup import configure_torch
+from egomon.branches.load_bundle import Bundle
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured

@@ -12,16 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import egomon
-from egomon.branches.base import (
-    BranchScore,
-    ClipView,
-    ContextView,
-    Float32,
-    FrameEncoder,
-    SmallBranch,
-)
-from egomon.branches.bundle import Bundle, load_bundle, save_bundle
-from egomon.branches.card import (
+from egomon.branches.bundle.card import (
     BundleCard,
     FrameEncoderCard,
     GateCard,
@@ -29,8 +20,18 @@ from egomon.branches.card import (
     SmallCard,
     StreamCard,
 )
-from egomon.branches.heads import AdaptiveGate, ContextBranch, LargeHead
+from egomon.branches.interfaces import (
+    BranchScore,
+    ClipView,
+    ContextView,
+    Float32,
+    FrameEncoder,
+    SmallBranch,
+)
+from egomon.branches.load_bundle import Bundle, load_bundle, save_bundle
+from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from egomon.config import Settings, load_settings
+from egomon.fusion.gate import AdaptiveGate
 from egomon.stream.frame import UInt8Image
 
 DIMS = {"ViT-B-32": 512, "ViT-S-32": 384, "ViT-L-14": 768}
@@ -94,8 +95,7 @@ def vit_bundle(folder: Path, architecture: str, *, fps: float = 4.0, device: str
 def qwen_folder(folder: Path, *, width: int = 128, layers: int = 2) -> Path:
     """A Qwen3-VL of the real architecture with random weights."""
     import transformers
-
-    from egomon.train.workbench.qwen import new_model, save_model, token_ids
+    from tools.make_workbench.qwen import new_model, save_model, token_ids
 
     _, processor = new_model(0)
     hf: Any = transformers

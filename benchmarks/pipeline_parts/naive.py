@@ -17,9 +17,9 @@ import open_clip
 import torch
 from PIL import Image
 
-from egomon.branches.base import ClipView, ContextView
-from egomon.branches.bundle import Bundle
 from egomon.branches.encoders.clip_tower import create
+from egomon.branches.interfaces import ClipView, ContextView
+from egomon.branches.load_bundle import Bundle
 
 FRAMES = 32
 BATCH = 8

@@ -12,8 +12,8 @@ import open_clip
 import torch
 from torchvision.transforms import Compose
 
-from egomon.branches.preprocess import ImagePreparer
-from egomon.stream.sources.pyav import Converter
+from egomon.branches.encoders.preprocess import ImagePreparer
+from egomon.stream.sources.decode import Converter
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured
 

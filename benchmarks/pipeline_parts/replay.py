@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from egomon.branches.bundle import Bundle
-from egomon.branches.context import WorkflowContext
-from egomon.branches.torch_setup import usable_cores
+from egomon.branches.encoders.torch_setup import usable_cores
+from egomon.branches.load_bundle import Bundle
+from egomon.branches.workflow_context import WorkflowContext
 from egomon.monitor import Monitor, SourceRequest, Summary
-from egomon.monitor.scoring import MICRO_BATCH
+from egomon.monitor.inference_worker import MICRO_BATCH
 from egomon.stream.frame import UInt8Image
 from pipeline_parts import models
 from pipeline_parts.bench import Bench

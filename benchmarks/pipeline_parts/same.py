@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from egomon.branches.bundle import Bundle
-from egomon.fusion.wire import Data, SegmentData
+from egomon.branches.load_bundle import Bundle
+from egomon.fusion.messages.types import Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from pipeline_parts import models
 from pipeline_parts.bench import Bench

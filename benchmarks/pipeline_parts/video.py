@@ -14,7 +14,7 @@ from av.codec.context import Flags, ThreadType
 from numpy.typing import NDArray
 
 from egomon.stream.frame import Grab, SourceInfo
-from egomon.stream.sources.pyav import Converter, FrameReader, open_container, video_stream
+from egomon.stream.sources.decode import Converter, FrameReader, open_container, video_stream
 
 NS = 1_000_000_000
 PIECE_SECONDS = 6

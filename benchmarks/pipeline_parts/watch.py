@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from egomon.branches.bundle import Bundle
+from egomon.branches.load_bundle import Bundle
 from egomon.monitor import Monitor, SourceRequest, Summary
-from egomon.monitor.watch import Watch
+from egomon.monitor.pipeline import Watch
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.video import PacedCamera

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.encoders.tower import LoadedTower, seed_of
-from egomon.branches.hub import hub_access, offline_hint
 from egomon.errors import BundleError
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.weights import Tensors, check_finite, check_shapes
 from egomon.branches.encoders.clip_tower import as_tower, create, refuse_exact_gelu
 from egomon.branches.encoders.clip_tower import load as load_open_clip
 from egomon.branches.encoders.tower import LoadedTower
-from egomon.branches.weights import Tensors, check_finite, check_shapes
 from egomon.errors import BundleError
 
 _FILES = ("model.safetensors", "pytorch_model.bin")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.errors import BundleError, MissingExtraError
 

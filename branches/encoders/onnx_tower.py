@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from egomon.branches.base import Float32
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.branches.preprocess import ImagePreparer
+from egomon.branches.interfaces import Float32
 from egomon.errors import BundleError, MissingExtraError
 from egomon.stream.frame import UInt8Image
 

@@ -10,16 +10,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from egomon.branches.base import FrameEncoder
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.weights import check_shapes
+from egomon.branches.encoders.torch_setup import pick_dtype
 from egomon.branches.encoders.tower import (
     LoadedTower,
     PrecomputedEncoder,
     TowerEncoder,
     seed_of,
 )
-from egomon.branches.torch_setup import pick_dtype
-from egomon.branches.weights import check_shapes
+from egomon.branches.interfaces import FrameEncoder
 from egomon.errors import BundleError, EgomonError
 
 LOADERS: dict[str, str] = {

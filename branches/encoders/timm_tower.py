@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.hub import hub_access, offline_hint
+from egomon.branches.bundle.weights import check_shapes, parse_safetensors
 from egomon.branches.encoders.tower import LoadedTower, seed_of
-from egomon.branches.hub import hub_access, offline_hint
-from egomon.branches.weights import check_shapes, parse_safetensors
 from egomon.errors import BundleError
 
 

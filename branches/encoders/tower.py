@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from egomon.branches.base import Float32
-from egomon.branches.card import FrameEncoderCard
-from egomon.branches.preprocess import ImagePreparer
-from egomon.branches.torch_setup import pick_device, pick_dtype
-from egomon.branches.weights import weights_sha256
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.weights import weights_sha256
+from egomon.branches.encoders.preprocess import ImagePreparer
+from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
+from egomon.branches.interfaces import Float32
 from egomon.errors import BundleError, UsageError
 from egomon.stream.frame import UInt8Image
 

@@ -15,8 +15,8 @@ import cv2
 from rich.console import Console
 
 from egomon.config import load_settings
-from egomon.fusion.pictures import jpeg_of
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.media.images import jpeg_of
+from egomon.fusion.messages.types import AlertData, Data
 from egomon.monitor import Monitor, SourceRequest
 from egomon.report import alert_stills, write_report
 from egomon.report.hub import LiveHub

@@ -17,24 +17,24 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AlertSubscriber": "egomon.fusion.subscriber",
+    "AlertSubscriber": "egomon.fusion.transport.subscriber",
     "EgomonError": "egomon.errors",
     "Frame": "egomon.stream.frame",
     "Monitor": "egomon.monitor",
     "Segment": "egomon.stream.frame",
     "Source": "egomon.stream.source",
-    "load_bundle": "egomon.branches.bundle",
-    "open_source": "egomon.stream.open",
+    "load_bundle": "egomon.branches.load_bundle",
+    "open_source": "egomon.stream.sources.open",
 }
 
 if TYPE_CHECKING:
-    from egomon.branches.bundle import load_bundle
+    from egomon.branches.load_bundle import load_bundle
     from egomon.errors import EgomonError
-    from egomon.fusion.subscriber import AlertSubscriber
+    from egomon.fusion.transport.subscriber import AlertSubscriber
     from egomon.monitor import Monitor
     from egomon.stream.frame import Frame, Segment
-    from egomon.stream.open import open_source
     from egomon.stream.source import Source
+    from egomon.stream.sources.open import open_source
 
 __all__ = [
     "AlertSubscriber",

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from egomon.errors import SourceLostError, SourceOpenError
-from egomon.stream.devices import describe_devices, list_devices
 from egomon.stream.frame import SourceInfo, UInt8Image
-from egomon.stream.options import SourceOptions
 from egomon.stream.source import Gap, SourceListener
+from egomon.stream.source_options import SourceOptions
+from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.device_thread import Answer, DeviceThread
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 

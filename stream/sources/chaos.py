@@ -11,8 +11,8 @@ import numpy as np
 
 from egomon.errors import SourceLostError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
+from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Gap, SilentListener, Source, SourceListener, StateChange
-from egomon.stream.timing import MediaClock
 
 FaultKind = Literal[
     "stall", "drop", "duplicate", "reorder", "jump", "resize", "noise", "damage", "end", "die"

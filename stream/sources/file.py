@@ -16,18 +16,18 @@ import av
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import Grab, SourceInfo
-from egomon.stream.packets import PacketRing
+from egomon.stream.media_clock import BACK_SECONDS, FALLBACK_FPS, MediaClock
+from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
 from egomon.stream.source import Gap, SilentListener, SourceListener, StateChange
-from egomon.stream.sources.device_thread import Cancelled, DeviceThread
-from egomon.stream.sources.locked import LockedSource
-from egomon.stream.sources.pyav import (
+from egomon.stream.sources.closable import LockedSource
+from egomon.stream.sources.decode import (
     Converter,
     FrameReader,
     open_container,
     video_stream,
 )
-from egomon.stream.timing import BACK_SECONDS, FALLBACK_FPS, MediaClock
+from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import av
 import av.error
 
 from egomon.stream.frame import UInt8Image
-from egomon.stream.sources.pyav import Converter
+from egomon.stream.sources.decode import Converter
 
 MOST_PIXELS = 32_000_000
 _SOF = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; the others FFmpeg cannot decode

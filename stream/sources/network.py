@@ -12,17 +12,17 @@ from av.codec.context import Flags
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo, SourceKind
-from egomon.stream.options import SourceOptions
 from egomon.stream.redact import redact
 from egomon.stream.source import Source, SourceListener
-from egomon.stream.sources.device_thread import Answer, Cancelled, DeviceThread
-from egomon.stream.sources.file import VideoFile
-from egomon.stream.sources.pyav import (
+from egomon.stream.source_options import SourceOptions
+from egomon.stream.sources.decode import (
     Converter,
     FrameReader,
     open_container,
     video_stream,
 )
+from egomon.stream.sources.device_thread import Answer, Cancelled, DeviceThread
+from egomon.stream.sources.file import VideoFile
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 LATER_SECONDS = 1.0

@@ -20,11 +20,11 @@ from typing import Protocol
 
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
 from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
-from egomon.stream.options import SourceOptions
+from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Gap, SourceListener, StateChange
+from egomon.stream.source_options import SourceOptions
+from egomon.stream.sources.closable import LockedSource
 from egomon.stream.sources.device_thread import Cancelled
-from egomon.stream.sources.locked import LockedSource
-from egomon.stream.timing import MediaClock
 
 logger = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ import zmq
 
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
-from egomon.stream.options import SourceOptions
+from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Gap, SourceListener, SourceState, StateChange
+from egomon.stream.source_options import SourceOptions
+from egomon.stream.sources.closable import LockedSource
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
-from egomon.stream.sources.locked import LockedSource
-from egomon.stream.timing import MediaClock
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from command import Run
 
 
 def environment(folder: Path) -> dict[str, str]:

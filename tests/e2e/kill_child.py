@@ -14,8 +14,8 @@ from typing import Any
 from fakes import FrameList
 from test_monitor import bright_at, monitor
 
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.wire import AlertData
+from egomon.fusion.messages.types import AlertData
+from egomon.fusion.transport.server import AlertBus
 
 SPANS = tuple((3.0 + 6 * i, 6.0 + 6 * i) for i in range(5))
 

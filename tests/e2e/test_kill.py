@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from egomon.fusion.envelope import decode_data, decode_envelope
-from egomon.fusion.store import EventStore, StoredEvent
-from egomon.fusion.wire import AlertData
+from egomon.fusion.messages.envelope import decode_data, decode_envelope
+from egomon.fusion.messages.types import AlertData
+from egomon.fusion.store.events import EventStore, StoredEvent
 
 TESTS = Path(__file__).parents[1]
 ALL_LINES = 12

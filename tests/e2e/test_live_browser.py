@@ -11,8 +11,8 @@ import pytest
 from browser import Browser, find_chromium
 from wire_data import alert, segment, stats
 
-from egomon.fusion.pictures import jpeg_of
-from egomon.fusion.wire import StatusData
+from egomon.fusion.media.images import jpeg_of
+from egomon.fusion.messages.types import StatusData
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from egomon.fusion.store import EventStore
+from egomon.fusion.store.events import EventStore
 
 pytest.importorskip("uvicorn")
 VIDEO = Path(__file__).resolve().parents[2] / "examples" / "bench.mp4"

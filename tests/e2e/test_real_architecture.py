@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import torch
-from conftest import Run
+from command import Run
 from tiny_models import build_tiny_qwen3vl, tiny_card, tiny_tensors
 
-from egomon.branches.bundle import save_bundle
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.load_bundle import save_bundle
 
 
 def test_vit_b_32_quickgelu_and_qwen3_vl_score_one_video_together(

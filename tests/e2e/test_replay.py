@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from command import Run
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

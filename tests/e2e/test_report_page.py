@@ -9,7 +9,7 @@ import pytest
 from browser import Browser, find_chromium
 from wire_data import alert, ref, segment, workday
 
-from egomon.fusion.wire import Data, Evidence, StatusData, Step
+from egomon.fusion.messages.types import Data, Evidence, StatusData, Step
 from egomon.report import write_report
 
 pytestmark = pytest.mark.skipif(

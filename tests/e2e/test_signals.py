@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from egomon.fusion.store import EventStore
-from egomon.fusion.subscriber import AlertSubscriber, Message
-from egomon.fusion.wire import AlertData, StatsData
+from egomon.fusion.messages.types import AlertData, StatsData
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.subscriber import AlertSubscriber, Message
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -13,10 +13,11 @@ from test_monitor import bundle
 
 from egomon.config import load_settings
 from egomon.errors import SourceLostError
-from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, Data, GapData, StatsData, StatusData
-from egomon.monitor import Monitor, SourceRequest, inputs
-from egomon.monitor.watchdog import RestartBudget
+from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
+from egomon.fusion.store.events import EventStore
+from egomon.monitor import Monitor, SourceRequest
+from egomon.monitor import source_worker as inputs
+from egomon.monitor.operations.watchdog import RestartBudget
 from egomon.stream.frame import Grab
 from egomon.stream.source import StateChange
 from egomon.stream.sources.chaos import RATES, ChaosSource, Fault

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from command import Run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ALERTING = ("--threshold", "0.0", "--policy", "fixed", "--length", "2", "--stride", "1")

@@ -12,10 +12,10 @@ import zmq
 from wire_station import Listener, MakeStation, Station
 
 from egomon.errors import AddressInUseError
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.control import StoreControl
-from egomon.fusion.endpoint import Context
-from egomon.fusion.store import EventStore
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.control_server import StoreControl
+from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.sockets import Context
 
 TERM_SECONDS = 5.0
 

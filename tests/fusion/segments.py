@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from fakes import NS, score
 
-from egomon.branches.base import StepGuess
-from egomon.branches.lane import Progress, ScoredSegment
+from egomon.branches.interfaces import StepGuess
+from egomon.branches.segment_scorer import Progress, ScoredSegment
 from egomon.stream.frame import Segment
 
 

@@ -4,7 +4,7 @@ import pytest
 from fakes import MeanGate, score
 from segments import scored
 
-from egomon.branches.card import Calibration, DecisionCard
+from egomon.branches.bundle.card import Calibration, DecisionCard
 from egomon.fusion.decision import CallBudget, Decider, probability
 
 

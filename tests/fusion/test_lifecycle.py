@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segments import scored
 
-from egomon.branches.base import StepGuess
-from egomon.branches.card import DecisionCard
+from egomon.branches.bundle.card import DecisionCard
+from egomon.branches.interfaces import StepGuess
 from egomon.fusion.decision import Decider, Verdict
 from egomon.fusion.lifecycle import AlertLifecycle, AlertOrigin
-from egomon.fusion.wire import AlertData
+from egomon.fusion.messages.types import AlertData
 
 DECIDER = Decider(DecisionCard(), None)
 

@@ -9,12 +9,20 @@ from dataclasses import dataclass
 
 import zmq
 
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.control import StoreControl
-from egomon.fusion.endpoint import Context
-from egomon.fusion.store import EventStore
-from egomon.fusion.subscriber import AlertSubscriber, Event
-from egomon.fusion.wire import AlertData, BranchScores, Data, Phase, Scores, SegmentRef, StatusData
+from egomon.fusion.messages.types import (
+    AlertData,
+    BranchScores,
+    Data,
+    Phase,
+    Scores,
+    SegmentRef,
+    StatusData,
+)
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.control_server import StoreControl
+from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.sockets import Context
+from egomon.fusion.transport.subscriber import AlertSubscriber, Event
 
 
 def scores(p: float = 0.9) -> Scores:

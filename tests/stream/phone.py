@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from egomon.stream.options import SourceOptions
+from egomon.stream.source_options import SourceOptions
 
 QUICK = SourceOptions(open_timeout_seconds=10, read_timeout_seconds=1.0, stall_seconds=0.4)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from egomon.branches.card import FrameEncoderCard, LargeEncoderCard
-from egomon.train.featureset import DatasetCard, FeatureSet, Track
-from egomon.train.featureset_write import write_feature_set
-from egomon.train.rows import SegmentRow
+from egomon.branches.bundle.card import FrameEncoderCard, LargeEncoderCard
+from egomon.train.features.feature_set import DatasetCard, FeatureSet, Track
+from egomon.train.features.rows import SegmentRow
+from egomon.train.features.write_feature_set import write_feature_set
 
 DIM = 16
 STEPS = ("lift", "turn", "press", "close")

@@ -17,7 +17,7 @@ from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX, hf_clip_model
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.cli.app import app
 from egomon.errors import BundleError, DataError, MissingExtraError, UsageError

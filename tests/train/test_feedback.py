@@ -16,11 +16,11 @@ from wire_samples import alert
 
 from egomon.cli.app import app
 from egomon.errors import DataError, StoreError
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, SegmentRef
+from egomon.fusion.messages.types import AlertData, SegmentRef
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.server import AlertBus
+from egomon.train.features.rows import SegmentRow
 from egomon.train.feedback import FeedbackUse, apply_feedback
-from egomon.train.rows import SegmentRow
 
 Given = tuple[str, str, float, float, str]
 """Alert id, source, start, end, verdict."""

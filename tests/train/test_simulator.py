@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tools.make_workbench.vocabulary import NUMBER
 
 from egomon.errors import UsageError
 from egomon.train.simulator import EXECUTION, MISTAKES, SEEN, UNSEEN, record, simulate
@@ -12,7 +13,6 @@ from egomon.train.simulator.annotate import PORT, caption, state, things
 from egomon.train.simulator.plan import Step, missing, plan
 from egomon.train.simulator.record import Recording
 from egomon.train.simulator.shapes import PARTS
-from egomon.train.workbench.words import NUMBER
 
 RECIPES = SEEN + UNSEEN
 

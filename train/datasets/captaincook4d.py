@@ -8,10 +8,16 @@ from typing import Any
 
 import msgspec
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.errors import DataError
-from egomon.train.featureset import DatasetCard, FeatureSet, Track, check_splits, read_track
-from egomon.train.rows import SegmentRow
+from egomon.train.features.feature_set import (
+    DatasetCard,
+    FeatureSet,
+    Track,
+    check_splits,
+    read_track,
+)
+from egomon.train.features.rows import SegmentRow
 
 ANNOTATIONS_FILE = "annotations.json"
 

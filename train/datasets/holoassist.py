@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist_files import Action, read_actions
-from egomon.train.featureset import DatasetCard, FeatureSet, Track
-from egomon.train.rows import SegmentRow
+from egomon.train.features.feature_set import DatasetCard, FeatureSet, Track
+from egomon.train.features.rows import SegmentRow
 
 Float16 = NDArray[np.float16]
 

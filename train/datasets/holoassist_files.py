@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from egomon.errors import DataError
-from egomon.train.rows import SegmentRow
+from egomon.train.features.rows import SegmentRow
 
 FINE_FILE = "fine.csv.gz"
 ANNOTATION_FILES = "data-annotation-*.json"

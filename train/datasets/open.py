@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from egomon.branches.card import FrameEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.captaincook4d import is_captaincook4d, read_captaincook4d
 from egomon.train.datasets.holoassist import read_holoassist
 from egomon.train.datasets.holoassist_files import is_holoassist
-from egomon.train.featureset import DATASET_FILE, FeatureSet, read_feature_set
+from egomon.train.features.feature_set import DATASET_FILE, FeatureSet, read_feature_set
 
 
 def open_data(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureSet:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist_files import clip_segments, is_published
-from egomon.train.featureset import SEGMENTS_FILE, check_row, read_segments
-from egomon.train.rows import SegmentRow
+from egomon.train.features.feature_set import SEGMENTS_FILE, check_row, read_segments
+from egomon.train.features.rows import SegmentRow
 
 CSV_FILE = "segments.csv"
 _NEEDED = ("recording", "start", "end", "label")

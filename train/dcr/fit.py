@@ -15,7 +15,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from egomon.branches.torch_setup import pick_device
+from egomon.branches.encoders.torch_setup import pick_device
 from egomon.errors import UsageError
 from egomon.train.dcr.images import Batch, ImageFolder
 from egomon.train.dcr.lora import add_lora, merge_lora

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from egomon import __version__
-from egomon.branches.base import ActivityModel, DomainGuard, FrameEncoder
-from egomon.branches.bundle import load_bundle, read_tensors
-from egomon.branches.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.bundle.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.registry import build_frame_encoder
-from egomon.branches.weights import Tensors
+from egomon.branches.interfaces import ActivityModel, DomainGuard, FrameEncoder
+from egomon.branches.load_bundle import load_bundle, read_tensors
 from egomon.errors import BundleError
 
 LITE0 = "lite0"

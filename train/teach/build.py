@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from egomon.branches.base import Float32, Float64, StepGuess, StepSeen
-from egomon.branches.graph import WorkflowGraph
-from egomon.branches.taught_belief import History
-from egomon.branches.taught_look import unit
-from egomon.branches.taught_model import Evidence, ModelOptions, TaughtModel, judge
-from egomon.branches.taught_reading import Reading
-from egomon.branches.taught_rules import Rules
-from egomon.branches.taught_surprise import NULLS
+from egomon.branches.interfaces import Float32, Float64, StepGuess, StepSeen
+from egomon.branches.taught.anomaly_score import NULLS
+from egomon.branches.taught.descriptor import unit
+from egomon.branches.taught.model import Evidence, ModelOptions, TaughtModel, judge
+from egomon.branches.taught.step_filter import History
+from egomon.branches.taught.step_likelihood import Reading
+from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.teach.discover import Int, Steps
-from egomon.train.teach.moments import Recording
+from egomon.train.teach.segment_features import Recording
 from egomon.train.teach.workflows import agree, group_recordings
 
 PLACE_WEIGHT = 2.0

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from egomon.branches.base import ActivityModel, Float32
-from egomon.branches.card import StreamCard
-from egomon.branches.views import uniform_indices
-from egomon.train.teach.moments import RecordingVectors, spans_of
+from egomon.branches.bundle.card import StreamCard
+from egomon.branches.frame_sampling import uniform_indices
+from egomon.branches.interfaces import ActivityModel, Float32
+from egomon.train.teach.segment_features import RecordingVectors, spans_of
 
 CONTEXTS = 64
 OPENING_SHARE = 0.5

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.branches.base import Float32, Float64
-from egomon.branches.taught_look import unit
-from egomon.train.teach.moments import Recording
+from egomon.branches.interfaces import Float32, Float64
+from egomon.branches.taught.descriptor import unit
+from egomon.train.teach.segment_features import Recording
 
 Int = NDArray[np.int64]
 

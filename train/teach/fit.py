@@ -7,19 +7,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from egomon.branches.base import ActivityModel, Float32, Float64
-from egomon.branches.card import StreamCard
-from egomon.branches.graph import WorkflowGraph
-from egomon.branches.taught_base import BaseLook
-from egomon.branches.taught_look import CentredLook, Look, unit
-from egomon.branches.taught_model import Evidence, TaughtModel
-from egomon.branches.taught_surprise import carried, combine, excess_of, surprises_of, weigh
+from egomon.branches.bundle.card import StreamCard
+from egomon.branches.interfaces import ActivityModel, Float32, Float64
+from egomon.branches.taught.anomaly_score import carried, combine, excess_of, surprises_of, weigh
+from egomon.branches.taught.base_head import BaseLook
+from egomon.branches.taught.descriptor import CentredLook, Look, unit
+from egomon.branches.taught.model import Evidence, TaughtModel
+from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
 from egomon.train.teach.build import account_for, build, replay
 from egomon.train.teach.discover import Int, discover
-from egomon.train.teach.moments import Recording, RecordingVectors, observe
-from egomon.train.teach.nulls import guessed_nulls, handling_null, nulls_of, threshold_for
+from egomon.train.teach.reference_scores import (
+    guessed_nulls,
+    handling_null,
+    nulls_of,
+    threshold_for,
+)
 from egomon.train.teach.report import TeachReport, notes_on
+from egomon.train.teach.segment_features import Recording, RecordingVectors, observe
 from egomon.train.teach.settings import fit_settings
 
 Progress = Callable[[str, float], None]

@@ -11,26 +11,26 @@ import msgspec
 import numpy as np
 
 from egomon import __version__
-from egomon.branches.base import FrameEncoder
-from egomon.branches.bundle import save_bundle
-from egomon.branches.card import (
+from egomon.branches.bundle.card import (
     BundleCard,
     DataCard,
     DecisionCard,
     GuardCard,
     SmallCard,
 )
-from egomon.branches.card_check import NAME_PATTERN
-from egomon.branches.graph_file import WORKFLOW_FILE, write_graphs
-from egomon.branches.guard import fit_guard
-from egomon.branches.taught import options_of, tensors_of
-from egomon.branches.taught_base import BaseLook
-from egomon.branches.weights import Tensors, part
+from egomon.branches.bundle.card_check import NAME_PATTERN
+from egomon.branches.bundle.weights import Tensors, part
+from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.load_bundle import save_bundle
+from egomon.branches.out_of_domain.distance import fit_guard
+from egomon.branches.taught.base_head import BaseLook
+from egomon.branches.taught.branch import options_of, tensors_of
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import DataError, UsageError
 from egomon.stream.frame import Frame, UInt8Image
-from egomon.stream.grid import SamplingGrid
-from egomon.stream.open import open_source
-from egomon.stream.producer import Producer
+from egomon.stream.reader import Producer
+from egomon.stream.sampling_grid import SamplingGrid
+from egomon.stream.sources.open import open_source
 from egomon.train.teach.base import Base, open_base
 from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
@@ -39,8 +39,8 @@ from egomon.train.teach.fit import (
     TaughtWorkflow,
     teach_from_vectors,
 )
-from egomon.train.teach.moments import RecordingVectors
 from egomon.train.teach.report import TeachReport
+from egomon.train.teach.segment_features import RecordingVectors
 
 BATCH = 32
 CLIP_SECONDS = 2.0

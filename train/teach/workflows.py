@@ -14,7 +14,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.branches.base import Float64
+from egomon.branches.interfaces import Float64
 from egomon.train.teach.discover import agglomerate, silhouette
 
 Int = NDArray[np.int64]

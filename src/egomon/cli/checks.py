@@ -100,7 +100,7 @@ def _curve() -> Iterator[Finding]:
 
 
 def _cameras() -> Iterator[Finding]:
-    from egomon.stream.devices import list_devices
+    from egomon.stream.sources.camera_list import list_devices
 
     found = list_devices()
     if not found:
@@ -135,7 +135,7 @@ def _ports() -> Iterator[Finding]:
 
 
 def _bundle(model: str) -> Iterator[Finding]:
-    from egomon.branches.bundle import load_bundle
+    from egomon.branches.load_bundle import load_bundle
 
     begin = time.perf_counter()
     bundle = load_bundle(model)
@@ -175,7 +175,7 @@ def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
 
 
 def _source(reference: str) -> Iterator[Finding]:
-    from egomon.stream.open import open_source
+    from egomon.stream.sources.open import open_source
 
     begin = time.perf_counter()
     with open_source(reference, name="doctor") as source:

@@ -13,17 +13,17 @@ from rich.console import Console, Group
 from rich.progress import track
 from rich.table import Table
 
-from egomon.branches.bundle import Bundle, load_bundle
+from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config import Settings, load_settings
 from egomon.errors import DataError
-from egomon.fusion.wire import AlertData, Data, SegmentData
+from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.train.datasets.table import read_table
+from egomon.train.features.rows import SegmentRow
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.threshold import Confusion
-from egomon.train.rows import SegmentRow
 
 SECONDS_PER_HOUR = 3600.0
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")

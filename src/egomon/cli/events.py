@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from egomon.fusion.envelope import decode_data, decode_envelope
-from egomon.fusion.store import EventStore
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.messages.envelope import decode_data, decode_envelope
+from egomon.fusion.messages.types import AlertData, Data
+from egomon.fusion.store.events import EventStore
 
 CHUNK = 1000
 

@@ -13,7 +13,7 @@ from egomon.cli import options as opt
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
-    from egomon.stream.glasses import Glasses
+    from egomon.stream.sources.pupil.discovery import Glasses
 
 models_app = typer.Typer(
     invoke_without_command=True, help="The model bundles that come with egomon."
@@ -32,7 +32,7 @@ def models(context: typer.Context, json: opt.Json = False) -> None:
     """List the bundles that come with egomon."""
     if context.invoked_subcommand is not None:
         return
-    from egomon.branches.find import list_bundles
+    from egomon.branches.bundle.locate import list_bundles
 
     entries = list_bundles()
     if json:
@@ -68,7 +68,7 @@ def models_show(
     json: opt.Json = False,
 ) -> None:
     """Print the card of a bundle, or its workflow graph."""
-    from egomon.branches.find import find_bundle, read_card
+    from egomon.branches.bundle.locate import find_bundle, read_card
 
     folder = find_bundle(ref)
     card = read_card(folder)
@@ -87,8 +87,8 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
     path = folder / "workflow.toml"
     if not path.is_file():
         raise UsageError(f"{folder} has no workflow graph; `egomon teach` makes bundles with one")
-    from egomon.branches.graph_draw import stack_svg
-    from egomon.branches.graph_file import read_graphs
+    from egomon.branches.taught.workflow_drawing import stack_svg
+    from egomon.branches.taught.workflow_file import read_graphs
 
     workflows = read_graphs(path)
     typer.echo("\n\n".join(workflow.to_text() for workflow in workflows))
@@ -103,7 +103,7 @@ def devices(
     json: opt.Json = False,
 ) -> None:
     """List the cameras of this machine, and Pupil Labs glasses in its network (extra `pupil`)."""
-    from egomon.stream.devices import list_devices
+    from egomon.stream.sources.camera_list import list_devices
 
     found = [(str(d.index), d.name, d.path, dataclasses.asdict(d)) for d in list_devices()]
     for glasses in [] if search == "none" else _find_glasses(search):
@@ -122,7 +122,7 @@ def devices(
 def _find_glasses(search: str) -> list[Glasses]:
     """Those that are announced; none where this machine cannot look."""
     from egomon.errors import MissingExtraError, SourceOpenError
-    from egomon.stream.glasses import find_glasses
+    from egomon.stream.sources.pupil.discovery import find_glasses
 
     seconds = opt.parse_duration(search)
     assert seconds is not None

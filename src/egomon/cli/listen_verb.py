@@ -49,8 +49,8 @@ def listen(
     curve: opt.Curve = None,
 ) -> None:
     """Print alerts as they come; `jsonl` gives one envelope a line."""
-    from egomon.fusion.curve import CurveConfig
-    from egomon.fusion.subscriber import AlertSubscriber, Message
+    from egomon.fusion.transport.keys import CurveConfig
+    from egomon.fusion.transport.subscriber import AlertSubscriber, Message
 
     if format not in FORMATS:
         raise UsageError(f"--format {format!r} is not one of: {', '.join(FORMATS)}")
@@ -119,7 +119,7 @@ def _print_message(event: Any, format: str) -> None:
 
 
 def _print_other(event: Any, fail_on_gap: bool) -> None:
-    from egomon.fusion.subscriber import Gap
+    from egomon.fusion.transport.subscriber import Gap
 
     if fail_on_gap and isinstance(event, Gap):
         raise WireError(str(event))

@@ -12,8 +12,8 @@ from egomon.errors import StoreError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
-    from egomon.fusion.wire import AlertData
-    from egomon.monitor.inputs import Input
+    from egomon.fusion.messages.types import AlertData
+    from egomon.monitor.source_worker import Input
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
 HERE = "127.0.0.1:0"
@@ -35,8 +35,8 @@ def camera_of(inputs: Sequence[Input]) -> Camera:
     A ring shows where the wearer looks, where the source says so. Nothing is read or decoded for
     the picture, and the source's own thread does nothing for it.
     """
-    from egomon.fusion.pictures import jpeg_of, picture_of
-    from egomon.report.ring import ringed
+    from egomon.fusion.media.images import jpeg_of, picture_of
+    from egomon.report.gaze_overlay import ringed
 
     named = {item.name: item for item in inputs}
 
@@ -59,7 +59,7 @@ def still_of(inputs: Sequence[Input]) -> Still:
 
     A new alert costs one small JPEG; nothing is read or decoded for it.
     """
-    from egomon.fusion.pictures import SNAPSHOT_PX, jpeg_of, picture_of
+    from egomon.fusion.media.images import SNAPSHOT_PX, jpeg_of, picture_of
 
     named = {item.name: item for item in inputs}
 
@@ -110,7 +110,7 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
 
 def _feedback(settings: Settings) -> Feedback:
     def store(alert_id: str, verdict: str) -> bool:
-        from egomon.fusion.store import EventStore, Verdict
+        from egomon.fusion.store.events import EventStore, Verdict
         from egomon.monitor.storage import store_path
 
         path = store_path(settings, live=True)

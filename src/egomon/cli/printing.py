@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatusData
+from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, StatusData
 from egomon.view.words import PHASES, clean, clock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from egomon.cli.keys import Keys
-from egomon.fusion.wire import Data
+from egomon.fusion.messages.types import Data
 from egomon.stream.channel import Channel
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from egomon.errors import ReplayMismatchError, SourceOpenError, UsageError
-from egomon.fusion.envelope import encode
-from egomon.fusion.outlet import EventListener
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.event_publisher import EventListener
+from egomon.fusion.messages.envelope import encode
+from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
     from egomon.config import Settings
@@ -147,8 +147,8 @@ class Session:
 
     def _check_early(self, references: Sequence[Reference]) -> None:
         """What can be seen without loading torch is said at once."""
-        from egomon.branches.find import find_bundle
-        from egomon.stream.open import is_live
+        from egomon.branches.bundle.locate import find_bundle
+        from egomon.stream.sources.open import is_live
 
         for _, reference, _ in references:
             is_path = not is_live(reference) and ":" not in reference

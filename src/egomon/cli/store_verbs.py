@@ -13,7 +13,7 @@ from egomon.cli import options as opt
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
-    from egomon.fusion.store import EventStore
+    from egomon.fusion.store.events import EventStore
 
 NS_PER_SECOND = 1_000_000_000
 VERDICTS = ("true", "false", "unsure")
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _open(path: Path | None) -> EventStore:
-    from egomon.fusion.store import EventStore
+    from egomon.fusion.store.events import EventStore
 
     if path is None:
         import platformdirs
@@ -76,7 +76,7 @@ def alerts_list(
 @alerts_app.command("show")
 def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = False) -> None:
     """One alert with all its revisions."""
-    from egomon.fusion.envelope import decode_data, decode_envelope
+    from egomon.fusion.messages.envelope import decode_data, decode_envelope
 
     with _open(store) as events:
         revisions = [
@@ -208,7 +208,7 @@ def keygen(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the keys.")],
 ) -> None:
     """Make keys for a monitor and one client, needed on any address but this machine."""
-    from egomon.fusion.curve import keygen as make_keys
+    from egomon.fusion.transport.keys import keygen as make_keys
 
     for path in make_keys(folder):
         typer.echo(str(path))

@@ -73,7 +73,7 @@ def extract(
     json: opt.Json = False,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.extract import extract as run
+    from egomon.train.features.extract import extract as run
 
     report = run(videos, out, model=model, large=large, quiet=json)
     show(report, json)
@@ -96,7 +96,7 @@ def train(
     json: opt.Json = False,
 ) -> None:
     """Labelled recordings to a model bundle."""
-    from egomon.train.fit import train as run
+    from egomon.train.fitting.fit import train as run
 
     report = run(recipe, data, out, seed=seed, feedback=feedback, quiet=json)
     show(report, json)
@@ -131,12 +131,12 @@ def evaluate(
 
         report = evaluate_videos(model, videos, quiet=json)
     else:
-        from egomon.train.evaluate import evaluate_features
+        from egomon.train.evaluation.evaluate import evaluate_features
 
         assert data is not None
         report = evaluate_features(model, data, context=context, split=split)
         if plots is not None:
-            from egomon.train.plots import write_plots
+            from egomon.train.evaluation.plots import write_plots
 
             write_plots(report, plots)
     show(report, json)
@@ -164,7 +164,7 @@ def challenge(
     json: opt.Json = False,
 ) -> None:
     """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
-    from egomon.train.challenge import challenge as run
+    from egomon.train.evaluation.challenge import challenge as run
 
     report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
     show(report, json)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import numpy as np
 import zmq
 
-from egomon.branches.bundle import Bundle
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.control import ControlHandler
-from egomon.fusion.evidence_desk import EvidenceDesk
-from egomon.fusion.wire import StatusData
-from egomon.monitor.plan import Plan
+from egomon.branches.load_bundle import Bundle
+from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.messages.types import StatusData
+from egomon.fusion.transport.control_server import ControlHandler
+from egomon.fusion.transport.server import AlertBus
+from egomon.monitor.run_plan import Plan
 from egomon.stream.channel import Wake
 from egomon.stream.worker import Worker
 

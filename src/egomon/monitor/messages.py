@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from egomon.branches.lane import Progress, ScoredSegment
+from egomon.branches.segment_scorer import Progress, ScoredSegment
 from egomon.stream.source import Gap, StateChange
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Self
 
 from egomon.config import EvidenceSettings, Settings
-from egomon.fusion.bus import AlertBus
-from egomon.fusion.curve import CurveConfig
-from egomon.fusion.evidence import ClipRules, EvidenceWriter
-from egomon.fusion.evidence_desk import EvidenceDesk
-from egomon.fusion.faces import FaceBlur, YuNet
-from egomon.fusion.outlet import EventListener, Outlet
-from egomon.fusion.pictures import write_clip
-from egomon.fusion.stage import SourceStage
-from egomon.fusion.store import EventStore
-from egomon.monitor.health import HealthServer
-from egomon.monitor.inputs import Input
-from egomon.monitor.metrics import MonitorMetrics
-from egomon.monitor.restarts import Restarts
+from egomon.fusion.alert_engine import SourceStage
+from egomon.fusion.event_publisher import EventListener, Outlet
+from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.media.clip_writer import ClipRules, EvidenceWriter
+from egomon.fusion.media.face_blur import FaceBlur, YuNet
+from egomon.fusion.media.images import write_clip
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.keys import CurveConfig
+from egomon.fusion.transport.server import AlertBus
+from egomon.monitor.operations.http import HealthServer
+from egomon.monitor.operations.prometheus import MonitorMetrics
+from egomon.monitor.operations.restarts import Restarts
+from egomon.monitor.operations.watchdog import Watchdog
+from egomon.monitor.source_worker import Input
 from egomon.monitor.storage import retention
-from egomon.monitor.watchdog import Watchdog
 from egomon.stream.channel import Wake
 
 NO_CONTROL = "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from egomon.config import Settings
-from egomon.fusion.store import EventStore, Retention
+from egomon.fusion.store.events import EventStore, Retention
 
 MEMORY = "none"
 FILE_NAME = "events.sqlite"

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from egomon.errors import DataError, WireError
-from egomon.fusion.envelope import decode_data, decode_envelope
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.messages.envelope import decode_data, decode_envelope
+from egomon.fusion.messages.types import AlertData, Data
 
 
 def read_events(path: Path, *, source: str = "source") -> Iterator[tuple[str, Data]]:

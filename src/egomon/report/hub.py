@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from egomon.errors import EgomonError
-from egomon.fusion.wire import AlertData, Data
+from egomon.fusion.messages.types import AlertData, Data
 from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 

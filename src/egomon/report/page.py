@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatsData, StatusData
+from egomon.fusion.messages.types import (
+    AlertData,
+    Data,
+    GapData,
+    SegmentData,
+    StatsData,
+    StatusData,
+)
 from egomon.report.rows import alert_revision, plain, segment_row
 
 MOST_GAPS = 1000

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from egomon.fusion.wire import AlertData, GapData, SegmentData, StatsData, StatusData
+from egomon.fusion.messages.types import AlertData, GapData, SegmentData, StatsData, StatusData
 
 OUT_OF_DOMAIN, FLAGGED, INCOMPLETE = 1, 2, 4
 ROW_FIELDS = (

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from egomon.errors import DataError
-from egomon.fusion.wire import Data
+from egomon.fusion.messages.types import Data
 from egomon.report.html import build_page
 from egomon.report.page import PageModel
 

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from egomon.fusion.wire import AlertData, StatsData, StatusData
+from egomon.fusion.messages.types import AlertData, StatsData, StatusData
 from egomon.view.state import Progress, SourceView, ViewState
 from egomon.view.strip import LEGEND, score_strip
 from egomon.view.words import (

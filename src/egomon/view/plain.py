@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from egomon.fusion.wire import AlertData, Data, GapData, StatusData
+from egomon.fusion.messages.types import AlertData, Data, GapData, StatusData
 from egomon.view.words import (
     DOMAINS,
     OUT_OF_DOMAIN,

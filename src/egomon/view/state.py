@@ -6,7 +6,14 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from egomon.fusion.wire import AlertData, Data, GapData, SegmentData, StatsData, StatusData
+from egomon.fusion.messages.types import (
+    AlertData,
+    Data,
+    GapData,
+    SegmentData,
+    StatsData,
+    StatusData,
+)
 
 MOST_SOURCES = 16
 MOST_SCORES = 512

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from egomon.fusion.wire import StatusData
+from egomon.fusion.messages.types import StatusData
 
 SOURCE_STATES = {
     "connecting": ("…", "connecting"),

@@ -1,0 +1,1 @@
+"""Bundles on disk: card, weights, where they are found and how they are saved."""

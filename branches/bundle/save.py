@@ -1,0 +1,105 @@
+"""Writes a bundle folder: complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+
+import msgspec
+import safetensors.torch
+from torch import Tensor
+
+from egomon.branches.bundle.card import BundleCard
+from egomon.branches.bundle.card_check import NAME_PATTERN, check_card
+from egomon.branches.bundle.locate import CARD_FILE, EXTRA_FILES, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.bundle.weights import check_finite, part, weights_sha256
+from egomon.errors import BundleError
+
+PREFIXES = ("encoder.", "small.", "large_head.", "gate.", "guard.", "activity.")
+"""Parts of `model.safetensors`."""
+
+
+def save_bundle(
+    folder: str | Path,
+    card: BundleCard,
+    tensors: Mapping[str, Tensor],
+    large_folder: Path | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Path:
+    """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
+
+    All is written beside the target and then renamed, so a reader never sees half a bundle.
+
+    Args:
+        folder: where to; its parent is created.
+        card: the card.
+        tensors: all weights, named with the prefixes in `PREFIXES`.
+        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
+        files: text of further files by name, such as `workflow.toml`.
+
+    Raises:
+        BundleError: if the card or a tensor could not be loaded again, or `folder` holds
+            something that is no bundle.
+    """
+    folder = Path(folder)
+    check_card(card)
+    check_finite(tensors, "the weights to save")
+    for name in tensors:
+        if not name.startswith(PREFIXES):
+            raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
+    _check_encoder_hash(card, tensors)
+    for name in files or {}:
+        if not fnmatch(name, EXTRA_FILES) or not NAME_PATTERN.fullmatch(name):
+            raise BundleError(f"file {name!r} cannot be in a bundle; name it like {EXTRA_FILES}")
+    if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
+        raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch, "new")
+        new.mkdir()
+        _write(new, card, tensors, large_folder)
+        for name, text in (files or {}).items():
+            (new / name).write_text(text, encoding="utf-8")
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        new.rename(folder)
+    return folder
+
+
+def card_json(card: BundleCard) -> bytes:
+    """Indented JSON with the fields in their order; the same card gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+
+
+def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None:
+    expected = card.frame_encoder.weights_sha256
+    if card.frame_encoder.weights != "bundle" or expected is None:
+        return
+    found = weights_sha256(part(tensors, "encoder."))
+    if found != expected:
+        raise BundleError(
+            f"field `frame_encoder.weights_sha256` is {expected}, but the tensors under `encoder.` "
+            f"have {found}; compute it on the values that are saved"
+        )
+
+
+def _write(
+    folder: Path, card: BundleCard, tensors: Mapping[str, Tensor], large_folder: Path | None
+) -> None:
+    if large_folder is not None:
+        shutil.copytree(large_folder, folder / LARGE_FOLDER)
+    # Clones: the format refuses tensors that share memory, such as tied weights.
+    stored = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
+    (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(stored))
+    (folder / CARD_FILE).write_bytes(card_json(card))
+    for name in (WEIGHTS_FILE, CARD_FILE):
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

@@ -1,0 +1,1 @@
+"""Whether footage is of the kind that a bundle was trained on."""

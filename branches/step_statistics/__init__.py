@@ -1,0 +1,1 @@
+"""The small branch with counted statistics of steps and their order."""

@@ -1,0 +1,1 @@
+"""The small branch of a taught bundle: learned from correct recordings alone."""

@@ -1,0 +1,80 @@
+"""A verdict in the words and numbers of the wire."""
+
+from __future__ import annotations
+
+import datetime
+from statistics import fmean
+
+from egomon.fusion.decision import Verdict
+from egomon.fusion.messages.types import BranchScores, GateWeights, Scores, SegmentGaze, SegmentRef
+from egomon.stream.frame import Segment
+
+
+def isoformat(wall_ns: int) -> str:
+    """UTC with milliseconds.
+
+    >>> isoformat(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    moment = datetime.datetime.fromtimestamp(wall_ns // 1_000_000 / 1000, tz=datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def segment_ref(verdict: Verdict) -> SegmentRef:
+    """Where in the stream a verdict belongs, rounded to milliseconds."""
+    segment = verdict.scored.segment
+    return SegmentRef(
+        id=segment.index,
+        epoch=segment.epoch,
+        media_start=round(segment.t_start, 3),
+        media_end=round(segment.t_end, 3),
+        frames=len(segment.times),
+        dropped=segment.dropped,
+        complete=segment.dropped == 0,
+    )
+
+
+def scores_of(verdict: Verdict) -> Scores:
+    """All numbers behind a verdict; six digits are far below what the models resolve."""
+
+    def branch(p: float, logits: object) -> BranchScores:
+        correct, mistake = (round(float(z), 6) for z in logits)  # type: ignore[attr-defined]
+        return BranchScores(p=round(p, 6), logits=(correct, mistake))
+
+    large, weights = verdict.large, verdict.gate_weights
+    return Scores(
+        small=branch(verdict.p_small, verdict.scored.score.logits),
+        large=None if large is None else branch(verdict.p_large or 0.0, large.logits),
+        gate=None
+        if weights is None
+        else GateWeights(small=round(weights[0], 6), large=round(weights[1], 6)),
+        fused=round(verdict.p_mistake, 6) if verdict.stage == "fused" else None,
+        threshold=verdict.threshold,
+        t_off=round(verdict.t_off, 6),
+    )
+
+
+def gaze_of(segment: Segment) -> SegmentGaze | None:
+    """Where the wearer looked in a segment, four digits; None where nobody said."""
+    if not segment.gaze:
+        return None
+    worn = [gaze for gaze in segment.gaze if gaze.worn]
+    return SegmentGaze(
+        frames=len(segment.gaze),
+        worn=round(len(worn) / len(segment.gaze), 4),
+        x=round(fmean(gaze.x for gaze in worn), 4) if worn else None,
+        y=round(fmean(gaze.y for gaze in worn), 4) if worn else None,
+    )
+
+
+def explain(verdict: Verdict) -> str:
+    """One sentence for a person: what looks wrong. Its numbers are fields of their own."""
+    score = verdict.scored.score
+    if score.reason:
+        what = score.reason
+    elif score.step is not None:
+        what = f"{score.step.text!r} looks wrong"
+    else:
+        what = "this part of the work looks wrong"
+    alone = " (small branch alone)" if verdict.gate_weights is None else ""
+    return f"{what[0].upper()}{what[1:]}{alone}."

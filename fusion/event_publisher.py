@@ -1,0 +1,92 @@
+"""Where events leave: store first, then the bus, then whoever listens in this process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from egomon.errors import StoreError
+from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, StatusData
+from egomon.fusion.store.events import EventStore, StoredEvent
+from egomon.fusion.transport.server import AlertBus
+
+logger = logging.getLogger(__name__)
+
+EventListener = Callable[[str, Data], None]
+"""Called in the emit thread with the source's name and the event; must be quick."""
+
+PRUNE_SECONDS = 60.0
+PRUNE_MORE_SECONDS = 1.0
+"""While there is more to remove."""
+
+STORED = (AlertData, GapData, StatusData)
+
+
+class Outlet:
+    """Owned by the emit thread.
+
+    An event is committed to the store before it is published, so nothing that anybody has seen
+    can be lost. If the store fails, alerts still go out and the fault is shown.
+
+    Args:
+        bus: numbers and publishes.
+        store: keeps what must not be lost.
+        store_segments: keep every scored segment too, for reports.
+        listeners: dashboards, files, live page.
+    """
+
+    def __init__(
+        self,
+        bus: AlertBus,
+        store: EventStore,
+        *,
+        store_segments: bool = True,
+        listeners: Sequence[EventListener] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock, self._wall_clock_ns = clock, wall_clock_ns
+        self._next_prune = clock() + PRUNE_SECONDS
+        self._bus = bus
+        self._store = store
+        self._kept = (*STORED, SegmentData) if store_segments else STORED
+        self._listeners = tuple(listeners)
+        self.store_error: str | None = None
+        """Why the store does not work at the moment."""
+
+    def emit(self, source: str, data: Data, attachments: Sequence[bytes] = ()) -> None:
+        """Store, publish, tell."""
+        prepared = self._bus.prepare(source, data)
+        if isinstance(data, self._kept):
+            self._keep(prepared.event)
+        self._bus.send(prepared, attachments)
+        for listener in self._listeners:
+            listener(source, data)
+        if self._clock() >= self._next_prune:
+            self._prune()
+
+    def retry(self) -> None:
+        """Offer a store that has failed what waits, so that it recovers without a new event."""
+        if self.store_error is not None:
+            self._keep()
+
+    def _keep(self, *events: StoredEvent) -> None:
+        try:
+            self._store.append(events)
+            if self.store_error is not None:
+                logger.warning("the event store works again")
+            self.store_error = None
+        except StoreError as error:
+            if self.store_error is None:
+                logger.error("%s; alerts go on without it", error)
+            self.store_error = str(error)
+
+    def _prune(self) -> None:
+        """One bounded piece of old events at a time, after publishing: no alert waits for it."""
+        self._next_prune = self._clock() + PRUNE_SECONDS
+        try:
+            if self._store.prune(self._wall_clock_ns()):
+                self._next_prune = self._clock() + PRUNE_MORE_SECONDS
+        except StoreError as error:
+            logger.debug("cannot remove old events: %s", error)

@@ -1,0 +1,147 @@
+"""The large branch's own thread: a short queue with priorities, deadlines and coalescing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from egomon.branches.interfaces import BranchScore, LargeBranch
+from egomon.branches.segment_scorer import ScoredSegment
+from egomon.stream.channel import WAIT_SECONDS, Channel
+
+QUEUE_CAPACITY = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefineJob:
+    """One flagged segment."""
+
+    scored: ScoredSegment
+    priority: float
+    """Higher first: open alerts, then high small scores."""
+    deadline: float | None
+    """On the queue's clock; None in replay."""
+    id: int = field(default_factory=itertools.count().__next__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefineResult:
+    """What became of a job."""
+
+    job: RefineJob
+    score: BranchScore | None
+    """None if the job failed or expired."""
+    error: str | None = None
+    out_of_memory: bool = False
+    expired: bool = False
+
+
+class RefineQueue:
+    """At most eight jobs; the best one is taken next, one that is too late is never run.
+
+    A newer segment of the same source that overlaps a queued one replaces it (`coalesced`): the
+    large branch would look at nearly the same pixels twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = QUEUE_CAPACITY,
+        coalesce: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._capacity = capacity
+        self._coalesce = coalesce
+        self._clock = clock
+        self._jobs: list[RefineJob] = []
+        self._condition = threading.Condition()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def holds(self, job: RefineJob) -> bool:
+        """True while the job still waits."""
+        with self._condition:
+            return job in self._jobs
+
+    def submit(self, job: RefineJob) -> list[RefineJob]:
+        """Queue a job; returns the ones that lost their place (maybe this one)."""
+        with self._condition:
+            if self._closed:
+                return [job]
+            out = self._overlapping(job) if self._coalesce else []
+            self._jobs = [j for j in self._jobs if j not in out]
+            self._jobs.append(job)
+            if len(self._jobs) > self._capacity:
+                worst = min(self._jobs, key=lambda j: (j.priority, j.id))
+                self._jobs.remove(worst)
+                out.append(worst)
+            self._condition.notify_all()
+            return out
+
+    def take(self, timeout_seconds: float) -> RefineJob | None:
+        """The most urgent job; None after the time-out or when closed."""
+        with self._condition:
+            if not self._jobs and not self._closed:
+                self._condition.wait(min(timeout_seconds, WAIT_SECONDS))
+            if not self._jobs:
+                return None
+            best = max(self._jobs, key=lambda j: (j.priority, -j.id))
+            self._jobs.remove(best)
+            return best
+
+    @property
+    def closed(self) -> bool:
+        """True once closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """Drop what waits and take no more."""
+        with self._condition:
+            self._closed = True
+            self._jobs.clear()
+            self._condition.notify_all()
+
+    def _overlapping(self, job: RefineJob) -> list[RefineJob]:
+        new = job.scored.segment
+        return [
+            j
+            for j in self._jobs
+            if j.scored.segment.source == new.source and j.scored.segment.t_end > new.t_start
+        ]
+
+
+def refine(branch: LargeBranch, job: RefineJob, now: float) -> RefineResult:
+    """Run one job; every failure becomes a result, since alerts must go on without it."""
+    if job.deadline is not None and now > job.deadline:
+        return RefineResult(job, None, "deadline passed while waiting", expired=True)
+    try:
+        score = branch.score(job.scored.segment)
+    except MemoryError as error:
+        return RefineResult(job, None, f"out of memory: {error}", out_of_memory=True)
+    except Exception as error:  # a model of somebody else: anything may come
+        oom = "out of memory" in str(error).lower()
+        return RefineResult(job, None, f"{type(error).__name__}: {error}", out_of_memory=oom)
+    if not all(math.isfinite(z) for z in score.logits):
+        return RefineResult(job, None, "the large branch gave a score that is not finite")
+    return RefineResult(job, score)
+
+
+def run_refiner(
+    load: Callable[[], LargeBranch],
+    queue: RefineQueue,
+    results: Channel[RefineResult],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Body of the large worker's thread: load once, then serve until the queue is closed."""
+    # Not later, at the first job: imports of both branches then follow each other.
+    branch = load()
+    while not queue.closed:
+        job = queue.take(WAIT_SECONDS)
+        if job is not None:
+            results.put(refine(branch, job, clock()), timeout_seconds=WAIT_SECONDS)

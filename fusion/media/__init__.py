@@ -1,0 +1,1 @@
+"""Pictures and clips that belong to alerts."""

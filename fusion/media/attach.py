@@ -1,0 +1,145 @@
+"""Evidence on the emit thread's side: attaches the snapshot, asks for clips, announces them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from egomon.errors import StoreError
+from egomon.fusion.alert_engine import SourceStage
+from egomon.fusion.event_publisher import Outlet
+from egomon.fusion.media.clip_writer import EvidenceWriter
+from egomon.fusion.media.face_blur import FaceBlur
+from egomon.fusion.media.images import Size, snapshot
+from egomon.fusion.messages.types import AlertData, Data, Evidence
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import ChannelClosed
+from egomon.stream.frame import Segment
+from egomon.stream.packet_ring import PacketRing
+
+logger = logging.getLogger(__name__)
+
+STORE_FAILED = "STORE_FAILED"
+EVIDENCE_FAILED = "EVIDENCE_FAILED"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    stage: SourceStage
+    buffer: RollingBuffer
+    size: Callable[[], Size | None]
+    packets: PacketRing | None
+
+
+class EvidenceDesk:
+    """Owned by the emit thread; passes everything on to the outlet.
+
+    Args:
+        outlet: where events leave.
+        snapshot: attach a JPEG to each new alert.
+        blur: covers faces in it; where that fails, there is no JPEG.
+        writer: None without clips.
+        announce: publish `evidence_ready` once a clip is there. Off in a replay, whose alerts
+            must not depend on how long the disk takes; the store knows the clip all the same.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        *,
+        snapshot: bool = False,
+        blur: FaceBlur | None = None,
+        writer: EvidenceWriter | None = None,
+        announce: bool = False,
+    ) -> None:
+        self._outlet = outlet
+        self._snapshot, self._blur = snapshot, blur
+        self._snapshot_fault: str | None = None
+        self._writer = writer
+        self._announce = announce
+        self._watched: dict[str, _Watched] = {}
+        self._opened: dict[str, Segment] = {}
+
+    def watch(
+        self,
+        stage: SourceStage,
+        source: str,
+        buffer: RollingBuffer,
+        size: Callable[[], Size | None] = lambda: None,
+        packets: PacketRing | None = None,
+    ) -> None:
+        """Look after one source; `size` is asked when an alert opens."""
+        self._watched[source] = _Watched(stage, buffer, size, packets)
+        if self._snapshot or self._writer is not None:
+            stage.on_open = self._opened.__setitem__
+
+    def emit(self, source: str, data: Data) -> None:
+        """Send an event; a new alert with its picture. Its clip is asked for after that."""
+        segment = self._opened.pop(data.alert_id, None) if isinstance(data, AlertData) else None
+        if segment is None or not isinstance(data, AlertData):
+            self._outlet.emit(source, data)
+            return
+        watched = self._watched[source]
+        size = watched.size()
+        found = self._picture(segment, size) if self._snapshot else None
+        if found is None:
+            self._outlet.emit(source, data)
+        else:
+            evidence, jpeg = found
+            self._outlet.emit(source, msgspec.structs.replace(data, evidence=(evidence,)), [jpeg])
+        if self._writer is not None:
+            self._writer.submit(data.alert_id, segment, watched.buffer, size, watched.packets)
+
+    def ready(self) -> list[tuple[str, AlertData]]:
+        """Updates of open alerts whose clips were finished since the last call."""
+        out: list[tuple[str, AlertData]] = []
+        while self._writer is not None:
+            try:
+                clip = self._writer.done.get(0)
+            except ChannelClosed:
+                break
+            if clip is None:
+                break
+            lifecycle = self._watched[clip.source].stage.lifecycle
+            alert = lifecycle.open_alert
+            if self._announce and alert is not None and alert.alert_id == clip.alert_id:
+                out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
+        return out
+
+    def _picture(self, segment: Segment, size: Size | None) -> tuple[Evidence, bytes] | None:
+        if self._blur is None:
+            return snapshot(segment, size)
+        try:
+            found = self._blur.snapshot(segment, size)
+        except StoreError as error:
+            if self._snapshot_fault is None:
+                logger.error("no picture: %s; alerts go on without pictures", error)
+            self._snapshot_fault = str(error)
+            return None
+        self._snapshot_fault = None
+        return found
+
+    def faults(self) -> dict[str, str]:
+        """What does not work at the moment: a sentence by code, without paths."""
+        found = {}
+        if self._outlet.store_error is not None:
+            found[STORE_FAILED] = (
+                "the event store refuses events; alerts go on and wait in memory, see the log"
+            )
+        if self._snapshot_fault is not None:
+            found[EVIDENCE_FAILED] = "faces cannot be blurred; alerts go on without pictures"
+        if self._writer is not None and self._writer.fault is not None:
+            found[EVIDENCE_FAILED] = "clips cannot be written; alerts go on, see the log"
+        return found
+
+    def retry(self) -> None:
+        """See `Outlet.retry`."""
+        self._outlet.retry()
+
+    def close(self) -> None:
+        """Write what waits; after the last alert is closed."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,146 @@
+"""Segments as pictures: a small JPEG for the wire, an H.264 clip for the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import av
+import cv2
+import numpy as np
+
+from egomon.errors import StoreError
+from egomon.fusion.messages.types import Evidence
+from egomon.stream.frame import Frame, Segment, UInt8Image
+
+SNAPSHOT_PX = 320
+JPEG_QUALITY = 80
+MILLISECOND = Fraction(1, 1000)
+LONGEST_STEM = 96
+
+Made = TypeVar("Made")
+Size = tuple[int, int]
+"""(width, height) of the source; larger pictures are squashed to a square on their way in."""
+
+
+def file_stem(alert_id: str) -> str:
+    """An alert id as a file name: whatever is not plain becomes a dash.
+
+    >>> file_stem("a-cam0-7f3a-00001"), file_stem("../../ETC/x")
+    ('a-cam0-7f3a-00001', '------etc-x')
+    """
+    return re.sub(r"[^a-z0-9_-]", "-", alert_id.lower())[:LONGEST_STEM] or "alert"
+
+
+def picture_of(frame: Frame, size: Size | None = None, *, width: int | None = None) -> UInt8Image:
+    """The best picture of a frame (H, W, 3), in the source's own proportions where known.
+
+    Args:
+        frame: its `detail` is squashed to a square and is stretched back; its `image` is taken as
+            it is.
+        size: of the source.
+        width: at most so many pixels wide; None = as wide as it is.
+    """
+    picture = frame.image if frame.detail is None else frame.detail
+    high, wide = picture.shape[:2]
+    if frame.detail is not None and size is not None and min(size) > 0:
+        high = max(2, round(wide * size[1] / size[0]))
+    if width is not None and wide > width:
+        wide, high = width, max(2, round(high * width / wide))
+    if (high, wide) == picture.shape[:2]:
+        return picture
+    return np.asarray(cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def snapshot(segment: Segment, size: Size | None = None) -> tuple[Evidence, bytes] | None:
+    """The segment's middle frame as a JPEG, at most 320 px wide; None without pixels."""
+    if not segment.frames:
+        return None
+    picture = picture_of(segment.frames[len(segment.frames) // 2], size, width=SNAPSHOT_PX)
+    jpeg = jpeg_of(picture)
+    if jpeg is None:
+        return None
+    height, width = picture.shape[:2]
+    evidence = Evidence(
+        kind="snapshot", media_type="image/jpeg", attachment=0, width=width, height=height
+    )
+    return evidence, jpeg
+
+
+def shrunk(picture: UInt8Image, width: int) -> UInt8Image:
+    """An RGB picture (H, W, 3) at most `width` pixels wide, in its own proportions."""
+    high, wide = picture.shape[:2]
+    if wide <= width:
+        return picture
+    size = (width, max(2, round(high * width / wide)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def jpeg_of(picture: UInt8Image) -> bytes | None:
+    """An RGB picture (H, W, 3) as a JPEG; None if it cannot be one."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    return data.tobytes() if done else None
+
+
+def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) -> Evidence:
+    """Write frames of one epoch as an mp4; it appears under its name only once it is complete.
+
+    Raises:
+        StoreError: the folder is gone, the disk is full, or there is nothing to write.
+    """
+    if not frames:
+        raise StoreError(
+            f"no frame is left for {path.name}; raise source.buffer_seconds in the settings"
+        )
+    return clip_evidence(path, written_whole(path, lambda part: _encode(part, frames, size)))
+
+
+def written_whole(path: Path, write: Callable[[Path], Made]) -> Made:
+    """Have a file written beside its place, then put it there.
+
+    Raises:
+        StoreError: the folder is gone, the disk is full, or FFmpeg refuses.
+    """
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = write(part)
+        os.replace(part, path)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot write {path}: {error}; free the disk or give another evidence folder"
+        ) from error
+    return made
+
+
+def clip_evidence(path: Path, size: Size) -> Evidence:
+    """What an alert says of a clip."""
+    uri = path.absolute().as_uri()
+    return Evidence(kind="clip", media_type="video/mp4", uri=uri, width=size[0], height=size[1])
+
+
+def _encode(path: Path, frames: Sequence[Frame], size: Size | None) -> Size:
+    first = picture_of(frames[0], size)
+    wide, high = (side - side % 2 for side in (first.shape[1], first.shape[0]))
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", time_base=MILLISECOND, options={"preset": "veryfast", "threads": "1"}
+        )
+        stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
+        start = frames[0].t_seconds
+        for frame in frames:
+            picture = np.ascontiguousarray(picture_of(frame, size)[:high, :wide])
+            video = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            video.time_base = MILLISECOND
+            video.pts = round((frame.t_seconds - start) * 1000)
+            container.mux(stream.encode(video))
+        container.mux(stream.encode(None))
+    return wide, high

@@ -1,0 +1,1 @@
+"""Messages as they are sent: types, envelope and JSON Schema."""

@@ -1,0 +1,1 @@
+"""The event store in SQLite: what was announced is never lost."""

@@ -1,0 +1,204 @@
+"""Tables, rows and opening of the event store; `store.py` holds what is done with them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from egomon.errors import StoreError
+from egomon.fusion.messages.envelope import decode_data, decode_envelope
+from egomon.fusion.messages.types import AlertData
+
+USER_VERSION = 1
+KEPT_KINDS = frozenset({"alert", "segment", "status", "gap"})
+"""Heartbeats and statistics are superseded within a second, so they are not kept."""
+
+_TABLES = """
+CREATE TABLE boots (
+  boot TEXT PRIMARY KEY, started_wall_ns INTEGER NOT NULL, sources TEXT NOT NULL,
+  after_id INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, seq INTEGER NOT NULL,
+  tseq INTEGER NOT NULL, topic TEXT NOT NULL, kind TEXT NOT NULL, wall_ns INTEGER NOT NULL,
+  alert_id TEXT, envelope BLOB NOT NULL, UNIQUE (boot, seq));
+CREATE INDEX events_alert ON events (alert_id) WHERE alert_id IS NOT NULL;
+CREATE TABLE alerts (
+  alert_id TEXT PRIMARY KEY, boot TEXT NOT NULL, source TEXT NOT NULL, rev INTEGER NOT NULL,
+  phase TEXT NOT NULL, first_wall_ns INTEGER NOT NULL, last_wall_ns INTEGER NOT NULL,
+  data BLOB NOT NULL, keep INTEGER NOT NULL DEFAULT 0, acked_by TEXT, acked_wall_ns INTEGER);
+CREATE INDEX alerts_open ON alerts (phase) WHERE phase IN ('new', 'update');
+CREATE INDEX alerts_time ON alerts (last_wall_ns);
+CREATE TABLE feedback (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, alert_id TEXT NOT NULL, verdict TEXT NOT NULL,
+  note TEXT NOT NULL, wall_ns INTEGER NOT NULL);
+CREATE INDEX feedback_alert ON feedback (alert_id);
+CREATE TABLE media (
+  path TEXT PRIMARY KEY, alert_id TEXT NOT NULL, nbytes INTEGER NOT NULL,
+  expires_wall_ns INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One numbered message as it goes on the wire, attachments aside."""
+
+    boot: str
+    seq: int
+    tseq: int
+    topic: str
+    kind: str
+    wall_ns: int
+    envelope: bytes
+    """JSON of a `wire.Envelope`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """The latest revision of one alert, and what people said about it."""
+
+    boot: str
+    source: str
+    data: AlertData
+    first_wall_ns: int
+    last_wall_ns: int
+    acked_by: str | None = None
+    acked_wall_ns: int | None = None
+    verdict: str | None = None
+    """Latest feedback: `true`, `false` or `unsure`."""
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRow:
+    """One verdict of a person on one alert; several may follow each other."""
+
+    alert_id: str
+    verdict: str
+    note: str
+    wall_ns: int
+    alert: AlertData | None
+    """Latest revision; None where the alert is no longer stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRow:
+    """A picture or clip on disk that belongs to an alert."""
+
+    path: str
+    alert_id: str
+    nbytes: int
+    expires_wall_ns: int
+
+
+def open_database(
+    path: str | Path | None, busy_seconds: float, *, create: bool
+) -> sqlite3.Connection:
+    """Open or create the database in WAL mode; None opens one in memory.
+
+    `synchronous=NORMAL` writes each commit to the kernel before `append` returns: a killed
+    process loses nothing, since the page cache outlives it. Only a power cut can lose the last
+    commits, and never corrupts the file; FULL would cost an fsync for each alert.
+
+    Raises:
+        StoreError: missing and not to be created, unreadable, not a database, locked, or written
+            by a newer egomon.
+    """
+    if path is not None and not create and not Path(path).exists():
+        raise StoreError(
+            f"there is no event store at {path}; give --store the path that the monitor uses"
+        )
+    try:
+        if path is not None:
+            _create_private(Path(path))
+        connection = sqlite3.connect(
+            ":memory:" if path is None else path,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot_open(path, error) from error
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _cannot_open(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _create_private(path: Path) -> None:
+    """Alerts tell what a person did: only the owner may read them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection, path: str | Path | None) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, USER_VERSION):
+        raise StoreError(
+            f"the event store {path} has version {version}, this egomon knows {USER_VERSION}; "
+            "use a newer egomon or another --store"
+        )
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    # 256 kB of pages; the usual 2 MB would fill in the first hours and is hardly ever read.
+    connection.execute("PRAGMA cache_size = -256")
+    if version == 0:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {USER_VERSION}; COMMIT;"
+        )
+
+
+def _cannot_open(path: str | Path | None, error: Exception) -> StoreError:
+    return StoreError(
+        f"cannot open the event store {path}: {error}; give another path with --store, "
+        "or move the file away to start a new one"
+    )
+
+
+def alert_in(event: StoredEvent) -> AlertData | None:
+    """The alert revision that an event carries, if it carries one.
+
+    Raises:
+        WireError: the event says it is an alert and is not.
+    """
+    if event.kind != "alert":
+        return None
+    data = decode_data("alert", decode_envelope(event.envelope).data)
+    return data if isinstance(data, AlertData) else None
+
+
+ALERT_SELECT = """
+SELECT a.boot, a.source, a.data, a.first_wall_ns, a.last_wall_ns, a.acked_by, a.acked_wall_ns,
+       f.verdict, f.note
+FROM alerts a LEFT JOIN feedback f
+  ON f.id = (SELECT max(id) FROM feedback WHERE alert_id = a.alert_id) """
+
+
+def alert_row(row: Sequence[Any]) -> AlertRow:
+    """What `ALERT_SELECT` gives."""
+    boot, source, data, *rest = row
+    return AlertRow(boot, source, alert_data(data), *rest)
+
+
+def alert_data(body: bytes) -> AlertData:
+    """The alert in a stored body."""
+    return cast(AlertData, decode_data("alert", body))
+
+
+def source_of(topic: str) -> str:
+    """Source name in a topic.
+
+    >>> source_of("egomon/1/cam0/alert/")
+    'cam0'
+    """
+    return topic.split("/")[2]

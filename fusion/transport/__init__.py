@@ -1,0 +1,1 @@
+"""ZeroMQ: the server's sockets, control requests, keys and the subscriber."""

@@ -1,0 +1,163 @@
+"""The small worker: encodes each sampled frame once, across cameras, and scores segments."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.segment_scorer import Lane
+from egomon.monitor.messages import Ended, Scored
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import WAIT_SECONDS, Channel
+from egomon.stream.frame import Frame
+from egomon.stream.source import Gap
+from egomon.stream.worker import Worker
+
+MICRO_BATCH = 8
+"""Frames encoded together; more gains nothing on a CPU."""
+GATHER_SHARE = 0.5
+"""Of the staleness budget: with several live cameras, frames that cannot finish a segment wait so
+long for those of the others. Encoded one by one they cost half as much again."""
+
+
+@dataclass(slots=True, eq=False)
+class Camera:
+    """One source as the small worker sees it."""
+
+    lane: Lane
+    buffer: RollingBuffer
+    in_whole_batches: bool
+    """Files: always full batches, so that results do not depend on how fast frames arrive."""
+    on_gap: Callable[[Gap], None] = lambda gap: None
+    """Hears about frames that a crash of this thread has cost."""
+    done: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """True if a batch can be taken."""
+        unread = self.buffer.unread
+        if self.in_whole_batches and not self.buffer.finished:
+            return unread >= MICRO_BATCH
+        return unread > 0
+
+    @property
+    def spare_seconds(self) -> float:
+        """How much longer its frames may wait for those of other cameras."""
+        newest, limit = self.buffer.latest(), self.buffer.staleness_seconds
+        if self.in_whole_batches or self.buffer.finished or limit is None or newest is None:
+            return 0.0
+        if self.lane.may_finish(newest):
+            return 0.0
+        return GATHER_SHARE * limit - self.buffer.oldest_unread_seconds
+
+
+class ScoringLoop:
+    """Body of the small worker's thread; owns the frame encoder, the small branch and all lanes."""
+
+    def __init__(
+        self,
+        encoder: FrameEncoder,
+        cameras: Sequence[Camera],
+        inbox: Channel[Scored],
+        condition: threading.Condition,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._encoder = encoder
+        self._cameras = cameras
+        self._inbox = inbox
+        self._condition = condition
+        self._clock = clock
+        self._resets: deque[str] = deque()
+        self.encoded = 0
+        self.encode_ms = 0.0
+        """Milliseconds a frame of the last batch."""
+
+    def request_reset(self, source: str) -> None:
+        """From any thread: begin a new workflow before the next batch."""
+        self._resets.append(source)
+
+    def run(self, worker: Worker) -> None:
+        """Until every source is scored to its end; then closes the inbox.
+
+        After an exception it may be run again: frames in hand are lost and counted, lanes go on
+        as after any other lost frame.
+        """
+        while not all(camera.done for camera in self._cameras) and not worker.stopping:
+            worker.beat()
+            self.step()
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more will be scored."""
+        self._inbox.close()
+
+    def step(self) -> None:
+        """Wait for frames, encode one batch, score what it finishes."""
+        with self._condition:
+            if not any(c.ready or c.buffer.finished for c in self._cameras if not c.done):
+                self._condition.wait(WAIT_SECONDS)
+            while (spare := self._spare_seconds()) > 0 and self._condition.wait(spare):
+                pass
+        self._apply_resets()
+        taken = [
+            (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
+        ]
+        before = [camera.lane.frames for camera, _ in taken]
+        try:
+            self._score(taken)
+        except Exception:
+            for (camera, batch), scored in zip(taken, before, strict=True):
+                self._tell_lost(camera, batch[camera.lane.frames - scored :])
+            raise
+        for camera in self._cameras:
+            if not camera.done and camera.buffer.finished and not camera.buffer.unread:
+                camera.done = True
+                self._send([*camera.lane.flush(), Ended(camera.lane.source)])
+
+    def _spare_seconds(self) -> float:
+        """How much longer a batch may be gathered across cameras; one camera never waits."""
+        waiting = [camera for camera in self._cameras if camera.ready]
+        if len(self._cameras) == 1 or not waiting:
+            return 0.0
+        if sum(camera.buffer.unread for camera in waiting) >= MICRO_BATCH:
+            return 0.0
+        return min(camera.spare_seconds for camera in waiting)
+
+    def _score(self, taken: Sequence[tuple[Camera, list[Frame]]]) -> None:
+        frames = [frame for _, batch in taken for frame in batch]
+        if not frames:
+            return
+        vectors = self._encode(frames)
+        first = 0
+        for camera, batch in taken:
+            self._send(camera.lane.feed(batch, vectors[first : first + len(batch)]))
+            first += len(batch)
+
+    @staticmethod
+    def _tell_lost(camera: Camera, lost: Sequence[Frame]) -> None:
+        if lost:
+            camera.on_gap(Gap("crash", len(lost), lost[0].t_seconds, lost[-1].t_seconds))
+
+    def _encode(self, frames: Sequence[Frame]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        begin = self._clock()
+        vectors = self._encoder.encode(np.stack([frame.image for frame in frames]))
+        self.encoded += len(frames)
+        self.encode_ms = (self._clock() - begin) * 1000.0 / len(frames)
+        return vectors
+
+    def _send(self, events: Sequence[Scored]) -> None:
+        for event in events:
+            self._inbox.put(event)
+
+    def _apply_resets(self) -> None:
+        while self._resets:
+            source = self._resets.popleft()
+            for camera in self._cameras:
+                if camera.lane.source == source:
+                    camera.lane.reset_context()

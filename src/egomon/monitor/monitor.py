@@ -1,0 +1,286 @@
+"""The monitor: opens what a run needs, lets it watch, closes it in order, gives a summary."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from egomon.branches.encoders.torch_setup import configure_torch
+from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.config import Settings
+from egomon.fusion.event_publisher import EventListener, Outlet
+from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.transport.control_server import StoreControl
+from egomon.fusion.transport.server import AlertBus
+from egomon.monitor.alert_worker import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED
+from egomon.monitor.crash_recovery import close_orphans
+from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.monitor.messages import LatencyModel, Summary
+from egomon.monitor.operations.reload import Reloader
+from egomon.monitor.operations.restarts import Restarts
+from egomon.monitor.operations.watchdog import Watchdog
+from egomon.monitor.pipeline import Crew, Seams, Watch
+from egomon.monitor.run_plan import Plan, make_plan
+from egomon.monitor.services import Services, open_bus
+from egomon.monitor.simulated_live import simulate
+from egomon.monitor.source_worker import Input, SourceRequest
+from egomon.monitor.statistics import summarise
+from egomon.monitor.storage import open_event_store
+from egomon.monitor.threads import Threads
+from egomon.stream.worker import Worker
+
+TICK_SECONDS = 0.25
+JOIN_SECONDS = 5.0
+"""Longest time to drain after a stop."""
+FILE_OPEN_SECONDS = 10.0
+
+StoppedBy = Literal["end", "shutdown", "duration", "crash"]
+
+
+class Monitor:
+    """Watches one or more sources until they end, a stop is requested, or a worker crashes.
+
+    Args:
+        requests: the sources; names must differ.
+        settings: everything else.
+        listeners: called in the emit thread with each event.
+        bundle: a loaded bundle; None loads `settings.model.name`.
+        speed: files: 0 = as fast as possible, 1 = real time.
+        range_seconds: files: half-open piece to read.
+        duration_seconds: stop after this much wall time.
+        latency_model: simulate live operation of one file, see `monitor.aslive`.
+        boot: name of this run; random by default.
+        reread: reads the settings anew, for `request_reload`; None = there is nothing to read.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[SourceRequest],
+        settings: Settings,
+        *,
+        listeners: Sequence[EventListener] = (),
+        bundle: Bundle | None = None,
+        speed: float = 0.0,
+        range_seconds: tuple[float, float | None] = (0.0, None),
+        duration_seconds: float | None = None,
+        latency_model: LatencyModel | None = None,
+        boot: str | None = None,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listeners = tuple(listeners)
+        self._bundle = bundle
+        self._duration_seconds = duration_seconds
+        self._latency_model = latency_model
+        self._stop = threading.Event()
+        self._stopped_by: StoppedBy = "end"
+        self._live = any(request.is_live for request in requests)
+        self._seams = Seams()
+        self.inputs = [
+            Input(
+                request,
+                settings,
+                self._seams.condition,
+                self._seams.notices,
+                speed=speed,
+                range_seconds=range_seconds,
+                stop=self._stop,
+            )
+            for request in requests
+        ]
+        self.boot = boot or secrets.token_hex(4)
+        self._threads = Threads(self._live)
+        self._restarts = Restarts(allowed=self._live)
+        self._reload_wanted = threading.Event()
+        self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
+        self._watchdog = Watchdog(self._moving, self._frames)
+        self._services: Services | None = None
+        self.watch: Watch | None = None
+        """The workers, once the models are loaded."""
+
+    @property
+    def watching(self) -> bool:
+        """True once models are loaded and frames may raise alerts."""
+        return self.watch is not None
+
+    def stop(self, by: StoppedBy = "shutdown") -> None:
+        """Ask for a graceful end: sources close, what is buffered is scored, alerts end."""
+        if not self._stop.is_set():
+            self._stopped_by = by
+            if self.watch is not None:
+                self.watch.emitter.close_reason = "shutdown"
+            self._stop.set()
+        for item in self.inputs:
+            item.close()
+
+    def request_reload(self) -> None:
+        """Ask for the settings to be read again; safe in a signal handler."""
+        self._reload_wanted.set()
+
+    def run(self, on_tick: Callable[[], None] = lambda: None) -> Summary:
+        """Watch; calls `on_tick` in this thread four times a second.
+
+        Raises:
+            EgomonError: a source cannot be opened, the bundle cannot be loaded, ...
+            WorkerCrashedError: a thread crashed; everything was closed in order.
+        """
+        settings = self._settings
+        configure_torch(settings.model.threads, live=self._live)
+        with (
+            open_event_store(settings, live=self._live) as store,
+            open_bus(settings, self.boot) as bus,
+            Services(
+                settings,
+                store,
+                bus,
+                self.inputs,
+                self._watchdog,
+                self._restarts,
+                wake=self._seams.wake,
+                live=self._live,
+            ) as services,
+        ):
+            self._services = services
+            names = [item.name for item in self.inputs]
+            store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
+            outlet = Outlet(bus, store, listeners=(*services.listeners, *self._listeners))
+            desk = services.desk(outlet)
+            control = StoreControl(
+                store, bus.snapshot, reset_context=self.reset_context, stats=self._latest_stats
+            )
+            close_orphans(store, outlet)
+            try:
+                if self._latency_model is not None:
+                    return self._simulate(desk, self._latency_model)
+                return self._watch(desk, bus, control, on_tick)
+            finally:
+                self._stop.set()
+                for item in self.inputs:
+                    item.close()
+                self._seams.wake.close()
+
+    def reset_context(self, source: str) -> bool:
+        """Begin a new workflow at this source; False where there is no such source yet."""
+        return self.watch is not None and self.watch.reset_context(source)
+
+    def _watch(
+        self,
+        desk: EvidenceDesk,
+        bus: AlertBus,
+        control: StoreControl,
+        on_tick: Callable[[], None],
+    ) -> Summary:
+        self._start_producers()
+        self._wait_for_files()
+        with announced(desk, [item.name for item in self.inputs]):
+            plan = load_answering(self._load, bus, control, self._seams.wake)
+        watch = self._build(plan, desk, bus, control)
+        self.watch = watch
+        if self._stop.is_set():  # asked for while the models were loading
+            watch.emitter.close_reason = "shutdown"
+        try:
+            watch.start()
+            self._wait(watch, on_tick)
+        finally:
+            watch.shut_down(JOIN_SECONDS)
+        self._threads.raise_crash()
+        return summarise(
+            self.inputs,
+            watch.parts,
+            wall_seconds=watch.elapsed_seconds,
+            alerts=watch.emitter.alerts,
+            stopped_by=self._stopped_by,
+        )
+
+    def _build(self, plan: Plan, desk: EvidenceDesk, bus: AlertBus, control: StoreControl) -> Watch:
+        return Watch(
+            plan,
+            self._settings,
+            self.inputs,
+            self._seams,
+            Crew(self._threads, self._restarts, lambda: self.stop("crash")),
+            desk,
+            bus,
+            control,
+            boot=self.boot,
+            live=self._live,
+        )
+
+    def _simulate(self, desk: EvidenceDesk, model: LatencyModel) -> Summary:
+        """One thread, simulated time: the source is opened and read here."""
+        (item,) = self.inputs
+        began = time.monotonic()
+        plan = self._load()
+        alerts: Counter[str] = Counter()
+        parts = simulate(item, plan, self._settings, desk, model, alerts)
+        wall_seconds = time.monotonic() - began
+        return summarise(
+            self.inputs, parts, wall_seconds=wall_seconds, alerts=alerts, stopped_by="end"
+        )
+
+    def _start_producers(self) -> None:
+        for item in self.inputs:
+            worker = Worker(
+                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+            )
+            self._threads.producers.append(worker)
+            worker.start()
+
+    def _wait_for_files(self) -> None:
+        """Fail at once on a missing file, before the models are loaded."""
+        deadline = time.monotonic() + FILE_OPEN_SECONDS
+        for item in self.inputs:
+            while not item.is_live and time.monotonic() < deadline and not self._stop.is_set():
+                if item.opened.wait(TICK_SECONDS):
+                    break
+        self._threads.raise_crash()
+
+    def _load(self) -> Plan:
+        model = self._settings.model
+        bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
+        self._threads.raise_crash()
+        plan = make_plan(bundle, self._settings)
+        if self._live:
+            warm_up(bundle)
+        return plan
+
+    def _wait(self, watch: Watch, on_tick: Callable[[], None]) -> None:
+        limit = self._duration_seconds
+        while not (watch.over or self._threads.fatal or self._stop.is_set()):
+            if limit is not None and watch.elapsed_seconds >= limit:
+                self.stop("duration")
+                return
+            watch.wait(TICK_SECONDS)
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                self._reloader.reload()
+            self._watchdog.check()
+            watch.show(self._faults())
+            on_tick()
+
+    def _faults(self) -> dict[str, str | None]:
+        return {
+            STAGE_STUCK: self._watchdog.trouble,
+            WORKER_RESTARTED: self._restarts.fault(),
+            CONFIG_REJECTED: self._reloader.fault,
+        }
+
+    def _use(self, settings: Settings) -> None:
+        """Make settings effective that were read again."""
+        assert self.watch is not None
+        assert self._services is not None
+        self.watch.use(settings)
+        self._services.use(settings)
+
+    def _moving(self) -> list[Worker]:
+        return [] if self.watch is None else self.watch.moving()
+
+    def _frames(self) -> int:
+        return sum(item.frame_counts()["decoded"] for item in self.inputs)
+
+    def _latest_stats(self) -> dict[str, object]:
+        return {} if self.watch is None else self.watch.emitter.latest_stats

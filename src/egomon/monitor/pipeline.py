@@ -1,0 +1,248 @@
+"""What works once the models are loaded: the threads along the data's path, and their crashes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from egomon.branches.interfaces import LargeBranch
+from egomon.config import Settings
+from egomon.fusion.large_branch_queue import RefineResult, run_refiner
+from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.messages.types import StatsData
+from egomon.fusion.transport.control_server import ControlHandler
+from egomon.fusion.transport.server import AlertBus
+from egomon.monitor.alert_worker import Emitter
+from egomon.monitor.build import Parts, build_lane, build_parts
+from egomon.monitor.inference_worker import Camera, ScoringLoop
+from egomon.monitor.messages import Notice, Scored
+from egomon.monitor.operations.restarts import Restarts
+from egomon.monitor.run_plan import Plan, make_plan
+from egomon.monitor.services import watch_all
+from egomon.monitor.source_worker import Input
+from egomon.monitor.statistics import source_stats
+from egomon.monitor.threads import Threads
+from egomon.stream.channel import Channel, Wake
+from egomon.stream.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+INBOX_CAPACITY = 64
+NOTICES_CAPACITY = 4096
+
+
+@dataclass(slots=True, eq=False)
+class Seams:
+    """What threads hand over to each other; there before the sources are opened."""
+
+    condition: threading.Condition = field(default_factory=threading.Condition)
+    """Of all buffers: frames have come, or a source has ended."""
+    wake: Wake = field(default_factory=Wake)
+    """Of the emit thread."""
+    notices: Channel[Notice] = field(init=False)
+    """From the producers."""
+    results: Channel[RefineResult] = field(init=False)
+    """From the large worker."""
+
+    def __post_init__(self) -> None:
+        self.notices = Channel(NOTICES_CAPACITY, on_full="drop_oldest", wake=self.wake)
+        self.results = Channel(INBOX_CAPACITY, wake=self.wake)
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who works, and what happens when one of them crashes."""
+
+    threads: Threads
+    restarts: Restarts
+    on_crash: Callable[[], None]
+    """Ends the run."""
+
+
+class Watch:
+    """Scores, judges and tells until the sources end; built when the plan is known.
+
+    Args:
+        plan: what to do.
+        settings: everything else.
+        inputs: the sources, whose producers run.
+        seams: between the threads.
+        crew: its producers run; the other workers are added here.
+        boot: name of this run.
+        live: deadlines, restarts and drops; False waits for everything.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        inputs: Sequence[Input],
+        seams: Seams,
+        crew: Crew,
+        desk: EvidenceDesk,
+        bus: AlertBus,
+        control: ControlHandler,
+        *,
+        boot: str,
+        live: bool,
+    ) -> None:
+        self._inputs, self._seams, self._live = inputs, seams, live
+        self._crew, self._threads = crew, crew.threads
+        self._started, self._over = time.monotonic(), False
+        self.parts: Parts = build_parts(plan, inputs, settings, boot=boot, live=live)
+        watch_all(desk, self.parts.stages, inputs)
+        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=seams.wake)
+        self.cameras = [_camera(item, plan, settings) for item in inputs]
+        encoder = plan.bundle.encoder
+        assert encoder is not None
+        self.scoring = ScoringLoop(encoder, self.cameras, inbox, seams.condition)
+        self.emitter = Emitter(
+            self.parts.stages,
+            self.parts.refinement,
+            desk,
+            bus,
+            control,
+            inbox=inbox,
+            results=seams.results,
+            notices=seams.notices,
+            wake=seams.wake,
+            stats=self._stats,
+            ordered=not live,
+        )
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since `start`."""
+        return time.monotonic() - self._started
+
+    @property
+    def over(self) -> bool:
+        """True once the emit thread has ended."""
+        emit = self._threads.emit
+        return emit is not None and not emit.alive
+
+    def start(self) -> None:
+        """Start the workers, from the last one to the first."""
+        threads, may_restart = self._threads, self._crew.restarts.may_restart
+        threads.emit = Worker(
+            "emit",
+            self.emitter.run,
+            on_crash=lambda _: self._crew.on_crash(),
+            may_restart=may_restart,
+        )
+        threads.emit.start()
+        if self.parts.refinement.queue is not None:
+            threads.large = Worker("large", self._run_large, on_crash=self._on_large_crash)
+            threads.large.start()
+        threads.small = Worker(
+            "small", self.scoring.run, on_crash=self._on_small_crash, may_restart=may_restart
+        )
+        threads.small.start()
+        self._started = time.monotonic()
+        for item in self._inputs:
+            item.ready.set()
+
+    def wait(self, seconds: float) -> None:
+        """Let it work until it is over, for at most so long."""
+        assert self._threads.emit is not None
+        self._threads.emit.join(seconds)
+
+    def show(self, faults: Mapping[str, str | None]) -> None:
+        """Tell these faults of the monitor, sentence by code, in every source's status."""
+        self.emitter.faults = {code: told for code, told in faults.items() if told is not None}
+
+    def use(self, settings: Settings) -> None:
+        """Make settings effective; the emit thread changes its own part.
+
+        Raises:
+            ConfigError: they do not fit the bundle.
+        """
+        plan = make_plan(self.parts.plan.bundle, settings)
+        for item in self._inputs:
+            if item.is_live:
+                item.buffer.staleness_seconds = settings.source.staleness_seconds
+        self.emitter.order(lambda: self.parts.use(plan, settings, timed=self._live))
+
+    def reset_context(self, source: str) -> bool:
+        """Begin a new workflow at this source; False where there is no such source."""
+        if source not in self.parts.stages:
+            return False
+        self.scoring.request_reset(source)
+        self.emitter.order(lambda: self.emitter.close(source, "context_reset"))
+        return True
+
+    def shut_down(self, seconds: float) -> None:
+        """Drain for at most so long, end every worker, close every alert."""
+        for item in self._inputs:
+            item.close()
+        self._threads.join(seconds)
+        self._over = True
+        if self.parts.refinement.queue is not None:
+            self.parts.refinement.queue.close()
+        if self._threads.large is not None:
+            self._threads.large.join(0.5)
+        self._threads.abandon()
+        emit = self._threads.emit
+        if emit is None or not emit.alive:
+            # The emit thread has ended: its state and sockets are ours now. Every alert that is
+            # still open is closed here, also after a crash.
+            try:
+                self.emitter.finish()
+            except Exception:  # what ended the emit thread goes on; that one is told
+                if emit is None or emit.crash is None:
+                    raise
+                logger.debug("closing failed too", exc_info=True)
+
+    def moving(self) -> list[Worker]:
+        """Live stages that must give signs of life; a replay may wait for its large branch."""
+        if not self._live:
+            return []
+        threads = self._threads
+        online = [
+            worker
+            for item, worker in zip(self._inputs, threads.producers, strict=False)
+            if item.is_live and self.emitter.source_state(item.name) == "online"
+        ]
+        return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
+
+    def _run_large(self, worker: Worker) -> None:
+        queue = self.parts.refinement.queue
+        assert queue is not None
+
+        def load() -> LargeBranch:
+            branch = self.parts.plan.bundle.load_large()
+            assert branch is not None
+            return branch
+
+        run_refiner(load, queue, self._seams.results)
+
+    def _on_small_crash(self, worker: Worker) -> None:
+        self.scoring.close()
+        self._crew.on_crash()
+
+    def _on_large_crash(self, worker: Worker) -> None:
+        if self._over:  # a model that was still loading; nobody waits for it any more
+            logger.debug("the large branch failed after the end: %s", worker.crash)
+            return
+        self.parts.refinement.failed = str(worker.crash)
+        logger.error("the large branch is not available: %s", worker.crash)
+        if not self._live:
+            self._crew.on_crash()
+
+    def _stats(self, source: str) -> StatsData:
+        return source_stats(
+            next(item for item in self._inputs if item.name == source),
+            self.parts,
+            elapsed_seconds=self.elapsed_seconds,
+            encode_ms=self.scoring.encode_ms,
+            alerts=self.emitter.alerts,
+        )
+
+
+def _camera(item: Input, plan: Plan, settings: Settings) -> Camera:
+    item.prepare_with(plan)
+    lane = build_lane(plan, item, item.buffer, settings)
+    return Camera(lane, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)

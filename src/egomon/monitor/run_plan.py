@@ -1,0 +1,192 @@
+"""Settings over a bundle's card: what a run will do, checked before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from egomon.branches.bundle.card import DecisionCard, StreamCard
+from egomon.branches.encoders.preprocess import ImagePreparer
+from egomon.branches.interfaces import Gate
+from egomon.branches.load_bundle import Bundle
+from egomon.branches.segment_scorer import LaneParts
+from egomon.config import Settings
+from egomon.errors import BundleError, ConfigError, DataError
+from egomon.fusion.gate import load_gate
+from egomon.stream.frame import PrepareImage
+from egomon.stream.segmenter import (
+    ActivityBoundaries,
+    FixedWindows,
+    GivenSpans,
+    Segmenter,
+    Span,
+)
+
+EVIDENCE_PIXEL_FRAMES = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a run does."""
+
+    bundle: Bundle
+    gate: Gate | None
+    settings: Settings
+    stream: StreamCard
+    decision: DecisionCard
+    use_large: bool
+
+    @property
+    def period_seconds(self) -> float:
+        """Distance of two sampled frames."""
+        return 1.0 / self.stream.fps
+
+    @property
+    def detail(self) -> PrepareImage | None:
+        """How the bigger picture for the large branch is made; None where none is needed.
+
+        Squashed to the square, as `egomon extract` and the large branch itself do it.
+        """
+        large = self.bundle.card.large
+        if not self.use_large or large is None:
+            return None
+        return ImagePreparer(large.frame_px, "squash")
+
+    @property
+    def lane_parts(self) -> LaneParts:
+        """Models of a lane."""
+        large = self.bundle.card.large
+        frames = large.frames if self.use_large and large is not None else 0
+        return LaneParts(
+            small=self.bundle.small,
+            stream=self.stream,
+            dim=self.bundle.card.frame_encoder.dim,
+            guard=self.bundle.guard,
+            guard_card=self.bundle.card.guard,
+            activity=self.bundle.activity if self.stream.policy == "activity" else None,
+            pixel_frames=max(frames, EVIDENCE_PIXEL_FRAMES),
+        )
+
+    @property
+    def idle_close_seconds(self) -> float:
+        """Media time without a hit after which an alert ends."""
+        if self.stream.policy == "fixed":
+            return self.stream.stride_seconds + 2 * self.period_seconds
+        return 1.0
+
+    def segmenter(self, given: Sequence[Span]) -> Segmenter:
+        """A fresh segmenter for one source."""
+        card, period = self.stream, self.period_seconds
+        if card.policy == "given":
+            return GivenSpans(given, period_seconds=period)
+        if card.policy == "fixed":
+            return FixedWindows(
+                length_seconds=card.length_seconds,
+                stride_seconds=card.stride_seconds,
+                period_seconds=period,
+            )
+        return ActivityBoundaries(
+            on=card.activity_on,
+            off=card.activity_off,
+            hold_seconds=card.activity_hold_seconds,
+            shortest_seconds=card.shortest_seconds,
+            longest_seconds=card.longest_seconds,
+            period_seconds=period,
+        )
+
+    def fingerprint(self, reference: str) -> str:
+        """Eight digits that name a replay of this file with this model and these settings."""
+        path = Path(reference)
+        size = path.stat().st_size if path.is_file() else 0
+        parts = [path.name, size, self.bundle.hash]
+        chosen = self.settings.model_dump_json(include={"segments", "decision", "model"})
+        text = json.dumps([*parts, chosen])
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def make_plan(bundle: Bundle, settings: Settings) -> Plan:
+    """Merge and check.
+
+    Raises:
+        BundleError: the bundle cannot be used live.
+        ConfigError: settings that do not fit together or the bundle.
+    """
+    card = bundle.card
+    if bundle.encoder is None:
+        raise BundleError(
+            f"bundle {card.name!r} has no frame encoder for video; it scores stored features only"
+        )
+    segments, decision = settings.segments, settings.decision
+    changes = {
+        key: value
+        for key in (
+            "policy",
+            "length_seconds",
+            "stride_seconds",
+            "shortest_seconds",
+            "longest_seconds",
+        )
+        if (value := getattr(segments, key)) is not None
+    }
+    if segments.file is not None:
+        changes.setdefault("policy", "given")
+    stream = msgspec.structs.replace(card.stream, **changes)
+    if stream.policy == "given" and segments.file is None:
+        raise ConfigError("segment policy `given` needs a file with spans: --segments-file FILE")
+    if stream.policy == "activity" and bundle.activity is None:
+        raise ConfigError(
+            f"bundle {card.name!r} has no activity model; use --policy fixed or given"
+        )
+    thresholds = {
+        key: value
+        for key in ("threshold_fused", "threshold_small", "cooldown_seconds")
+        if (value := getattr(decision, key)) is not None
+    }
+    gate = load_gate(bundle)
+    return Plan(
+        bundle=bundle,
+        gate=gate,
+        settings=settings,
+        stream=stream,
+        decision=msgspec.structs.replace(card.decision, **thresholds),
+        use_large=settings.model.large
+        and card.large is not None
+        and gate is not None
+        and decision.emit != "small-only",
+    )
+
+
+def read_spans(path: Path | None, recording: str) -> list[Span]:
+    """Given segments of one recording from a `segments.jsonl`; lines of other ones are skipped.
+
+    Raises:
+        DataError: unreadable, not JSON, or times that are no span; names file and line.
+    """
+    if path is None:
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read segments from {path}: {error}") from error
+    spans = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name, text = row.get("recording"), row.get("text")
+            start, end = float(row["start"]), float(row["end"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}, line {number}: expected an object with start and end ({error})"
+            ) from error
+        if not 0 <= start < end:
+            raise DataError(f"{path}, line {number}: start {start} must lie before end {end}")
+        if name is None or Path(str(name)).stem == Path(recording).stem:
+            spans.append(Span(start, end, text))
+    return spans

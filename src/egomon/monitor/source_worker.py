@@ -1,0 +1,269 @@
+"""One source on its way in: opened, read and closed in its own thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from egomon.branches.bundle.card import CropMode
+from egomon.config import EvidenceSettings, Settings, SourceSettings
+from egomon.monitor.messages import Notice
+from egomon.monitor.operations.watchdog import RestartBudget
+from egomon.monitor.run_plan import Plan
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.channel import Channel, ChannelClosed
+from egomon.stream.frame import SourceKind
+from egomon.stream.packet_ring import PacketRing
+from egomon.stream.reader import FrameSink, Producer
+from egomon.stream.sampling_grid import SamplingGrid
+from egomon.stream.source import Gap, Source, StateChange
+from egomon.stream.source_options import SourceOptions
+from egomon.stream.sources.open import kind_of, open_source
+from egomon.stream.worker import Worker
+
+BYTES_PER_MB = 1 << 20
+WAIT_SECONDS = 0.2
+RESTART_SECONDS = 0.5
+"""Pause before a crashed source is opened again."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What the user asked to watch."""
+
+    name: str
+    reference: str
+    """Camera number, device path, URL or file."""
+    is_live: bool
+    source: Source | None = None
+    """An open source of the caller's own; None opens `reference`."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        reference: str,
+        kind: SourceKind | None = None,
+        settings: SourceSettings | None = None,
+    ) -> SourceRequest:
+        """Decide whether it is live, unless `kind` or the settings say so.
+
+        Raises:
+            SourceOpenError: an HTTP address, which only opening can tell, cannot be opened.
+        """
+        settings = settings or SourceSettings()
+        kind = kind or settings.kind or kind_of(reference, source_options(settings))
+        return cls(name, reference, kind == "live")
+
+
+class Input:
+    """Listens to its source and passes on what happens; the buffer is its way out."""
+
+    def __init__(
+        self,
+        request: SourceRequest,
+        settings: Settings,
+        condition: threading.Condition,
+        notices: Channel[Notice],
+        *,
+        speed: float,
+        range_seconds: tuple[float, float | None],
+        stop: threading.Event,
+    ) -> None:
+        self.name = request.name
+        self.reference = request.reference
+        self.is_live = request.is_live
+        self._request = request
+        self._settings = settings
+        self._notices = notices
+        self._speed = speed
+        self._range_seconds = range_seconds
+        self._stop = stop
+        self._source: Source | None = None
+        self._producer: Producer | None = None
+        self._plan: Plan | None = None
+        self._dropped: Counter[str] = Counter()
+        self._is_offline = False
+        self._restarts = RestartBudget()
+        self._started: float | None = None
+        self.opened = threading.Event()
+        """The source is open."""
+        self.ready = threading.Event()
+        """Models are loaded: frames may be read."""
+        self.duration_seconds: float | None = None
+        options = settings.source
+        self.packets = ring_for(settings.evidence)
+        """What the source sends, for clips; stays empty where it has no packets."""
+        self.buffer = RollingBuffer(
+            seconds=options.buffer_seconds,
+            max_bytes=options.buffer_mb * BYTES_PER_MB,
+            on_full="drop_oldest" if self.is_live else "wait",
+            staleness_seconds=options.staleness_seconds if self.is_live else None,
+            on_gap=self.on_gap,
+            condition=condition,
+        )
+
+    @property
+    def media_seconds(self) -> float:
+        """Media time of the newest frame that was read."""
+        return 0.0 if self._producer is None else self._producer.counts.t_seconds
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the source's pictures, once it is open."""
+        info = None if self._source is None else self._source.info
+        return None if info is None else (info.width, info.height)
+
+    @property
+    def crop(self) -> CropMode:
+        """How the frame encoder makes a square of a picture, once the models are loaded."""
+        return "center" if self._plan is None else self._plan.bundle.card.frame_encoder.crop
+
+    def frame_counts(self) -> dict[str, int]:
+        """decoded, sampled and `dropped_<cause>`."""
+        counts = self._producer.counts if self._producer else None
+        return {
+            "decoded": counts.decoded if counts else 0,
+            "sampled": counts.sampled if counts else 0,
+            **{f"dropped_{cause}": n for cause, n in sorted(self._dropped.items())},
+        }
+
+    def prepare_with(self, plan: Plan) -> None:
+        """The models are known: frames can be resized for them."""
+        self._plan = plan
+
+    def run(self, worker: Worker) -> None:
+        """Body of the producer's thread."""
+        try:
+            source = self.open()
+            if not self._wait_until_ready(source, worker):
+                return
+            assert self._plan is not None
+            producer = self.producer(self._plan, source, self.buffer)
+            while not self._read_all(producer, worker):
+                pass
+        finally:
+            self.opened.set()
+            self.close()
+            self.buffer.finish()
+
+    def _read_all(self, producer: Producer, worker: Worker) -> bool:
+        """Read to the end; False if a live source crashed and was opened anew."""
+        try:
+            producer.read_all(worker)
+        except Exception as error:
+            # A file never starts again: its result would depend on luck. Nor does a source of
+            # the caller's own, which cannot be opened here, nor one that was given up (offline).
+            may = self.is_live and self._request.source is None and producer.counts.decoded > 0
+            if not may or self._is_offline or self._stop.is_set() or not self._restarts.take():
+                raise
+            # As text: a log that keeps the error would keep its traceback, and so the old source.
+            logger.warning("source %s crashed and is opened again: %s", self.name, str(error))
+            if self._source is not None:
+                self._source.close()
+            last = self.media_seconds
+            self._stop.wait(RESTART_SECONDS)
+            if self._stop.is_set():
+                return True
+            producer.resume(self.open())
+            self.on_gap(Gap("reconnect", 0, from_seconds=last))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Make a blocked read return; from any thread."""
+        if self._source is not None:
+            self._source.close()
+        self.ready.set()
+
+    def on_state(self, change: StateChange) -> None:
+        """See `SourceListener`."""
+        self._is_offline = change.state == "offline"
+        self._tell(change)
+
+    def on_gap(self, gap: Gap) -> None:
+        """See `SourceListener`."""
+        self._dropped[gap.cause] += gap.count
+        self._tell(gap)
+
+    def _tell(self, event: StateChange | Gap) -> None:
+        try:
+            self._notices.put(Notice(self.name, event))
+        except ChannelClosed:
+            return  # the run is over, nobody listens any more
+
+    def open(self) -> Source:
+        """Open the source, in the thread that will read it."""
+        self._source = self._request.source or self._open_reference()
+        self.duration_seconds = self._source.info.duration_seconds
+        self.opened.set()
+        return self._source
+
+    def producer(self, plan: Plan, source: Source, sink: FrameSink) -> Producer:
+        """Reads the source into `sink`, for this plan."""
+        assert plan.bundle.encoder is not None
+        self._producer = Producer(
+            source,
+            sink,
+            grid=SamplingGrid(plan.stream.fps),
+            prepare=plan.bundle.encoder.prepare,
+            detail=plan.detail,
+            pace=self._pace,
+            range_seconds=self._range_seconds,
+        )
+        return self._producer
+
+    def _open_reference(self) -> Source:
+        return open_source(
+            self.reference,
+            name=self.name,
+            kind="live" if self.is_live else "file",
+            options=replace(source_options(self._settings.source), packets=self.packets),
+            listener=self,
+            stop=self._stop,
+        )
+
+    def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
+        """Live frames that arrive while the models load are forgotten: they would be late."""
+        while not self.ready.is_set():
+            if worker.stopping or self._stop.is_set():
+                return False
+            if self.is_live:
+                if source.read() is None:
+                    return False
+            else:
+                self.ready.wait(WAIT_SECONDS)
+        return not self._stop.is_set()
+
+    def _pace(self, t_seconds: float) -> None:
+        """Replay at a chosen speed: wait until this media time is due."""
+        if self._speed <= 0 or self.is_live:
+            return
+        if self._started is None:
+            self._started = time.monotonic()
+        due = self._started + t_seconds / self._speed
+        self._stop.wait(max(0.0, due - time.monotonic()))
+
+
+def ring_for(evidence: EvidenceSettings) -> PacketRing | None:
+    """Packets are kept only for clips, and not where faces must be blurred: they show them."""
+    unchanged = evidence.folder is not None and evidence.blur_faces is None
+    return PacketRing() if unchanged else None
+
+
+def source_options(settings: SourceSettings) -> SourceOptions:
+    """Settings as `open_source` wants them."""
+    return SourceOptions(
+        open_timeout_seconds=settings.open_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+        wait_source=settings.wait,
+        give_up_seconds=settings.give_up_seconds,
+        size=settings.camera_size,
+        fps=settings.fps,
+        gaze=settings.gaze,
+    )

@@ -1,0 +1,45 @@
+"""A ring on a picture where the wearer of the camera looks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from egomon.branches.bundle.card import CropMode
+from egomon.stream.frame import Frame, UInt8Image
+
+RADIUS_SHARE = 0.04
+"""Of the picture's width."""
+LEAST_RADIUS_PX = 5
+DARK, BRIGHT = (0, 0, 0), (255, 220, 0)
+"""One of the two can be seen on any ground, whoever looks."""
+
+
+def ringed(
+    picture: UInt8Image, frame: Frame, size: tuple[int, int] | None, crop: CropMode
+) -> UInt8Image:
+    """The picture with the ring; itself where there is none to draw.
+
+    Args:
+        picture: what `picture_of` makes of the frame, RGB (H, W, 3).
+        frame: its gaze is in shares of the whole picture of the source.
+        size: width and height of the source.
+        crop: how the frame encoder made a square of it, which is shown where the frame has no
+            `detail`.
+    """
+    gaze = frame.gaze
+    if gaze is None or not gaze.worn:
+        return picture
+    x, y = gaze.x, gaze.y
+    if frame.detail is None and crop != "squash" and size is not None and min(size) > 0:
+        side = min(size) if crop == "center" else max(size)
+        x, y = 0.5 + (x - 0.5) * size[0] / side, 0.5 + (y - 0.5) * size[1] / side
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        return picture
+    high, wide = picture.shape[:2]
+    middle = round(x * (wide - 1)), round(y * (high - 1))
+    radius = max(LEAST_RADIUS_PX, round(RADIUS_SHARE * wide))
+    drawn = picture.copy()
+    for colour, thick in ((DARK, 5), (BRIGHT, 2)):
+        cv2.circle(drawn, middle, radius, colour, thick, cv2.LINE_AA)
+    return np.asarray(drawn, np.uint8)

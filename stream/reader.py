@@ -1,0 +1,149 @@
+"""Source to buffer: read, choose by the grid, convert and resize once. No model, disk or socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
+from egomon.stream.sampling_grid import SamplingGrid
+from egomon.stream.source import Source
+from egomon.stream.worker import Worker
+
+NS = 1e-9
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Media time that never goes back, also over reconnections.
+
+    A stream that comes back may start its clock anew; its frames are then placed where the
+    monotonic clock says they belong.
+    """
+
+    offset_seconds: float = 0.0
+    _epoch: int = field(default=-1)
+    _t_seconds: float = field(default=0.0)
+    _mono_ns: int = field(default=0)
+
+    def place(self, grab: Grab) -> float:
+        """Media seconds of a grab on this time line."""
+        t = grab.t_seconds + self.offset_seconds
+        if self._epoch >= 0 and grab.epoch != self._epoch and t <= self._t_seconds:
+            away = max(0.0, (grab.mono_ns - self._mono_ns) * NS)
+            self.offset_seconds += self._t_seconds + max(away, 1e-3) - t
+            t = grab.t_seconds + self.offset_seconds
+        self._epoch, self._t_seconds, self._mono_ns = grab.epoch, t, grab.mono_ns
+        return t
+
+
+@dataclass(slots=True)
+class ProducerCounts:
+    """Written by the producer's thread only."""
+
+    decoded: int = 0
+    sampled: int = 0
+    t_seconds: float = 0.0
+    ended: bool = False
+
+
+class FrameSink(Protocol):
+    """Where sampled frames go: a `RollingBuffer`."""
+
+    def push(self, frame: Frame) -> bool:
+        """Take a frame; False when no more are wanted."""
+
+    def finish(self) -> None:
+        """No more frames come."""
+
+
+class Producer:
+    """Moves frames from one source to its buffer until the source ends or the worker is stopped.
+
+    Args:
+        source: opened in the thread that runs `run`.
+        buffer: where sampled frames go.
+        grid: which frames are sampled.
+        prepare: the frame encoder's resize.
+        detail: resize for the large branch and evidence; None = not kept.
+        pace: called with each grab's media time before it is used; a replay at real speed waits
+            here.
+        range_seconds: half-open piece of the file to read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        buffer: FrameSink,
+        *,
+        grid: SamplingGrid,
+        prepare: PrepareImage,
+        detail: Callable[[UInt8Image], UInt8Image] | None = None,
+        pace: Callable[[float], object] = lambda t: None,
+        range_seconds: tuple[float, float | None] = (0.0, None),
+    ) -> None:
+        self._source = source
+        self._buffer = buffer
+        self._grid = grid
+        self._prepare = prepare
+        self._detail = detail
+        self._pace = pace
+        self._range_seconds = range_seconds
+        self._timeline = Timeline()
+        self._epochs_before = 0
+        self._epoch = 0
+        self.counts = ProducerCounts()
+
+    def run(self, worker: Worker) -> None:
+        """Body of the producer's thread; the buffer is finished whatever happens."""
+        try:
+            self.read_all(worker)
+        finally:
+            self._source.close()
+            self._buffer.finish()
+
+    def read_all(self, worker: Worker) -> None:
+        """Read until the source ends; source and buffer stay as they are."""
+        while not worker.stopping:
+            grab = self._source.read()
+            worker.beat()
+            if grab is None or not self.take(grab):
+                break
+        self.counts.ended = True
+
+    def resume(self, source: Source) -> None:
+        """Go on with a source that was opened anew: a new epoch, on the same time line."""
+        self._source = source
+        self._epochs_before = self._epoch + 1
+
+    def take(self, grab: Grab) -> bool:
+        """Use one grab; False when no more are wanted."""
+        if self._epochs_before:
+            grab = replace(grab, epoch=grab.epoch + self._epochs_before)
+        self._epoch = grab.epoch
+        t = self._timeline.place(grab)
+        first, end = self._range_seconds
+        if end is not None and t >= end:
+            return False
+        self.counts.decoded += 1
+        self.counts.t_seconds = t
+        if t < first or not self._grid.accepts(t):
+            return True
+        self._pace(t - first)
+        self.counts.sampled += 1
+        return self._buffer.push(self._frame(grab, t))
+
+    def _frame(self, grab: Grab, t_seconds: float) -> Frame:
+        rgb = grab.to_rgb()
+        return Frame(
+            image=self._prepare(rgb),
+            detail=None if self._detail is None else self._detail(rgb),
+            t_seconds=t_seconds,
+            mono_ns=grab.mono_ns,
+            wall_ns=grab.wall_ns,
+            index=grab.index,
+            epoch=grab.epoch,
+            pts_seconds=grab.pts_seconds,
+            gaze=grab.gaze,
+        )

@@ -1,0 +1,1 @@
+"""Pupil Labs glasses: discovery, the camera over RTSP, and where the wearer looks."""

@@ -1,0 +1,108 @@
+"""Before watching: requests are answered while models load, and readers know what is going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from fakes import BrightnessEncoder, FrameList
+
+from egomon.config import load_settings
+from egomon.errors import BundleError
+from egomon.fusion.messages.types import Data, StatusData
+from egomon.fusion.store.events import EventStore
+from egomon.fusion.transport.control_client import ControlClient
+from egomon.fusion.transport.control_server import StoreControl
+from egomon.fusion.transport.server import AlertBus
+from egomon.monitor import Monitor, SourceRequest
+from egomon.monitor import monitor as monitor_run
+from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.stream.channel import Wake
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Any], Any]]:
+    """`load_answering` on a bus of its own; `load` is given an asking client."""
+    with (
+        zmq.Context() as context,
+        EventStore(None) as store,
+        AlertBus(("tcp://127.0.0.1:*",), "tcp://127.0.0.1:*", host="h", boot="b") as bus,
+    ):
+        control = StoreControl(
+            store, bus.snapshot, reset_context=lambda source: False, stats=lambda: {}
+        )
+        wake = Wake()
+
+        def run(load: Callable[[ControlClient], Any]) -> Any:
+            def body() -> Any:
+                assert bus.control_endpoint is not None
+                client = ControlClient(bus.control_endpoint, context=context, timeout_seconds=10)
+                try:
+                    return load(client)
+                finally:
+                    client.socket.close(0)
+
+            desk: Any = SimpleNamespace(emit=bus.publish)
+            with announced(desk, ["cam"]):
+                return load_answering(body, bus, control, wake)
+
+        yield run
+        wake.close()
+
+
+def test_requests_are_answered_while_models_load(answering: Callable[[Any], Any]) -> None:
+    def load(client: ControlClient) -> tuple[Any, Any]:
+        return client.request("hello"), client.request("snapshot")
+
+    hello, snapshot = answering(load)
+    assert hello["ok"]
+    (event,) = snapshot["events"]
+    assert event["topic"] == "egomon/1/cam/status/"
+    assert event["envelope"]["data"]["source_state"] == "connecting"
+
+
+def test_what_stops_a_load_is_raised_as_it_was(answering: Callable[[Any], Any]) -> None:
+    error = BundleError("weights are gone")
+
+    def load(client: ControlClient) -> None:
+        raise error
+
+    with pytest.raises(BundleError) as caught:
+        answering(load)
+    assert caught.value is error
+
+
+def test_sources_of_a_model_that_cannot_be_loaded_are_told_to_be_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load_bundle(name: str, **options: object) -> None:
+        raise BundleError("weights are gone")
+
+    monkeypatch.setattr(monitor_run, "load_bundle", load_bundle)
+    events: list[Data] = []
+    watch = Monitor(
+        [SourceRequest("cam", "cam", True, FrameList([(0.0, 0, 10)], kind="live"))],
+        load_settings(None, {"bus": {"publish": (), "control": "none"}, "store": {"path": "none"}}),
+        listeners=[lambda name, data: events.append(data)],
+    )
+    with pytest.raises(BundleError, match="weights are gone"):
+        watch.run()
+    states = [event.source_state for event in events if isinstance(event, StatusData)]
+    assert states == ["connecting", "ended"]
+
+
+def test_an_encoder_is_warmed_up_with_one_frame_of_its_size() -> None:
+    shapes = []
+
+    class Noted(BrightnessEncoder):
+        def encode(self, images: Any) -> Any:
+            shapes.append((images.shape, images.dtype))
+            return super().encode(images)
+
+    encoder = Noted()
+    warm_up(SimpleNamespace(encoder=encoder))  # type: ignore[arg-type]
+    assert shapes == [((1, encoder.image_px, encoder.image_px, 3), np.uint8)]

@@ -1,0 +1,67 @@
+"""A source's place in the monitor: its settings reach its buffer, its drops reach the listeners."""
+
+import dataclasses
+import threading
+import time
+
+import pytest
+from fakes import frame
+
+from egomon.config import load_settings
+from egomon.monitor import SourceRequest
+from egomon.monitor.messages import Notice
+from egomon.monitor.source_worker import Input
+from egomon.stream.channel import Channel
+from egomon.stream.source import Gap
+
+BUDGET_SECONDS = 60.0
+
+
+@pytest.mark.parametrize(("live", "kept"), [(True, [1]), (False, [0, 1])])
+def test_a_live_source_drops_what_waited_longer_than_its_budget_and_a_file_nothing(
+    live: bool, kept: list[int]
+) -> None:
+    notices: Channel[Notice] = Channel(8)
+    item = Input(
+        SourceRequest.of("cam", "film.mp4", "live" if live else "file"),
+        load_settings(None, {"source": {"staleness_seconds": BUDGET_SECONDS}}),
+        threading.Condition(),
+        notices,
+        speed=0.0,
+        range_seconds=(0.0, None),
+        stop=threading.Event(),
+    )
+    now_ns = time.monotonic_ns()
+    for index, age_seconds in enumerate((BUDGET_SECONDS + 1.0, 0.0)):
+        arrived_ns = now_ns - round(age_seconds * 1e9)
+        item.buffer.push(dataclasses.replace(frame(index / 8, index=index), mono_ns=arrived_ns))
+    assert [taken.index for taken in item.buffer.take(8)] == kept
+    told = notices.get(0)
+    if live:
+        assert told == Notice("cam", Gap("staleness", 1, 0.0, 0.0))
+        assert item.frame_counts()["dropped_staleness"] == 1
+    else:
+        assert told is None
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kept"),
+    [
+        ({}, False),
+        ({"folder": "clips"}, True),
+        ({"folder": "clips", "blur_faces": "yunet.onnx"}, False),
+    ],
+)
+def test_packets_as_they_were_sent_are_kept_for_clips_unless_faces_are_blurred(
+    evidence: dict[str, str], kept: bool
+) -> None:
+    item = Input(
+        SourceRequest.of("cam", "film.mp4"),
+        load_settings(None, {"evidence": evidence}),
+        threading.Condition(),
+        Channel(8),
+        speed=0.0,
+        range_seconds=(0.0, None),
+        stop=threading.Event(),
+    )
+    assert (item.packets is not None) is kept

@@ -1,0 +1,68 @@
+"""The ring on the live picture: where the wearer looks, whatever was cut off on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from fakes import frame
+
+from egomon.branches.bundle.card import CropMode
+from egomon.cli.live_page import camera_of
+from egomon.fusion.media.images import picture_of
+from egomon.report.gaze_overlay import ringed
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.frame import Gaze
+
+
+@pytest.mark.parametrize(
+    ("crop", "detail", "x", "shown"),
+    [
+        ("squash", False, 0.75, 0.75),
+        ("center", False, 0.625, 0.75),  # the middle half of a picture twice as wide as high
+        ("letterbox", False, 0.75, 0.75),
+        ("center", True, 0.75, 0.75),  # the whole picture
+        ("center", False, 0.8, None),
+    ],
+)
+def test_a_ring_shows_where_the_wearer_looks(
+    crop: CropMode, detail: bool, x: float, shown: float | None
+) -> None:
+    gaze = Gaze(x, 0.5, worn=True)
+    plain = replace(frame(0.0, value=120, px=200), gaze=gaze)
+    if detail:
+        plain = replace(plain, detail=np.full((200, 200, 3), 120, np.uint8))
+    before = plain.image.copy()
+    picture = picture_of(plain, (800, 400))
+    drawn = ringed(picture, plain, (800, 400), crop)
+    rows, columns = np.nonzero((drawn != 120).any(axis=2))
+    if shown is None:
+        assert not len(rows)
+    else:
+        high, wide = picture.shape[:2]
+        assert columns.mean() / wide == pytest.approx(shown, abs=0.01)
+        assert rows.mean() / high == pytest.approx(0.5, abs=0.01)
+        assert rows.max() - rows.min() == columns.max() - columns.min(), "round"
+    assert np.array_equal(plain.image, before)
+
+
+def test_no_ring_is_drawn_for_glasses_that_lie_on_the_table_or_a_gaze_far_away() -> None:
+    for gaze in (None, Gaze(0.5, 0.5, worn=False), Gaze(3e38, -3e38, worn=True)):
+        each = replace(frame(0.0, px=64), gaze=gaze)
+        assert not ringed(each.image, each, (640, 480), "squash").any()
+
+
+def test_the_live_picture_has_the_ring() -> None:
+    buffer = RollingBuffer(seconds=5, max_bytes=1 << 20, on_full="drop_oldest")
+    item = SimpleNamespace(name="cam0", buffer=buffer, size=(640, 480), crop="squash")
+    camera = camera_of([item])  # type: ignore[list-item]
+    gaze = Gaze(0.5, 0.5, worn=True)
+    for t, each in ((1, gaze), (2, None)):
+        buffer.push(replace(frame(t, value=120, px=64), gaze=each))
+        found = camera("cam0", -1)
+        assert found is not None
+        picture = cv2.imdecode(np.frombuffer(found[1], np.uint8), cv2.IMREAD_COLOR)
+        assert (np.ptp(picture) > 50) == (each is not None)

@@ -1,0 +1,37 @@
+"""The whole training of the demonstration bundle, from nothing, as small as it gets."""
+
+import pytest
+from tools.make_workbench.encode_recordings import Reel
+from tools.make_workbench.lanes import run_lanes
+from tools.make_workbench.large import LargePlan
+from tools.make_workbench.run import SEED, Size, Workshop
+from tools.make_workbench.small import SmallPlan
+from tools.make_workbench.tower import TowerPlan
+from tools.make_workbench.vision_pretraining import EyesPlan
+
+SMALLEST = Size(
+    chunks=1,
+    reels=(
+        Reel("bank", 2, bank=True, salt=0),
+        Reel("gate", 2, 0.5, salt=1),
+        Reel("val", 2, 0.5, salt=2),
+    ),
+    tower=TowerPlan(coarse_steps=1, fine_steps=1, batch=8),
+    small=SmallPlan(steps=1, batch=4),
+    eyes=EyesPlan(cycles=(1,), batch=4),
+    large=LargePlan(steps=1, batch=4),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_lanes_make_every_stage_and_both_branches_have_an_opinion(tmp_path):
+    run_lanes(tmp_path, SMALLEST, 2, SEED)
+    stages = {path.stem for path in tmp_path.glob("*.safetensors")}
+    assert stages == {"tower", "eyes0", "activity", "small", "large"}
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")}
+    shop = Workshop(tmp_path, SMALLEST, 1)
+    judged = shop.opinions(shop.takes[1])
+    assert len(judged.z_s) == len(judged.z_l) > 0
+    assert bool(judged.z_s.isfinite().all())
+    assert {path: path.stat().st_mtime_ns for path in made} == made

@@ -1,0 +1,235 @@
+"""Videos to frame and large-branch vectors: what the live path would see, crash-safe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from test_datasets import published_holoassist
+from tiny_models import build_tiny_bundle
+from typer.testing import CliRunner
+
+from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.encoders.preprocess import ImagePreparer
+from egomon.branches.load_bundle import load_bundle
+from egomon.cli.app import app
+from egomon.errors import BundleError, DataError, UsageError
+from egomon.stream.frame import Frame, Segment
+from egomon.stream.sampling_grid import SamplingGrid
+from egomon.stream.sources.open import open_source
+from egomon.train.features.extract import extract
+from egomon.train.features.extract_large import embed_segments
+from egomon.train.features.feature_set import read_feature_set
+from egomon.train.features.rows import SegmentRow
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from egomon.train.simulator import simulate
+
+    folder = tmp_path_factory.mktemp("extract") / "videos"
+    simulate(folder, seed=1, minutes=0.4, workflows="seen", correct_only=False)
+    return folder
+
+
+def name_of(videos: Path) -> str:
+    return sorted(videos.glob("*.mp4"))[0].stem
+
+
+def test_extract_goes_on_where_it_was_interrupted(
+    videos: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    first = extract(videos, tmp_path / "out", model=str(tiny_bundle), quiet=True)
+    assert first.encoded >= 1
+    path = sorted((tmp_path / "out" / "features").glob("*.npz"))[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    again = extract(videos, tmp_path / "out", model=str(tiny_bundle), quiet=True)
+    assert (again.encoded, again.kept) == (1, first.encoded - 1)
+    assert path.read_bytes() == whole
+
+
+def test_large_vectors_are_those_of_the_live_branch(
+    videos: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    args = ["extract", videos, "-o", tmp_path / "out", "-m", tiny_bundle, "--large", "--json"]
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.exception
+    data = read_feature_set(tmp_path / "out")
+    assert data.large is not None
+    bundle = load_bundle(tiny_bundle, with_encoder=False)
+    branch, card = bundle.load_large(), bundle.card.large
+    assert branch is not None
+    assert card is not None
+    detail, grid, frames = ImagePreparer(card.frame_px, "squash"), SamplingGrid(data.card.fps), []
+    with open_source(str(videos / f"{name_of(videos)}.mp4"), name="x", kind="file") as source:
+        while (grab := source.read()) is not None:
+            if grid.accepts(grab.t_seconds):
+                rgb = detail(grab.to_rgb())
+                frames.append(Frame(rgb, rgb, grab.t_seconds, 0, 0, grab.index, 0))
+    for row in [row for row in data.segments if row.recording == name_of(videos)][:3]:
+        chosen = tuple(f for f in frames if row.start <= f.t_seconds < row.end)
+        times = np.array([f.t_seconds for f in chosen])
+        live = branch.score(Segment(0, "x", row.start, row.end, 0, times, chosen))
+        np.testing.assert_allclose(data.large(row), live.feature, atol=1e-3)
+    assert data.card.large is not None
+    assert Path(data.card.large.weights).is_dir()  # not `bundle`, which means another folder here
+
+
+def test_large_vectors_are_made_once_and_again_where_damaged(
+    videos: Path, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from egomon.train.features import extract as module
+
+    out, calls = tmp_path / "out", []
+    real = module.embed_segments
+
+    def counted(path: Path, *args: object) -> object:
+        calls.append(path.stem)
+        return real(path, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "embed_segments", counted)
+    extract(videos, out, model=str(tiny_bundle), quiet=True)
+    assert not (out / "large").exists()
+    for _ in range(2):
+        extract(videos, out, model=str(tiny_bundle), large=True, quiet=True)
+        assert len(calls) == len(list((out / "large").iterdir()))
+    path = out / "large" / f"{name_of(videos)}.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    extract(videos, out, model=str(tiny_bundle), large=True, quiet=True)
+    assert calls[-1] == name_of(videos)
+    assert path.read_bytes() == whole
+    extract(videos, out, model=str(tiny_bundle), quiet=True)  # keeps what is there
+    assert read_feature_set(out).large is not None
+
+
+def test_a_segment_without_its_large_vector_is_named(
+    videos: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    extract(videos, tmp_path / "out", model=str(tiny_bundle), large=True, quiet=True)
+    data = read_feature_set(tmp_path / "out")
+    assert data.large is not None
+    name = name_of(videos)
+    with pytest.raises(DataError, match=rf"{name}\.npz has no vector .* 0\.25 to 0\.5 s.*--large"):
+        data.large(SegmentRow(recording=name, start=0.25, end=0.5))
+    path = tmp_path / "out" / "large" / f"{name}.npz"
+    with np.load(path) as file:
+        vectors, spans = file["features"], file["spans"]
+    vectors[1] = np.nan
+    np.savez(path, features=vectors, spans=spans)
+    again = read_feature_set(tmp_path / "out").large
+    assert again is not None
+    with pytest.raises(DataError, match=rf"{name}\.npz: row 1 holds NaN"):
+        again(data.segments[0])
+
+
+class Counting:
+    """An encoder that tells which frames it was given: each has a brightness of its own."""
+
+    card = LargeEncoderCard(weights="none", frames=4, frame_px=32, dim=5)
+
+    def embed(self, clips: list[list[np.ndarray]], times: list[list[float]]) -> np.ndarray:
+        [clip], [seconds] = clips, times
+        seen = [float(image.mean()) for image in clip]
+        return np.array([[min(seen), max(seen), len(clip), seconds[0], seconds[-1]]], np.float32)
+
+
+def grey_video(path: Path, frames: int) -> None:
+    """Frame k of 10 a second has brightness 4 k."""
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for k in range(frames):
+            image = np.full((64, 64, 3), 4 * k % 256, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+def test_overlapping_unsorted_and_frameless_segments_get_their_own_frames(tmp_path: Path) -> None:
+    grey_video(tmp_path / "v.mp4", 40)
+    spans = [(2.0, 4.0), (0.0, 1.0), (0.5, 3.0), (1.01, 1.02), (0.0, 4.0)]
+    rows = [SegmentRow(recording="v", start=a, end=b) for a, b in spans]
+    times = np.arange(20) / 5
+    found = embed_segments(tmp_path / "v.mp4", rows, Counting(), times, fps=5)  # type: ignore[arg-type]
+    darkest, brightest, count, first, last = found.T
+    # Rows of 5 frames a second: frame k of the grid has brightness 8 k.
+    np.testing.assert_allclose(darkest, [80, 0, 24, 40, 0], atol=3)
+    np.testing.assert_allclose(brightest, [152, 32, 112, 40, 152], atol=3)
+    assert count.tolist() == [4, 4, 4, 1, 4]
+    np.testing.assert_allclose(first, [0, 0, 0.1, -0.01, 0], atol=1e-6)
+    np.testing.assert_allclose(last, [1.8, 0.8, 2.3, -0.01, 3.8], atol=1e-6)
+
+
+def test_a_video_shorter_than_its_vectors_is_refused(tmp_path: Path) -> None:
+    grey_video(tmp_path / "v.mp4", 20)
+    rows = [SegmentRow(recording="v", start=1.0, end=4.0)]
+    with pytest.raises(DataError, match=r"v\.mp4 ends at sampled frame 10"):
+        embed_segments(tmp_path / "v.mp4", rows, Counting(), np.arange(20) / 5, fps=5)  # type: ignore[arg-type]
+
+
+def test_a_bundle_without_large_branch_is_refused(videos: Path, tmp_path: Path) -> None:
+    small = build_tiny_bundle(tmp_path / "small", large=False)
+    with pytest.raises(UsageError, match="tiny has no large branch"):
+        extract(videos, tmp_path / "out", model=str(small), large=True, quiet=True)
+
+
+def test_holoassist_s_own_tree_of_videos_is_extracted(
+    videos: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    folder = published_holoassist(tmp_path / "holo")
+    where = folder / "z002-02-%20Go" / "Export_py"
+    where.mkdir(parents=True)
+    shutil.copy(videos / f"{name_of(videos)}.mp4", where / "Video_pitchshift.mp4")
+    report = extract(folder, tmp_path / "out", model=str(tiny_bundle), quiet=True)
+    assert (report.encoded, report.segments) == (1, 1)
+    [row] = read_feature_set(tmp_path / "out").segments
+    assert (row.recording, row.label, row.end) == ("z002-02-%20Go", 1, 3.01)
+    shutil.rmtree(folder / "z002-02-%20Go")
+    with pytest.raises(DataError, match=r"no video of its annotation.*Export_py"):
+        extract(folder, tmp_path / "none", model=str(tiny_bundle), quiet=True)
+
+
+def test_a_feature_set_of_a_bundled_tower_carries_its_weights(videos: Path, tmp_path: Path) -> None:
+    extract(videos, tmp_path / "out", model="workbench", quiet=True)
+    card = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert card["encoder"]["weights"] == "bundle"
+    assert (tmp_path / "out" / "encoder.safetensors").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read"),
+        ("[]", "does not describe a frame encoder"),
+        (
+            '{"library": "bundled", "architecture": "x", "image_px": 8, "dim": 8}',
+            "give that bundle",
+        ),
+    ],
+)
+def test_a_file_that_names_no_encoder_is_refused(
+    videos: Path, tmp_path: Path, text: str | None, told: str
+) -> None:
+    path = tmp_path / "clip.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BundleError, match=told):
+        extract(videos, tmp_path / "out", model=str(path), quiet=True)
+
+
+def test_an_encoder_without_a_bundle_extracts_the_same_vectors(
+    videos: Path, tmp_path: Path, tiny_bundle: Path, tiny_clip: Path
+) -> None:
+    card = {"library": "open_clip", "architecture": "tiny", "weights": str(tiny_clip)}
+    (tmp_path / "clip.json").write_text(json.dumps({**card, "image_px": 64, "dim": 32}))
+    for model, out in ((str(tiny_bundle), "a"), (str(tmp_path / "clip.json"), "b")):
+        extract(videos, tmp_path / out, model=model, quiet=True)
+    name = f"features/{name_of(videos)}.npz"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -1,0 +1,361 @@
+"""From labelled vectors to a bundle and back to scores, on a workshop with a known answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from fakes import frame
+from feature_sets import DIM, workshop, write_workshop
+
+from egomon.branches.bundle.card import SmallCard, StreamCard
+from egomon.branches.interfaces import SmallBranch, StepSeen
+from egomon.branches.load_bundle import load_bundle
+from egomon.branches.segment_scorer import Lane, LaneParts, ScoredSegment
+from egomon.branches.step_statistics.features import NAMES, collect
+from egomon.branches.uemcm.heads import ContextBranch
+from egomon.errors import BundleError, ConfigError, DataError, UsageError
+from egomon.stream.segmenter import GivenSpans, Span
+from egomon.train.evaluation.evaluate import evaluate_features
+from egomon.train.evaluation.plots import write_plots
+from egomon.train.evaluation.scoring import clip_view, context_view, score_segments
+from egomon.train.features.feature_set import FeatureSet, Track
+from egomon.train.fitting.batches import make_views, pool, stratified
+from egomon.train.fitting.fit import train
+from egomon.train.fitting.recipe import FOLDER, Recipe, load_recipe
+from egomon.train.fitting.step_statistics import EvidencePlan, cross_validate, fit_evidence
+from egomon.train.fitting.step_statistics_data import prepare
+from egomon.train.fitting.step_statistics_tables import count, reduce
+
+STREAM = StreamCard(fps=1.0, fine_frames=16, context_frames=64)
+
+
+def recipe(**changes: object) -> Recipe:
+    plain = Recipe(
+        name="shop", description="test", stream=STREAM, epochs=6, width=32, cv_seeds=1, batch=32
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def evidence_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evidence") / "bundle"
+    train(recipe(kind="evidence"), workshop(), folder, quiet=True)
+    return folder
+
+
+def test_the_uemcm_head_learns_the_workshop_and_its_bundle_scores_the_same(
+    tmp_path: Path,
+) -> None:
+    report = train(recipe(), workshop(), tmp_path / "b", quiet=True)
+    assert report.metrics["val/roc_auc"] > 0.9
+    again = evaluate_features(tmp_path / "b", workshop().split("val"))
+    assert again.scores["roc_auc"] == pytest.approx(report.metrics["val/roc_auc"], abs=1e-3)
+    assert again.threshold == load_bundle(tmp_path / "b").card.decision.threshold_small
+
+
+def test_live_windows_are_as_long_as_the_segments_that_the_heads_were_fitted_on(
+    tmp_path: Path,
+) -> None:
+    data = workshop()
+    rows = tuple(msgspec.structs.replace(row, end=row.start + 6.4) for row in data.segments)
+    longer = dataclasses.replace(data, segments=rows)
+    told = train(recipe(fit_windows=True), longer, tmp_path / "b", quiet=True)
+    stream = load_bundle(told.folder).card.stream
+    assert (stream.length_seconds, stream.stride_seconds) == (7.0, 3.5)
+    assert load_recipe("default").fit_windows
+
+
+def test_seqtransf_is_trained_and_loaded(tmp_path: Path) -> None:
+    shape = recipe(header="seqTransf", header_width=16, header_heads=2, header_layers=1, epochs=4)
+    report = train(shape, workshop(), tmp_path / "b", quiet=True)
+    held = evaluate_features(tmp_path / "b", workshop(12, seed=3))
+    assert min(report.metrics["val/roc_auc"], held.scores["roc_auc"]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'header = "meanP"',
+        'header = "seqTransf"\nheader_width = 16\nheader_heads = 2\nheader_layers = 1',
+        'kind = "evidence"',
+    ],
+    ids=["meanP", "seqTransf", "evidence"],
+)
+def test_a_recipe_from_a_file_gives_a_bundle_that_streams_as_it_was_evaluated(
+    text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'name = "mine"\ndescription = "test"\n{text}\nwidth = 32\nepochs = 2\ncv_seeds = 1\n'
+        "[stream]\nfps = 1.0\nfine_frames = 16\ncontext_frames = 64\n"
+    )
+    train(path, workshop(), tmp_path / "b", quiet=True)
+    bundle, data = load_bundle(tmp_path / "b"), workshop(4, seed=7)
+    small, stream = bundle.small, bundle.card.stream
+    expected = score_segments(small, stream, data)
+    assert np.ptp(expected) > 0.1
+    streamed = [odds for name in data.recordings for odds in stream_live(small, stream, data, name)]
+    assert np.allclose(streamed, expected, atol=1e-4)
+
+
+def stream_live(
+    small: SmallBranch, stream: StreamCard, data: FeatureSet, recording: str
+) -> list[float]:
+    """Log odds of one recording's segments: frames one by one through a live lane."""
+    rows = [row for row in data.segments if row.recording == recording]
+    spans = [Span(row.start, row.end) for row in rows]
+    parts = LaneParts(small=small, stream=stream, dim=DIM)
+    lane = Lane("cam", parts, GivenSpans(spans, period_seconds=1.0))
+    track = data.track(recording)
+    events = [
+        event
+        for time, vector in zip(track.times, track.vectors.astype(np.float32), strict=True)
+        for event in lane.feed([frame(float(time))], vector[None])
+    ]
+    events += lane.flush()
+    return [event.score.log_odds for event in events if isinstance(event, ScoredSegment)]
+
+
+def test_only_a_header_with_positions_learns_the_direction_of_a_movement(tmp_path: Path) -> None:
+    found = {}
+    plain = recipe(epochs=30, patience=30, lr=3e-3)
+    shapes = {
+        "meanP": plain,
+        "seqTransf": msgspec.structs.replace(
+            plain, header="seqTransf", header_width=16, header_heads=2, header_layers=1
+        ),
+    }
+    for header, shape in shapes.items():
+        train(shape, movements(64), tmp_path / header, quiet=True)
+        held = evaluate_features(tmp_path / header, movements(seed=1))
+        found[header] = held.scores["roc_auc"]
+    assert found["meanP"] < 0.7
+    assert found["seqTransf"] > 0.9
+
+
+def movements(recordings: int = 32, seed: int = 0) -> FeatureSet:
+    """The workshop's segments, each a move from one look to another; a mistake goes backwards."""
+    data, generator = workshop(recordings), np.random.default_rng(seed)
+    first, last = np.random.default_rng(98).normal(size=(2, DIM))
+    tracks, rows = {}, []
+    for name in data.recordings:
+        vectors = []
+        for row in (r for r in data.segments if r.recording == name):
+            wrong = bool(generator.random() < 0.5)
+            there = np.linspace(1.0, 0.0, 6)[:, None]
+            move = there * first + (1 - there) * last
+            vectors.append(move[::-1] if wrong else move)
+            rows.append(msgspec.structs.replace(row, label=int(wrong)))
+        noisy = np.concatenate(vectors) + 0.15 * generator.normal(size=(24, DIM))
+        tracks[name] = Track(np.arange(24, dtype=np.float64), noisy.astype(np.float16))
+    return dataclasses.replace(data, segments=tuple(rows), track=lambda name: tracks[name])
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        train(recipe(epochs=2), workshop(), tmp_path / name, quiet=True)
+    first, second = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("a", "b"))
+    assert first == second
+
+
+def test_evidence_finds_order_mistakes_in_new_recordings(evidence_bundle: Path) -> None:
+    report = evaluate_features(evidence_bundle, workshop(16, seed=5))
+    assert report.scores["roc_auc"] > 0.95
+    assert report.by_tag["order"] > 0.9
+    without = evaluate_features(evidence_bundle, workshop(16, seed=5), context="none")
+    assert without.scores["roc_auc"] < report.scores["roc_auc"]
+
+
+def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> None:
+    data = workshop()
+    demos = prepare(data)
+    fitted = fit_evidence(demos, demos.recordings, EvidencePlan(), 0)
+    live = score_segments(load_bundle(evidence_bundle).small, STREAM, data)
+    for recording in demos.recordings:
+        assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
+
+
+def test_evidence_counts_what_is_usual_at_a_step_and_what_makes_a_mistake_of_it() -> None:
+    """In the workshop, press before turn is the mistake."""
+    demos = prepare(workshop())
+    tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
+    press, turn = demos.steps.index("press"), demos.steps.index("turn")
+    assert tables.risk_undone[turn, press] > 1
+    assert tables.risk_done[turn, press] < -1
+    assert tables.pace[press, 0] == pytest.approx(2, abs=0.2)
+    rows = {
+        r.name: dict(zip(NAMES, collect(tables, r.unit, r.spans)[0][1], strict=False))
+        for r in demos.recordings
+    }
+    right, swapped = rows["rec00"], rows["rec01"]
+    assert swapped["risk"] > right["risk"] + 1
+    assert swapped["done_z"] < -1 < right["done_z"]
+
+
+def test_frames_outside_all_segments_are_the_background_that_evidence_counts() -> None:
+    data = workshop()
+    first = {row.recording: row for row in reversed(data.segments)}
+    rest = tuple(row for row in data.segments if row is not first[row.recording])
+    demos = prepare(dataclasses.replace(data, segments=rest))
+    tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
+    recording = demos.recordings[0]
+    found = collect(tables, recording.unit, recording.spans)[0]
+    before, sofar = (found[:, NAMES.index(f"background_{n}")] for n in ("before", "sofar"))
+    assert before[0] > 0.9  # the first segment's frames have no label now
+    assert (np.diff(sofar) < 0).all()
+    later = collect(tables, recording.unit[: recording.spans[0][1]], recording.spans[:1])[0]
+    assert np.allclose(later[0], found[0])  # what comes later changes nothing
+
+
+def test_the_report_says_on_how_many_recordings_the_heads_were_fitted(
+    evidence_bundle: Path, tmp_path: Path
+) -> None:
+    report = evaluate_features(evidence_bundle, workshop(30))
+    assert report.to_json()["recordings_fitted_on"] == 24  # the other six are new
+    assert "Fitted on 24 of these 30 recordings" in str(report.table().caption)
+    train(recipe(epochs=1), workshop(), tmp_path / "b", quiet=True)
+    held = evaluate_features(tmp_path / "b", workshop().split("val"))
+    assert held.fitted_on == 0
+    assert "Fitted" not in str(held.table().caption)
+    assert evaluate_features(tmp_path / "b", workshop().split("train")).fitted_on == 18
+
+
+def test_evidence_never_looks_ahead(evidence_bundle: Path) -> None:
+    small, data = load_bundle(evidence_bundle).small, workshop(4, seed=2)
+    row, track = data.segments[1], data.track("rec00")
+    early = small.score(clip_view(track, row, STREAM), context_view(track, row, STREAM))
+    cut = msgspec.structs.replace(row)
+    short = type(track)(track.times[:12], track.vectors[:12])
+    late = small.score(clip_view(short, cut, STREAM), context_view(short, cut, STREAM))
+    assert np.array_equal(early.logits, late.logits)
+
+
+def test_a_repeated_step_is_told_as_the_reason_or_the_order(evidence_bundle: Path) -> None:
+    small, data = load_bundle(evidence_bundle).small, workshop(8, seed=4)
+    track, reasons = data.track("rec01"), []
+    seen: list[StepSeen] = []
+    for row in [r for r in data.segments if r.recording == "rec01"]:
+        context = context_view(track, row, STREAM, steps=tuple(seen))
+        score = small.score(clip_view(track, row, STREAM), context)
+        assert score.step is not None
+        assert score.step.text == row.text
+        seen.append(StepSeen(score.step, row.start, row.end))
+        reasons.append(score.reason)
+    assert reasons[0] is None
+    assert any(reason is not None and "step" in reason for reason in reasons)
+
+
+def test_an_evidence_bundle_with_a_wrong_table_is_refused(evidence_bundle: Path) -> None:
+    from egomon.branches.bundle.weights import part
+    from egomon.branches.load_bundle import read_tensors
+    from egomon.branches.step_statistics.branch import EvidenceBranch
+
+    card = load_bundle(evidence_bundle).card
+    tensors = part(read_tensors(evidence_bundle), "small.")
+    with pytest.raises(BundleError, match=r"tables\.need"):
+        EvidenceBranch.load(card, {**tensors, "tables.need": torch.zeros(3, 3)})
+    with pytest.raises(BundleError, match=r"tables\.workflow"):
+        EvidenceBranch.load(card, {**tensors, "tables.workflow": torch.full((4,), 9.0)})
+    del tensors["psi.weight"]
+    with pytest.raises(BundleError, match=r"psi\.weight"):
+        EvidenceBranch.load(card, tensors)
+
+
+def test_out_of_fold_scores_do_not_see_their_recording() -> None:
+    """Labels that are coin flips a recording must not be recovered."""
+    data = workshop(20)
+    coins = np.random.default_rng(0).integers(0, 2, 20)
+    rows = tuple(
+        msgspec.structs.replace(r, label=int(coins[int(r.recording[3:])])) for r in data.segments
+    )
+    demos = prepare(type(data)(data.card, rows, data.track, data.where))
+    scores = cross_validate(demos, EvidencePlan(), 0)
+    y = np.array([r.label for r in rows])
+    gap = scores[y == 1].mean() - scores[y == 0].mean()
+    assert gap < 0.5 * scores.std()
+
+
+def test_pooled_views_give_the_head_the_same_logits_as_whole_clips() -> None:
+    data = workshop(6)
+    views = make_views(data, STREAM)
+    torch.manual_seed(0)
+    head = ContextBranch(DIM, SmallCard(width=8)).eval()
+    numbers = np.arange(len(data.segments))
+    with torch.inference_mode():
+        whole = head(*views.batch(numbers)).logits
+        pooled = head(*pool(views).batch(numbers)).logits
+    assert torch.allclose(whole, pooled, atol=1e-5)
+
+
+def test_every_batch_holds_mistakes_and_every_segment_comes_once() -> None:
+    y = np.zeros(500, np.int64)
+    y[:25] = 1
+    batches = list(stratified(y, 16, 3, np.random.default_rng(0)))
+    assert min(int(y[b].sum()) for b in batches) >= 3
+    assert set(np.concatenate([b[:16] for b in batches])) == set(range(500))
+
+
+def test_offline_context_sees_the_whole_recording_and_none_sees_nothing() -> None:
+    data = workshop(4)
+    row, track = data.segments[0], data.track("rec00")
+    lengths = {
+        mode: len(context_view(track, row, STREAM, mode).times)  # type: ignore[arg-type]
+        for mode in ("causal", "offline", "none")
+    }
+    assert lengths == {"causal": 6, "offline": 24, "none": 0}
+    with pytest.raises(UsageError, match="--context 'all'"):
+        evaluate_features("none", data, context="all")
+
+
+def test_the_report_carries_trivial_rows_intervals_and_plain_json(
+    evidence_bundle: Path, tmp_path: Path
+) -> None:
+    report = evaluate_features(evidence_bundle, write_workshop(tmp_path / "set", 12))
+    told = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert told["n"] == 48
+    assert {
+        "positives",
+        "roc_auc",
+        "pr_auc",
+        "holoassist_f",
+        "macro_f1",
+        "mistake_precision",
+        "mistake_recall",
+        "ece",
+        "eda",
+        "micro_auc",
+        "brier",
+    } <= set(told)
+    assert set(told["trivial"]) == {"always", "never", "prior", "clock", "repeat_last (oracle)"}
+    assert told["trivial"]["always"]["mistake_recall"] == 1.0
+    low, high = told["intervals"]["roc_auc"]
+    assert low <= told["roc_auc"] <= high
+    assert report.table().row_count > 6
+    paths = write_plots(report, tmp_path / "plots", "svg")
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_a_set_of_another_encoder_is_refused(evidence_bundle: Path, tmp_path: Path) -> None:
+    folder = write_workshop(tmp_path / "set", 4)
+    card = json.loads((folder / "dataset.json").read_text())
+    card["dim"] = card["encoder"]["dim"] = 8
+    (folder / "dataset.json").write_text(json.dumps(card))
+    with pytest.raises(DataError, match="8 numbers"):
+        evaluate_features(evidence_bundle, folder)
+
+
+def test_bundled_recipes_are_valid_and_a_wrong_key_is_named(tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.toml"):
+        assert load_recipe(path.stem).description
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "x"\ndescription = "y"\nlearning_rate = 1.0\n')
+    with pytest.raises(ConfigError, match="learning_rate"):
+        load_recipe(bad)
+    with pytest.raises(ConfigError, match="bundled: "):
+        load_recipe("nothing")

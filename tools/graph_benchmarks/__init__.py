@@ -1,0 +1,1 @@
+"""What learned workflow graphs find on labelled steps, with a perfect recogniser."""

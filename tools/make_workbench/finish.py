@@ -1,0 +1,117 @@
+"""From trained branches to a decision: gate, calibration, thresholds and what they measure."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
+from egomon.fusion.gate import AdaptiveGate
+from tools.make_workbench import fuse
+from tools.make_workbench.decide import (
+    FALSE_ALARMS_PER_MINUTE,
+    calibrate,
+    probabilities,
+    threshold,
+)
+from tools.make_workbench.encode_recordings import Take
+from tools.make_workbench.fuse import Opinions
+from tools.make_workbench.judge import hear
+from tools.make_workbench.pack import LargePart
+from tools.make_workbench.run import Workshop
+from tools.make_workbench.scores import Scores, auc_table, told
+from tools.make_workbench.stream import boundary_report, find
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one kind of score becomes an alert."""
+
+    calibration: Calibration
+    threshold: float
+
+
+def rule(scores: Scores, opinions: Opinions, takes: list[Take]) -> Rule:
+    """Calibrate and choose the threshold on recordings that trained nothing."""
+    wrong = opinions.kinds > 0
+    calibration = calibrate(scores, wrong)
+    per_minute = len(wrong) / sum(take.seconds for take in takes) * 60
+    return Rule(calibration, threshold(probabilities(scores, calibration), wrong, per_minute))
+
+
+def decision(small: Rule, both: Rule | None) -> DecisionCard:
+    """The decision card; with a large branch every segment is shown to it."""
+    card = DecisionCard(
+        threshold_small=small.threshold,
+        calibration_small=small.calibration,
+        threshold_fused=small.threshold,
+        calibration_fused=small.calibration,
+        cooldown_seconds=0.5,
+        flag_low=0.0,
+        false_alarms_per_hour=60 * FALSE_ALARMS_PER_MINUTE,
+    )
+    if both is None:
+        return card
+    return msgspec.structs.replace(
+        card, threshold_fused=both.threshold, calibration_fused=both.calibration
+    )
+
+
+def finish_small(shop: Workshop, folder: Path) -> BundleCard:
+    """A bundle of the small branch alone."""
+    _, gate, val = shop.takes
+    takes = gate + val
+    found = [find(shop.activity, take) for take in takes]
+    log.info("segments: %s", boundary_report(takes, found))
+    opinions = hear(shop.small, None, None, None, takes, found)
+    table = auc_table(opinions.small(), opinions.kinds)
+    log.info("small, streamed: %s", told(table))
+    card = decision(rule(opinions.small(), opinions, takes), None)
+    return shop.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
+
+
+def choose_gate(gate_set: Opinions, seed: int) -> tuple[AdaptiveGate, GateCard, Scores]:
+    """The gate, unless the plain mean ranks better; with cross-fitted scores of its set."""
+    learned = fuse.cross_fitted(gate_set, seed)
+    others = {"mean": gate_set.mean(), "small": gate_set.small(), "large": gate_set.large()}
+    for name, scores in others.items():
+        gain, low, high = fuse.paired(learned, scores, gate_set, seed)
+        log.info("gate - %s: AUC %+.4f [%+.4f, %+.4f]", name, gain, low, high)
+    if fuse.paired(learned, gate_set.mean(), gate_set, seed)[0] >= 0:
+        return fuse.fit_gate(gate_set, seed), fuse.CARD, learned
+    card = GateCard(kind="mean", width=fuse.CARD.width)
+    return fuse.fit_gate(gate_set, seed, card), card, gate_set.mean()
+
+
+def finish(shop: Workshop, folder: Path) -> BundleCard:
+    """The whole bundle.
+
+    Gate, calibration and thresholds come from recordings that trained neither branch, and every
+    score of the gate that counts is of a gate that never saw its recording.
+    """
+    _, gate_takes, val_takes = shop.takes
+    takes = gate_takes + val_takes
+    held_out = shop.opinions(takes)
+    gate, gate_card, crossed = choose_gate(held_out, shop.seed)
+    gate.load_state_dict({k: v.half().float() for k, v in gate.state_dict().items()})
+    scores = {
+        "small": held_out.small(),
+        "large": held_out.large(),
+        "mean": held_out.mean(),
+        "gate": crossed,
+    }
+    metrics = {}
+    for name, values in scores.items():
+        table = auc_table(values, held_out.kinds)
+        log.info("validation, %s: %s", name, told(table))
+        metrics[f"validation/roc_auc_{name}"] = table["all"]
+    small = rule(scores["small"], held_out, takes)
+    fused = rule(crossed, held_out, takes)
+    model, _, head = shop.qwen
+    part = LargePart(shop.save_large(), model.state_dict(), head, gate, gate_card)
+    return shop.bundle(folder, decision(small, fused), metrics, part)

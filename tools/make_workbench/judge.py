@@ -1,0 +1,65 @@
+"""What the trained branches say about segments that the stream finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from egomon.branches.uemcm.heads import ContextBranch, LargeHead
+from tools.make_workbench.augment import real_samples
+from tools.make_workbench.encode_recordings import Take
+from tools.make_workbench.fuse import Opinions
+from tools.make_workbench.large import judge, look
+from tools.make_workbench.qwen import WIDTH, Eye, Reader
+from tools.make_workbench.stream import Found
+
+__all__ = ["Opinions", "hear", "hear_small"]
+
+
+@torch.inference_mode()
+def hear_small(
+    branch: ContextBranch, take: Take, found: Found
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """h_s (K, W) and z_s (K, 2) of the found segments of one recording."""
+    samples = real_samples(take, found.spans, found.kinds, found.parts)
+    out = branch(samples.coarse, samples.coarse_mask, samples.fine, samples.fine_mask)
+    return out.feature, out.logits
+
+
+def hear(
+    branch: ContextBranch,
+    eye: Eye | None,
+    reader: Reader | None,
+    head: LargeHead | None,
+    takes: list[Take],
+    found: list[Found],
+) -> Opinions:
+    """Both branches on all recordings; zeros stand for a large branch that is not asked."""
+    h_s, z_s, h_l, z_l, numbers = [], [], [], [], []
+    for number, (take, seen) in enumerate(zip(takes, found, strict=True)):
+        if not len(seen.kinds):
+            continue
+        feature, logits = hear_small(branch, take, seen)
+        h_s.append(feature)
+        z_s.append(logits)
+        if eye is None or reader is None or head is None:
+            h_l.append(torch.zeros(len(feature), WIDTH))
+            z_l.append(torch.zeros(len(feature), 2))
+        else:
+            with torch.inference_mode():
+                clips = look(eye, take, seen.spans, seen.kinds)
+                said = judge(reader, head, clips)
+            h_l.append(said[0])
+            z_l.append(said[1])
+        numbers.append(np.full(len(seen.kinds), number))
+    kept = [seen for seen in found if len(seen.kinds)]
+    return Opinions(
+        torch.cat(h_s).clone(), torch.cat(z_s).clone(), torch.cat(h_l).clone(),
+        torch.cat(z_l).clone(), _joined([s.kinds for s in kept]), _joined([s.steps for s in kept]),
+        _joined(numbers),
+    )  # fmt: skip
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts).astype(np.int64)

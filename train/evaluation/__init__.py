@@ -1,0 +1,1 @@
+"""Scores, figures and plots of bundles on feature sets."""

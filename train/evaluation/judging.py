@@ -1,0 +1,104 @@
+"""What a bundle says about a feature set: the small branch, and the large one where it can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from egomon.branches.bundle.card import DecisionCard, LargeEncoderCard
+from egomon.branches.interfaces import BranchScore
+from egomon.branches.load_bundle import Bundle
+from egomon.errors import DataError
+from egomon.fusion.gate import load_gate
+from egomon.train.evaluation.scoring import ContextMode, large_vectors, small_scores
+from egomon.train.features.feature_set import FeatureSet
+from egomon.train.fitting.calibration import probability
+from egomon.train.metrics.curves import Scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Probabilities and thresholds of every segment."""
+
+    p: Scores
+    """(S,) calibrated, as live: of the gate where the large branch is asked, else of the small."""
+    threshold: Scores
+    """(S,) of the stage that spoke."""
+    branches: dict[str, tuple[Scores, float]] = field(default_factory=dict)
+    """Each branch alone and the gate on every segment: p (S,) and threshold."""
+
+    @property
+    def main_threshold(self) -> float:
+        """Of the gate where there is one, for plots."""
+        return self.branches["fused"][1] if self.branches else float(self.threshold[0])
+
+    @property
+    def flagged(self) -> NDArray[np.bool_]:
+        """(S,) at or above the threshold."""
+        return np.asarray(self.p >= self.threshold)
+
+
+def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Judged:
+    """Score every segment, labelled or not.
+
+    A bundle with a large branch uses it where the set holds its vectors; else its small branch
+    speaks alone, as it does live without a large branch.
+
+    Raises:
+        DataError: vectors cannot be read, or are of another large encoder.
+    """
+    decision = bundle.card.decision
+    scores = small_scores(bundle.small, bundle.card.stream, data, mode)
+    small = probability(np.array([s.log_odds for s in scores]), decision.calibration_small)
+    if bundle.card.large is None or data.large is None:
+        return Judged(small, np.full(len(small), decision.threshold_small))
+    _check_large(data, bundle.card.large)
+    large, fused = (
+        probability(log_odds, decision.calibration_fused)
+        for log_odds in _large_and_fused(bundle, data, scores)
+    )
+    return judged_by_stage(decision, small, large, fused)
+
+
+def judged_by_stage(decision: DecisionCard, small: Scores, large: Scores, fused: Scores) -> Judged:
+    """The rule of `Decider`: the gate speaks where the small p lies in the flagged band."""
+    at_small, at = decision.threshold_small, decision.threshold_fused
+    asked = (small >= decision.flag_low) & (small <= decision.flag_high)
+    return Judged(
+        p=np.where(asked, fused, small),
+        threshold=np.where(asked, at, at_small),
+        branches={"small": (small, at_small), "large": (large, at), "fused": (fused, at)},
+    )
+
+
+def _large_and_fused(
+    bundle: Bundle, data: FeatureSet, scores: list[BranchScore]
+) -> tuple[Scores, Scores]:
+    head, gate = bundle.load_large_head(), load_gate(bundle)
+    if head is None or gate is None:
+        raise AssertionError("a card with `large` has a head and a gate: the loader checks it")
+    vectors = large_vectors(data)
+    with torch.inference_mode():
+        logits = head(torch.from_numpy(vectors)).numpy()
+    fused = np.empty(len(scores))
+    for k, (small, vector, z) in enumerate(zip(scores, vectors, logits, strict=True)):
+        both, _ = gate.fuse(small, BranchScore("large", z, vector, 0.0))
+        fused[k] = both[1] - both[0]
+    return (logits[:, 1] - logits[:, 0]).astype(np.float64), fused
+
+
+def _check_large(data: FeatureSet, wanted: LargeEncoderCard) -> None:
+    """Refuse vectors of another encoder; where its weights lie may differ between machines."""
+    found = data.card.large
+    for name in wanted.__struct_fields__:
+        if found is None or name == "weights":
+            continue
+        want, have = getattr(wanted, name), getattr(found, name)
+        if want != have and not (name == "weights_sha256" and None in (want, have)):
+            raise DataError(
+                f"{data.where}: large vectors were made with {name} = {have!r}, but the bundle "
+                f"has {want!r}; run egomon extract --large with this bundle"
+            )

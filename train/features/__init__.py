@@ -1,0 +1,1 @@
+"""Feature sets: frame vectors and labels of recordings, extracted, read and written."""

@@ -1,0 +1,55 @@
+"""`large/<recording>.npz`: one large-branch vector a segment, by the span it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.interfaces import Float32
+from egomon.errors import DataError
+from egomon.train.features.npz_files import check_finite, read_arrays
+from egomon.train.features.rows import SegmentRow
+
+LARGE_FOLDER = "large"
+Span = tuple[float, float]
+
+
+def large_path(folder: Path, recording: str) -> Path:
+    """File of one recording."""
+    return folder / LARGE_FOLDER / f"{recording}.npz"
+
+
+def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[Span, Float32]:
+    """Vectors (D_l,) of one recording.
+
+    Raises:
+        DataError: missing, damaged, of another dimension, or with NaN; names the row.
+    """
+    path = large_path(folder, recording)
+    vectors, spans = read_arrays(path, "spans")
+    if spans is None or vectors.shape != (len(spans), card.dim):
+        raise DataError(f"{path}: features have shape {vectors.shape}, expected (S, {card.dim})")
+    check_finite(path, vectors)
+    rows = vectors.astype(np.float32)
+    return {(float(a), float(b)): row for (a, b), row in zip(spans, rows, strict=True)}
+
+
+def large_reader(folder: Path, card: LargeEncoderCard) -> Callable[[SegmentRow], Float32]:
+    """A way to the vector of a segment; a file is read when its first one is asked for."""
+    known: dict[str, dict[Span, Float32]] = {}
+
+    def of(row: SegmentRow) -> Float32:
+        if row.recording not in known:
+            known[row.recording] = read_large(folder, row.recording, card)
+        vector = known[row.recording].get((row.start, row.end))
+        if vector is None:
+            raise DataError(
+                f"{large_path(folder, row.recording)} has no vector for the segment from "
+                f"{row.start} to {row.end} s; run egomon extract --large again"
+            )
+        return vector
+
+    return of

@@ -1,0 +1,1 @@
+"""Fitting of bundles from feature sets."""

@@ -1,0 +1,92 @@
+"""Recipes: one TOML file a training job; bundled ones go by name."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from egomon.branches.bundle.card import StreamCard
+from egomon.errors import ConfigError
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `egomon train` does."""
+
+    name: str
+    """Of the bundle."""
+    description: str
+    kind: Literal["uemcm", "evidence"] = "uemcm"
+    stream: StreamCard = StreamCard()
+    fit_windows: bool = False
+    """Live windows as long as the median training segment, at half that distance, whatever
+    `stream` says: heads judge best what looks like what they were fitted on."""
+    seed: int = 0
+    false_alarms_per_hour: float = 6.0
+    """Budget on correct work that the threshold is chosen for."""
+
+    header: Literal["meanP", "seqTransf"] = "meanP"
+    header_layers: int = 0
+    header_width: int = 0
+    header_heads: int = 0
+    width: int = 512
+    dropout: float = 0.1
+    context: bool = True
+    members: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Heads of different seeds, averaged in one bundle."""
+    large: bool = False
+    """Also fit the large head and the gate, on cached large-branch vectors."""
+    large_width: int = 256
+    gate: Literal["learned", "mean"] = "learned"
+    gate_width: int = 128
+    auxiliary: float = 0.5
+    """Weight of the losses of z_s and z_l alone, beside that of the gate."""
+    branch_dropout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Share of training samples that hear one branch only."""
+    step_weight: float = 0.0
+    """Weight of the auxiliary step and workflow labels; 0 = no such heads."""
+    epochs: int = 5
+    patience: int = 3
+    """Epochs without a better validation PR-AUC before training stops."""
+    batch: int = 128
+    at_least: int = 4
+    """Mistakes in every batch, at least; 0 = as they fall."""
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    lambdas: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Weights of re-weighted CE, AUC and logit-adjusted CE."""
+    beta: float = 1.0
+    """Of the effective number of samples; 1 = inverse frequency."""
+    tau: float = 1.0
+    """Strength of the logit adjustment."""
+
+    evidence_c: float = 0.3
+    psi_ridge: float = 1.5
+    psi_share: float = 0.25
+    cv_seeds: int = 3
+
+
+def load_recipe(ref: str | Path) -> Recipe:
+    """A bundled name, or a TOML file.
+
+    Raises:
+        ConfigError: if there is no such recipe, or a key is unknown or has a bad value.
+    """
+    path = Path(ref)
+    if not path.is_file() and (FOLDER / f"{ref}.toml").is_file():
+        path = FOLDER / f"{ref}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        raise ConfigError(f"no recipe {str(ref)!r} ({error.strerror}); bundled: {known}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    try:
+        return msgspec.convert(table, Recipe)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

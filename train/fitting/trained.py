@@ -1,0 +1,80 @@
+"""What each kind of recipe hands back, and which recordings it may be judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from egomon.branches.bundle.card import GateCard, SmallCard
+from egomon.errors import DataError
+from egomon.train.features.feature_set import FeatureSet, check_two_classes
+from egomon.train.metrics.curves import Scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedPart:
+    """The large head and the gate."""
+
+    gate: GateCard
+    large_width: int
+    tensors: dict[str, Tensor]
+    """With the prefixes `large_head.` and `gate.`."""
+    held_log_odds: Scores
+    """(S,) of the gate on the held segments."""
+    held_large: Scores
+    """(S,) of the large branch alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a recipe's kind hands back."""
+
+    small: SmallCard
+    tensors: dict[str, Tensor]
+    """Without the prefix `small.`."""
+    held: FeatureSet
+    """Segments that the scores below were not fitted on."""
+    held_log_odds: Scores
+    how_held: str
+    """`cv` or `val`: prefix of the metrics in the card."""
+    extra: dict[str, float]
+    """Further metrics for the card."""
+    fused: FusedPart | None = None
+    """None = the small branch alone."""
+
+    def fitted_recordings(self, data: FeatureSet) -> set[str]:
+        """Of the recordings handed in, those that the heads saw: with `cv` the last fit saw all."""
+        kept = set() if self.how_held == "cv" else set(self.held.recordings)
+        return set(data.recordings) - kept
+
+
+def split_for_validation(data: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
+    """Train and validation: by the column `split` where it has both, else every fifth recording.
+
+    Recordings with and without a mistake are counted apart, so that both parts get some.
+
+    Raises:
+        DataError: if one of the two would be empty or of one class.
+    """
+    splits = {row.split for row in data.segments}
+    if {"train", "val"} <= splits:
+        parts = data.split("train"), data.split("val")
+    else:
+        names = data.recordings
+        wrong = {row.recording for row in data.segments if row.label}
+        faulty, clean = ([n for n in names if (n in wrong) == has] for has in (True, False))
+        if len(names) < 2 or len(faulty) == 1:
+            raise DataError(
+                f"{data.where}: {len(names)} recordings, {len(faulty)} of them with a mistake; "
+                "training and validation need a recording with a mistake each"
+            )
+        held = {*faulty[::5], *clean[::5]}
+        parts = data.select(set(names) - held), data.select(held)
+    for part, what in zip(parts, ("training", "validation"), strict=True):
+        check_two_classes(
+            part,
+            f" of the {what} recordings",
+            "; label more recordings, change their split, or leave the column split out",
+        )
+    return parts

@@ -1,0 +1,178 @@
+"""A recording's frame vectors to the segments that a live monitor would have judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from egomon.branches.bundle.card import StreamCard
+from egomon.branches.interfaces import ActivityModel, Float32, Float64
+from egomon.branches.taught.base_head import BaseLook
+from egomon.branches.taught.descriptor import Look, before, opening_look
+from egomon.branches.workflow_context import WorkflowContext
+from egomon.errors import DataError
+from egomon.stream.segmenter import (
+    ActivityBoundaries,
+    FixedWindows,
+    GivenSpans,
+    Segmenter,
+    Span,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordingVectors:
+    """One recording, each frame encoded once."""
+
+    name: str
+    times: Float64
+    """(N,) media seconds, ascending."""
+    vectors: Float32
+    """(N, D), as the encoder gave them."""
+    spans: tuple[Span, ...] | None = None
+    """Known segments; None = find them as the card's policy says."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One segment of a recording."""
+
+    span: Span
+    look: Float32
+    """(E,) as a live monitor sees it: against what came before."""
+    whole_look: Float32
+    """(E,) against the whole recording: steadier, for finding steps."""
+    background_frames: int
+    """Frames that `look` could be compared with."""
+    handling: float = 0.0
+    """Log odds of a mistake by the base bundle's branch; 0 without one."""
+    opening: Float32 | None = None
+    """(D,) what was seen before the first segment; None = nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One recording's segments in order of time."""
+
+    name: str
+    moments: tuple[Moment, ...]
+    start: float
+    """First frame's media seconds."""
+    seconds: float
+
+
+def spans_of(
+    recording: RecordingVectors, stream: StreamCard, activity: ActivityModel | None
+) -> list[Span]:
+    """The segments that a live monitor would have found.
+
+    Raises:
+        DataError: the card wants activity boundaries and there is no activity model, or wants
+            given segments and there are none.
+    """
+    period = 1.0 / stream.fps
+    levels: list[float | None] = [None] * len(recording.times)
+    segmenter: Segmenter
+    if recording.spans is not None:
+        segmenter = GivenSpans(recording.spans, period_seconds=period)
+    elif stream.policy == "fixed":
+        segmenter = FixedWindows(
+            length_seconds=stream.length_seconds,
+            stride_seconds=stream.stride_seconds,
+            period_seconds=period,
+        )
+    elif stream.policy == "activity" and activity is not None:
+        levels = [float(p) for p in activity.probability(recording.vectors)]
+        segmenter = ActivityBoundaries(
+            on=stream.activity_on,
+            off=stream.activity_off,
+            hold_seconds=stream.activity_hold_seconds,
+            shortest_seconds=stream.shortest_seconds,
+            longest_seconds=stream.longest_seconds,
+            period_seconds=period,
+        )
+    else:
+        raise DataError(
+            f"{recording.name}: the base bundle's policy {stream.policy!r} finds no segments here; "
+            "give segments, or a base with fixed windows or an activity model"
+        )
+    spans = []
+    for t, level in zip(recording.times, levels, strict=True):
+        spans += segmenter.push(float(t), level)
+    return spans + segmenter.flush()
+
+
+def observe(
+    recording: RecordingVectors,
+    stream: StreamCard,
+    look: Look,
+    activity: ActivityModel | None = None,
+) -> Recording:
+    """Cut a recording and describe each segment, through the views that a live lane uses.
+
+    Args:
+        recording: frame vectors.
+        stream: how to cut.
+        look: describes a segment.
+        activity: for activity boundaries.
+
+    Raises:
+        DataError: the vectors are unusable, or no segment is found.
+    """
+    _check(recording)
+    base = look if isinstance(look, BaseLook) else None
+    dim = recording.vectors.shape[1]
+    context = WorkflowContext(
+        dim, max_seconds=stream.context_max_seconds, context_frames=stream.context_frames
+    )
+    moments: list[Moment] = []
+    fed = 0
+    spans = spans_of(recording, stream, activity)
+    for span in sorted(spans, key=lambda s: (s.t_end, s.t_start)):
+        end = int(np.searchsorted(recording.times, span.t_end, side="left"))
+        if end > fed:
+            context.append(recording.times[fed:end], recording.vectors[fed:end])
+            fed = end
+        clip = context.clip(span.t_start, span.t_end, stream.fine_frames)
+        if not len(clip.vectors):
+            continue
+        until = span.t_end if stream.context_until == "segment_end" else span.t_start
+        view = context.view(until)
+        background = before(clip, view)
+        seen = look(clip.vectors, background)
+        first = moments[0].span.t_start if moments else span.t_start
+        moments.append(
+            Moment(
+                replace(span, text=span.text or (base.name_of(seen) if base else None)),
+                seen,
+                # The base's head looks at the clip alone.
+                seen if base else look(clip.vectors, recording.vectors),
+                len(background),
+                base.handling(clip.vectors) if base else 0.0,
+                opening_look(view, first),
+            )
+        )
+    if not moments:
+        raise DataError(
+            f"{recording.name}: no segment was found in {len(recording.times)} frames; "
+            "is the recording shorter than one step, or does it show no work?"
+        )
+    start = float(recording.times[0])
+    seconds = float(recording.times[-1]) + 1.0 / stream.fps - start
+    return Recording(recording.name, tuple(moments), start, seconds)
+
+
+def _check(recording: RecordingVectors) -> None:
+    vectors, times = recording.vectors, recording.times
+    if vectors.ndim != 2 or times.shape != (len(vectors),) or not len(vectors):
+        raise DataError(
+            f"{recording.name}: expected vectors (N, D) and times (N,) with N above 0, found "
+            f"{vectors.shape} and {times.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(f"{recording.name}: frame {bad[0]} has a value that is not finite")
+    if (np.diff(times) <= 0).any():
+        row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
+        raise DataError(f"{recording.name}: frame {row} is not later than the one before it")
