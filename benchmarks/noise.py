@@ -46,8 +46,8 @@ class Watch:
 
     def follow(self, monitor: Monitor) -> None:
         """Note when the last frame of each segment was captured."""
-        assert monitor.watch is not None
-        stage = monitor.watch.parts.stages["cam"]
+        assert monitor.pipeline is not None
+        stage = monitor.pipeline.parts.engines["cam"]
         original = stage.on_scored
 
         def on_scored(scored: Any) -> Any:

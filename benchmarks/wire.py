@@ -15,7 +15,7 @@ from pathlib import Path
 
 from egomon.fusion.messages.types import AlertData, BranchScores, Scores, SegmentRef
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 
 PICTURE = bytes(15_000)
 
@@ -39,7 +39,7 @@ def alert(number: int) -> AlertData:
 def alert_cpu_ms(alerts: int, folder: str) -> list[float]:
     spent = []
     with (
-        AlertBus(["tcp://127.0.0.1:*"], None, host="bench", boot="bench") as bus,
+        EventServer(["tcp://127.0.0.1:*"], None, host="bench", boot="bench") as bus,
         EventStore(Path(folder) / "events.sqlite") as store,
     ):
         store.begin(boot="bench", sources=["cam0"], started_wall_ns=0)

@@ -32,7 +32,7 @@ from egomon.branches.interfaces import (
     SmallBranch,
 )
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
-from egomon.branches.step_statistics.branch import EvidenceBranch
+from egomon.branches.step_statistics.branch import StepStatisticsBranch
 from egomon.branches.uemcm.heads import LargeHead
 from egomon.branches.uemcm.small_branch import UemcmSmallBranch
 from egomon.errors import BundleError
@@ -177,7 +177,7 @@ def _small(card: BundleCard, tensors: Tensors, folder: Path) -> SmallBranch:
         taught = import_module("egomon.branches.taught.branch")
         return cast(SmallBranch, taught.load(card, tensors, folder))
     if card.small.kind == "evidence":
-        return EvidenceBranch.load(card, tensors)
+        return StepStatisticsBranch.load(card, tensors)
     return UemcmSmallBranch.load(card, tensors)
 
 

@@ -17,7 +17,7 @@ from egomon.branches.interfaces import (
     Float32,
     SmallBranch,
 )
-from egomon.branches.out_of_domain.detector import DomainState, DomainWatch
+from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetector
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.segmenter import Segmenter, Span
@@ -53,8 +53,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneParts:
-    """What a lane is made of; models are shared by all lanes of a process."""
+class ScoringModels:
+    """Models and card of a segment scorer, shared by all scorers of a process."""
 
     small: SmallBranch
     stream: StreamCard
@@ -66,7 +66,7 @@ class LaneParts:
     """Frames with pixels that a segment keeps for the large branch and evidence."""
 
 
-class Lane:
+class SegmentScorer:
     """Owned by the thread that scores; feed it encoded frames in order.
 
     Args:
@@ -81,7 +81,7 @@ class Lane:
     def __init__(
         self,
         source: str,
-        parts: LaneParts,
+        parts: ScoringModels,
         segmenter: Segmenter,
         *,
         window: FrameWindow = lambda t_start, t_end, epoch: (),
@@ -95,7 +95,7 @@ class Lane:
         self._reset_gap_seconds = reset_gap_seconds
         self._clock_ns = clock_ns
         card = parts.guard_card
-        self._domain = DomainWatch(
+        self._domain = OutOfDomainDetector(
             parts.guard,
             enter=card.enter_segments if card else 1,
             leave=card.leave_segments if card else 1,
@@ -143,7 +143,7 @@ class Lane:
             self.context.reset(self._newest.t_seconds)
 
     def progress(self) -> Progress:
-        """How far this lane is."""
+        """How far this scorer is."""
         period = 1.0 / self._parts.stream.fps
         t = 0.0 if self._newest is None else self._newest.t_seconds + period
         return Progress(self.source, t, self._frames, self._domain.state, self._domain.distance)

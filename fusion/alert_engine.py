@@ -11,9 +11,9 @@ from typing import Literal
 from egomon.branches.bundle.card import DecisionCard
 from egomon.branches.segment_scorer import Progress, ScoredSegment
 from egomon.fusion.alert_text import gaze_of, scores_of, segment_ref
-from egomon.fusion.circuit_breaker import Breaker
+from egomon.fusion.circuit_breaker import CircuitBreaker
 from egomon.fusion.decision import CallBudget, Decider, Verdict
-from egomon.fusion.large_branch_queue import RefineJob, RefineQueue, RefineResult
+from egomon.fusion.large_branch_queue import LargeBranchJob, LargeBranchQueue, LargeBranchResult
 from egomon.fusion.lifecycle import AlertLifecycle
 from egomon.fusion.messages.types import AlertData, Data, Mode, Reason, SegmentData, Step
 from egomon.stream.frame import Segment
@@ -26,11 +26,11 @@ class _Entry:
     """A segment on its way; `verdict` is None while the large branch is at it."""
 
     scored: ScoredSegment
-    job: RefineJob | None = None
+    job: LargeBranchJob | None = None
     verdict: Verdict | None = None
 
 
-class Refinement:
+class LargeBranchAccess:
     """The large branch as seen from fusion: queue, breaker and counters, shared by all sources.
 
     Args:
@@ -42,8 +42,8 @@ class Refinement:
 
     def __init__(
         self,
-        queue: RefineQueue | None,
-        breaker: Breaker,
+        queue: LargeBranchQueue | None,
+        breaker: CircuitBreaker,
         *,
         deadline_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
@@ -72,7 +72,7 @@ class Refinement:
         return self.queue is not None and not self.available
 
 
-class SourceStage:
+class AlertEngine:
     """One source's part of fusion; call from the emit thread only.
 
     Segments leave in the order in which they came. With gated emission a flagged segment holds
@@ -84,7 +84,7 @@ class SourceStage:
         self,
         decider: Decider,
         lifecycle: AlertLifecycle,
-        refinement: Refinement,
+        refinement: LargeBranchAccess,
         *,
         emission: Emission,
         budget: CallBudget,
@@ -129,7 +129,7 @@ class SourceStage:
         self._waiting.append(progress)
         return self.drain()
 
-    def on_result(self, result: RefineResult) -> list[Data]:
+    def on_result(self, result: LargeBranchResult) -> list[Data]:
         """The large worker is done with a job of this source."""
         counts, breaker = self._refinement.counts, self._refinement.breaker
         entry = self._entry(result.job)
@@ -200,7 +200,7 @@ class SourceStage:
         assert refinement.queue is not None
         limit = refinement.deadline_seconds
         is_open = self.lifecycle.open_alert is not None
-        entry.job = RefineJob(
+        entry.job = LargeBranchJob(
             scored=entry.scored,
             priority=entry.scored.score.log_odds + (100.0 if is_open else 0.0),
             deadline=None if limit is None else refinement.clock() + limit,
@@ -274,13 +274,13 @@ class SourceStage:
             gaze=gaze_of(scored.segment),
         )
 
-    def _entry(self, job: RefineJob) -> _Entry | None:
+    def _entry(self, job: LargeBranchJob) -> _Entry | None:
         return next((entry for entry in self._unresolved() if entry.job is job), None)
 
     def _unresolved(self) -> list[_Entry]:
         entries = [e for e in self._waiting if isinstance(e, _Entry) and e.verdict is None]
         return [*self._revising, *entries]
 
-    def _is_queued(self, job: RefineJob) -> bool:
+    def _is_queued(self, job: LargeBranchJob) -> bool:
         queue = self._refinement.queue
         return queue is not None and queue.holds(job)

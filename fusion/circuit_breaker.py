@@ -17,7 +17,7 @@ LONGEST_PAUSE_SECONDS = 300.0
 JITTER = 0.1
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens after 3 failures in a row, half of the last 10, or one out-of-memory.
 
     It stays open for 10 s, doubling up to 300 s (10 % jitter), then lets one probe through; a

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from egomon.errors import StoreError
 from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, StatusData
 from egomon.fusion.store.events import EventStore, StoredEvent
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ PRUNE_MORE_SECONDS = 1.0
 STORED = (AlertData, GapData, StatusData)
 
 
-class Outlet:
+class EventPublisher:
     """Owned by the emit thread.
 
     An event is committed to the store before it is published, so nothing that anybody has seen
@@ -38,7 +38,7 @@ class Outlet:
 
     def __init__(
         self,
-        bus: AlertBus,
+        bus: EventServer,
         store: EventStore,
         *,
         store_segments: bool = True,

@@ -17,7 +17,7 @@ QUEUE_CAPACITY = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RefineJob:
+class LargeBranchJob:
     """One flagged segment."""
 
     scored: ScoredSegment
@@ -29,10 +29,10 @@ class RefineJob:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RefineResult:
+class LargeBranchResult:
     """What became of a job."""
 
-    job: RefineJob
+    job: LargeBranchJob
     score: BranchScore | None
     """None if the job failed or expired."""
     error: str | None = None
@@ -40,7 +40,7 @@ class RefineResult:
     expired: bool = False
 
 
-class RefineQueue:
+class LargeBranchQueue:
     """At most eight jobs; the best one is taken next, one that is too late is never run.
 
     A newer segment of the same source that overlaps a queued one replaces it (`coalesced`): the
@@ -57,19 +57,19 @@ class RefineQueue:
         self._capacity = capacity
         self._coalesce = coalesce
         self._clock = clock
-        self._jobs: list[RefineJob] = []
+        self._jobs: list[LargeBranchJob] = []
         self._condition = threading.Condition()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def holds(self, job: RefineJob) -> bool:
+    def holds(self, job: LargeBranchJob) -> bool:
         """True while the job still waits."""
         with self._condition:
             return job in self._jobs
 
-    def submit(self, job: RefineJob) -> list[RefineJob]:
+    def submit(self, job: LargeBranchJob) -> list[LargeBranchJob]:
         """Queue a job; returns the ones that lost their place (maybe this one)."""
         with self._condition:
             if self._closed:
@@ -84,7 +84,7 @@ class RefineQueue:
             self._condition.notify_all()
             return out
 
-    def take(self, timeout_seconds: float) -> RefineJob | None:
+    def take(self, timeout_seconds: float) -> LargeBranchJob | None:
         """The most urgent job; None after the time-out or when closed."""
         with self._condition:
             if not self._jobs and not self._closed:
@@ -107,7 +107,7 @@ class RefineQueue:
             self._jobs.clear()
             self._condition.notify_all()
 
-    def _overlapping(self, job: RefineJob) -> list[RefineJob]:
+    def _overlapping(self, job: LargeBranchJob) -> list[LargeBranchJob]:
         new = job.scored.segment
         return [
             j
@@ -116,26 +116,26 @@ class RefineQueue:
         ]
 
 
-def refine(branch: LargeBranch, job: RefineJob, now: float) -> RefineResult:
+def refine(branch: LargeBranch, job: LargeBranchJob, now: float) -> LargeBranchResult:
     """Run one job; every failure becomes a result, since alerts must go on without it."""
     if job.deadline is not None and now > job.deadline:
-        return RefineResult(job, None, "deadline passed while waiting", expired=True)
+        return LargeBranchResult(job, None, "deadline passed while waiting", expired=True)
     try:
         score = branch.score(job.scored.segment)
     except MemoryError as error:
-        return RefineResult(job, None, f"out of memory: {error}", out_of_memory=True)
+        return LargeBranchResult(job, None, f"out of memory: {error}", out_of_memory=True)
     except Exception as error:  # a model of somebody else: anything may come
         oom = "out of memory" in str(error).lower()
-        return RefineResult(job, None, f"{type(error).__name__}: {error}", out_of_memory=oom)
+        return LargeBranchResult(job, None, f"{type(error).__name__}: {error}", out_of_memory=oom)
     if not all(math.isfinite(z) for z in score.logits):
-        return RefineResult(job, None, "the large branch gave a score that is not finite")
-    return RefineResult(job, score)
+        return LargeBranchResult(job, None, "the large branch gave a score that is not finite")
+    return LargeBranchResult(job, score)
 
 
 def run_refiner(
     load: Callable[[], LargeBranch],
-    queue: RefineQueue,
-    results: Channel[RefineResult],
+    queue: LargeBranchQueue,
+    results: Channel[LargeBranchResult],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Body of the large worker's thread: load once, then serve until the queue is closed."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from egomon.stream.channel import WAIT_SECONDS
 from egomon.stream.frame import Frame
-from egomon.stream.source import Gap, GapCause
+from egomon.stream.source import Discontinuity, GapCause
 
 NS = 1e-9
 LEAST_UNREAD_FRAMES = 32
@@ -44,7 +44,7 @@ class RollingBuffer:
         max_bytes: int,
         on_full: Literal["wait", "drop_oldest"],
         staleness_seconds: float | None = None,
-        on_gap: Callable[[Gap], None] = lambda gap: None,
+        on_gap: Callable[[Discontinuity], None] = lambda gap: None,
         condition: threading.Condition | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -162,7 +162,7 @@ class RollingBuffer:
                 return
             self._pop()
 
-    def _drop_stale(self) -> Gap | None:
+    def _drop_stale(self) -> Discontinuity | None:
         if self.staleness_seconds is None:
             return None
         now = self._clock()
@@ -180,13 +180,15 @@ class RollingBuffer:
             self._pop()
         return self._drop_unread(stale, "staleness", None)
 
-    def _drop_unread(self, count: int, cause: GapCause, earlier: Gap | None) -> Gap:
+    def _drop_unread(
+        self, count: int, cause: GapCause, earlier: Discontinuity | None
+    ) -> Discontinuity:
         dropped = [self._pop() for _ in range(count)]
         self._unread -= count
         self.dropped[cause] = self.dropped.get(cause, 0) + count
         start = dropped[0].t_seconds if earlier is None else earlier.from_seconds
         total = count + (0 if earlier is None else earlier.count)
-        return Gap(cause, total, start, dropped[-1].t_seconds)
+        return Discontinuity(cause, total, start, dropped[-1].t_seconds)
 
     def _pop(self) -> Frame:
         frame = self._frames.popleft()

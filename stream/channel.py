@@ -19,7 +19,7 @@ class ChannelClosed(Exception):
     """Nothing more will come (get) or nothing more is taken (put)."""
 
 
-class Wake:
+class WakeUp:
     """A file descriptor that becomes readable when someone calls `notify`; for zmq and select."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Channel(Generic[T]):
         capacity: int,
         *,
         on_full: Literal["wait", "drop_oldest"] = "wait",
-        wake: Wake | None = None,
+        wake: WakeUp | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if capacity < 1:

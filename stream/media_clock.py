@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from egomon.stream.source import Gap, GapCause, SourceListener
+from egomon.stream.source import Discontinuity, GapCause, SourceListener
 
 GAP_SECONDS = 2.0
 GAP_PERIODS = 20
@@ -89,7 +89,7 @@ class MediaClock:
     def finish(self) -> None:
         """Report what has not been reported yet."""
         if self._late:
-            self._listener.on_gap(Gap("out_of_order", self._late, self._t, self._t))
+            self._listener.on_gap(Discontinuity("out_of_order", self._late, self._t, self._t))
             self._late = 0
 
     def _complete(self, pts: float | None, arrival: float) -> float:
@@ -113,7 +113,7 @@ class MediaClock:
         self._epoch += 1
         if not self._told:
             cause: GapCause = "reconnect" if self._again else "pts_jump"
-            self._listener.on_gap(Gap(cause, 0, before, pts + self._offset))
+            self._listener.on_gap(Discontinuity(cause, 0, before, pts + self._offset))
         self._again = self._told = False
         return self._advance(pts, index)
 
@@ -124,6 +124,6 @@ class MediaClock:
         if before is not None and self._t <= before:
             self._t = before + 1e-6
         if self._late:
-            self._listener.on_gap(Gap("out_of_order", self._late, before, self._t))
+            self._listener.on_gap(Discontinuity("out_of_order", self._late, before, self._t))
             self._late = 0
         return Stamp(self._t, self._epoch, index)

@@ -39,7 +39,7 @@ class Timeline:
 
 
 @dataclass(slots=True)
-class ProducerCounts:
+class ReaderCounts:
     """Written by the producer's thread only."""
 
     decoded: int = 0
@@ -58,7 +58,7 @@ class FrameSink(Protocol):
         """No more frames come."""
 
 
-class Producer:
+class SourceReader:
     """Moves frames from one source to its buffer until the source ends or the worker is stopped.
 
     Args:
@@ -93,7 +93,7 @@ class Producer:
         self._timeline = Timeline()
         self._epochs_before = 0
         self._epoch = 0
-        self.counts = ProducerCounts()
+        self.counts = ReaderCounts()
 
     def run(self, worker: Worker) -> None:
         """Body of the producer's thread; the buffer is finished whatever happens."""

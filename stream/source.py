@@ -38,7 +38,7 @@ class StateChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class Discontinuity:
     """Frames that never reach the encoder, and why."""
 
     cause: GapCause
@@ -54,7 +54,7 @@ class SourceListener(Protocol):
     def on_state(self, change: StateChange) -> None:
         """The source changed state."""
 
-    def on_gap(self, gap: Gap) -> None:
+    def on_gap(self, gap: Discontinuity) -> None:
         """Frames or time were lost."""
 
 
@@ -64,7 +64,7 @@ class SilentListener:
     def on_state(self, change: StateChange) -> None:
         """Ignore."""
 
-    def on_gap(self, gap: Gap) -> None:
+    def on_gap(self, gap: Discontinuity) -> None:
         """Ignore."""
 
 

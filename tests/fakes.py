@@ -10,7 +10,7 @@ import numpy as np
 
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
 from egomon.stream.frame import Frame, Grab, Segment, SourceInfo, UInt8Image
-from egomon.stream.source import Gap, StateChange
+from egomon.stream.source import Discontinuity, StateChange
 
 NS = 1_000_000_000
 
@@ -159,10 +159,10 @@ class RecordingListener:
 
     def __init__(self) -> None:
         self.states: list[StateChange] = []
-        self.gaps: list[Gap] = []
+        self.gaps: list[Discontinuity] = []
 
     def on_state(self, change: StateChange) -> None:
         self.states.append(change)
 
-    def on_gap(self, gap: Gap) -> None:
+    def on_gap(self, gap: Discontinuity) -> None:
         self.gaps.append(gap)

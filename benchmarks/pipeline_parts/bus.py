@@ -10,7 +10,7 @@ from wire import alert, alert_cpu_ms
 
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import StoreControl
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.fusion.transport.subscriber import AlertSubscriber
 from egomon.fusion.transport.subscriber_state import Message
 from pipeline_parts.bench import Bench
@@ -30,7 +30,7 @@ def bus(bench: Bench) -> dict[str, Measured]:
 class Reader:
     """A subscriber in a thread of its own that keeps the ids it got."""
 
-    def __init__(self, publisher: AlertBus) -> None:
+    def __init__(self, publisher: EventServer) -> None:
         self.ids: set[str] = set()
         self._endpoints = publisher.endpoints[0], publisher.control_endpoint
         self._stop = threading.Event()
@@ -55,7 +55,9 @@ def lost(bench: Bench) -> dict[str, Measured]:
     """One reader from the start, one that comes after half of the alerts."""
     count = 200 if bench.quick else 1000
     with (
-        AlertBus(["tcp://127.0.0.1:*"], "tcp://127.0.0.1:*", host="bench", boot="b") as publisher,
+        EventServer(
+            ["tcp://127.0.0.1:*"], "tcp://127.0.0.1:*", host="bench", boot="b"
+        ) as publisher,
         EventStore(bench.folder / "lost.sqlite") as store,
     ):
         store.begin(boot="b", sources=["cam0"], started_wall_ns=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from egomon.branches.segment_scorer import Lane, LaneParts
+from egomon.branches.segment_scorer import ScoringModels, SegmentScorer
 from egomon.stream.frame import Frame
 from egomon.stream.segmenter import FixedWindows
 from pipeline_parts.bench import Bench
@@ -25,7 +25,7 @@ YOUNG_SECONDS, OLD_SECONDS = 60.0, 3600.0
 
 
 class FedLane:
-    """A lane that is given vectors, as the encoder would give them."""
+    """A scorer that is given vectors, as the encoder would give them."""
 
     def __init__(self, bench: Bench) -> None:
         card = bench.vit.card
@@ -35,7 +35,9 @@ class FedLane:
             stride_seconds=SEGMENT_SECONDS,
             period_seconds=1 / self._fps,
         )
-        self._lane = Lane("fed", LaneParts(bench.vit.small, card.stream, self._dim), segmenter)
+        self._scorer = SegmentScorer(
+            "fed", ScoringModels(bench.vit.small, card.stream, self._dim), segmenter
+        )
         self._vectors = np.random.default_rng(0).normal(size=(64, self._dim)).astype(np.float32)
         self._count = 0
 
@@ -45,7 +47,7 @@ class FedLane:
         for first in range(0, count, 64):
             rows = min(64, count - first)
             times = (np.arange(rows) + self._count) / self._fps
-            self._lane.context.append(times, self._vectors[:rows])
+            self._scorer.context.append(times, self._vectors[:rows])
             self._count += rows
 
     def segment(self) -> float:
@@ -55,7 +57,7 @@ class FedLane:
         frames = [Frame(PIXEL, None, t, 0, 0, i, 0) for i, t in enumerate(times)]
         self._count += rows
         begin = time.thread_time()
-        self._lane.feed(frames, self._vectors[:rows])
+        self._scorer.feed(frames, self._vectors[:rows])
         return (time.thread_time() - begin) * 1e3
 
 

@@ -14,7 +14,7 @@ from av.codec.context import Flags, ThreadType
 from numpy.typing import NDArray
 
 from egomon.stream.frame import Grab, SourceInfo
-from egomon.stream.sources.decode import Converter, FrameReader, open_container, video_stream
+from egomon.stream.sources.decode import Converter, VideoDecoder, open_container, video_stream
 
 NS = 1_000_000_000
 PIECE_SECONDS = 6
@@ -113,7 +113,7 @@ class PacedCamera:
         stream = video_stream(self._container, str(path))
         stream.thread_type = "SLICE"
         stream.codec_context.flags |= Flags.low_delay
-        self._reader = FrameReader(self._container, stream, str(path))
+        self._reader = VideoDecoder(self._container, stream, str(path))
         self._convert = Converter()
         self._stop, self._reading = threading.Event(), threading.Lock()
         self._count = round(seconds * FPS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from egomon.branches.load_bundle import Bundle
 from egomon.monitor import Monitor, SourceRequest, Summary
-from egomon.monitor.pipeline import Watch
+from egomon.monitor.pipeline import Pipeline
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.video import PacedCamera
@@ -58,7 +58,7 @@ def receiver() -> Iterator[Receiver]:
 class BatchingMonitor(Monitor):
     """Encodes only whole batches also live: what `eager` is compared with."""
 
-    def _build(self, *args: Any, **kwargs: Any) -> Watch:
+    def _build(self, *args: Any, **kwargs: Any) -> Pipeline:
         built = super()._build(*args, **kwargs)
         for camera in built.cameras:
             camera.in_whole_batches = True

@@ -15,7 +15,7 @@ WINDOW_SECONDS = 2.0
 STRIDE_SECONDS = 1.0
 
 
-class DomainWatch:
+class OutOfDomainDetector:
     """Measures the last two seconds of frame vectors once a second, with hysteresis.
 
     The state changes after `enter` (or `leave`) windows in a row on the other side of the limit;

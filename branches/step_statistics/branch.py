@@ -11,7 +11,7 @@ import torch
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, check_shapes
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
-from egomon.branches.step_statistics.features import EVIDENCE, MOST_SEGMENTS, NAMES
+from egomon.branches.step_statistics.features import MOST_SEGMENTS, NAMES, STATISTICS
 from egomon.branches.step_statistics.features import collect as collect_evidence
 from egomon.branches.step_statistics.tables import PACE, Array, Rows, StepTables
 from egomon.errors import BundleError
@@ -20,7 +20,7 @@ _TELLING = 1.0
 """Standard deviations above usual from which a piece of evidence is given as the reason."""
 
 
-class EvidenceBranch:
+class StepStatisticsBranch:
     """x = w_e . evidence + w_p . [h_c; h_f; sqrt(D) h_c * h_f] + b, logits (-x/2, x/2); pure."""
 
     def __init__(
@@ -32,7 +32,7 @@ class EvidenceBranch:
         self.tables = tables_of(self._arrays)
 
     @classmethod
-    def load(cls, card: BundleCard, tensors: Tensors) -> EvidenceBranch:
+    def load(cls, card: BundleCard, tensors: Tensors) -> StepStatisticsBranch:
         """From the bundle's tensors under `small.`, prefix removed.
 
         Raises:
@@ -117,7 +117,7 @@ def _shapes(card: BundleCard, reduced: int) -> Iterator[tuple[str, tuple[int, ..
     for name in ("workflow", "rate", "log_rows", "log_rows_sd"):
         yield f"tables.{name}", (steps,)
     for name in ("mean", "scale", "weight"):
-        yield f"evidence.{name}", (EVIDENCE,)
+        yield f"evidence.{name}", (STATISTICS,)
     yield "psi.weight", (3 * dim,)
     yield "bias", (1,)
 

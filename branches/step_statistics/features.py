@@ -25,7 +25,7 @@ NAMES = (
 """Evidence of one segment; `_f` counts what is done by frames instead of by segments, `_z` are
 standard deviations from what is usual at this step."""
 
-EVIDENCE = 3 * len(NAMES)
+STATISTICS = 3 * len(NAMES)
 """Length of an evidence vector: now, mean of earlier segments, mean of the last three."""
 
 MOST_SEGMENTS = 40

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.taught.anomaly_score import TAIL_SHARE, Kind
-from egomon.branches.taught.model import Evidence, TaughtModel
+from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.step_filter import Breach
 from egomon.branches.taught.transitions import bits
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -15,7 +15,7 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph
 FOREIGN = "this does not look like any step of the workflow"
 
 
-def explain(evidence: Evidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
+def explain(evidence: SegmentEvidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
     """Why the segment looks wrong: the kind of evidence that weighs most, in words.
 
     Args:
@@ -66,14 +66,14 @@ def _label(step: str, graphs: Sequence[WorkflowGraph], workflow: int) -> str:
     return graph.label(step) if step in graph.ids else f"'{name_of(step, graphs, workflow)}'"
 
 
-def _told(evidence: Evidence, model: TaughtModel) -> Kind:
+def _told(evidence: SegmentEvidence, model: TaughtModel) -> Kind:
     """The main kind; but a known look at an odd place is told by what the graph says of it."""
     if evidence.main != "look" or _far(evidence, model):
         return evidence.main
     return "order" if evidence.values["order"] > 0 else "look"
 
 
-def _far(evidence: Evidence, model: TaughtModel) -> bool:
+def _far(evidence: SegmentEvidence, model: TaughtModel) -> bool:
     null = model.nulls["early" if evidence.early else "look"]
     return len(null) > 0 and evidence.distance > float(np.quantile(null, 1 - TAIL_SHARE))
 

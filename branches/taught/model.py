@@ -86,7 +86,7 @@ class TaughtModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class SegmentEvidence:
     """What the model sees in one segment."""
 
     step: int
@@ -151,7 +151,7 @@ def judge(
     background_frames: int,
     opening: Float32 | None = None,
     handling: float = 0.0,
-) -> Evidence:
+) -> SegmentEvidence:
     """Measure one segment; pure.
 
     Args:
@@ -196,7 +196,7 @@ def judge(
     surprises = surprises_of(values, breaks, model.nulls, early=early)
     parts = weigh(surprises, options.order_trust)
     kinds = outcome.by_kind()
-    return Evidence(
+    return SegmentEvidence(
         step=step,
         confidence=confidence,
         shares=tuple(shares.tolist()),

@@ -39,7 +39,7 @@ class WorkflowStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class OrderFinding:
     """Why a step breaks the workflow."""
 
     kind: FindingKind
@@ -143,7 +143,7 @@ class WorkflowGraph:
             a for a in found.after if a not in seen and (found.optional or a not in optional)
         )
 
-    def check(self, step: str, seen: Collection[str]) -> Finding | None:
+    def check(self, step: str, seen: Collection[str]) -> OrderFinding | None:
         """Judge a step that starts now.
 
         Args:
@@ -155,16 +155,16 @@ class WorkflowGraph:
         """
         found = self.find(step)
         if found is None:
-            return Finding("unknown", step, (), f"'{step}' is not a step of this workflow")
+            return OrderFinding("unknown", step, (), f"'{step}' is not a step of this workflow")
         missing = self.missing_before(step, seen)
         if missing:
             absent = _join([self.label(a) for a in missing])
             verb = "has" if len(missing) == 1 else "have"
             reason = f"{self.label(step)} started, {absent} {verb} not been seen"
-            return Finding("missing", step, missing, reason)
+            return OrderFinding("missing", step, missing, reason)
         if step in seen and not found.repeatable:
             reason = f"{self.label(step)} is done again, it has been seen before"
-            return Finding("repeated", step, (), reason)
+            return OrderFinding("repeated", step, (), reason)
         return None
 
     def missing_at_end(self, seen: Collection[str]) -> tuple[str, ...]:

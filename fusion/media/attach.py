@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from egomon.errors import StoreError
-from egomon.fusion.alert_engine import SourceStage
-from egomon.fusion.event_publisher import Outlet
-from egomon.fusion.media.clip_writer import EvidenceWriter
+from egomon.fusion.alert_engine import AlertEngine
+from egomon.fusion.event_publisher import EventPublisher
+from egomon.fusion.media.clip_writer import ClipWriter
 from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import Size, snapshot
 from egomon.fusion.messages.types import AlertData, Data, Evidence
@@ -28,17 +28,17 @@ EVIDENCE_FAILED = "EVIDENCE_FAILED"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Watched:
-    stage: SourceStage
+    stage: AlertEngine
     buffer: RollingBuffer
     size: Callable[[], Size | None]
     packets: PacketRing | None
 
 
-class EvidenceDesk:
-    """Owned by the emit thread; passes everything on to the outlet.
+class EvidenceAttacher:
+    """Owned by the emit thread; passes everything on to the publisher.
 
     Args:
-        outlet: where events leave.
+        publisher: where events leave.
         snapshot: attach a JPEG to each new alert.
         blur: covers faces in it; where that fails, there is no JPEG.
         writer: None without clips.
@@ -48,14 +48,14 @@ class EvidenceDesk:
 
     def __init__(
         self,
-        outlet: Outlet,
+        publisher: EventPublisher,
         *,
         snapshot: bool = False,
         blur: FaceBlur | None = None,
-        writer: EvidenceWriter | None = None,
+        writer: ClipWriter | None = None,
         announce: bool = False,
     ) -> None:
-        self._outlet = outlet
+        self._publisher = publisher
         self._snapshot, self._blur = snapshot, blur
         self._snapshot_fault: str | None = None
         self._writer = writer
@@ -65,7 +65,7 @@ class EvidenceDesk:
 
     def watch(
         self,
-        stage: SourceStage,
+        stage: AlertEngine,
         source: str,
         buffer: RollingBuffer,
         size: Callable[[], Size | None] = lambda: None,
@@ -80,16 +80,18 @@ class EvidenceDesk:
         """Send an event; a new alert with its picture. Its clip is asked for after that."""
         segment = self._opened.pop(data.alert_id, None) if isinstance(data, AlertData) else None
         if segment is None or not isinstance(data, AlertData):
-            self._outlet.emit(source, data)
+            self._publisher.emit(source, data)
             return
         watched = self._watched[source]
         size = watched.size()
         found = self._picture(segment, size) if self._snapshot else None
         if found is None:
-            self._outlet.emit(source, data)
+            self._publisher.emit(source, data)
         else:
             evidence, jpeg = found
-            self._outlet.emit(source, msgspec.structs.replace(data, evidence=(evidence,)), [jpeg])
+            self._publisher.emit(
+                source, msgspec.structs.replace(data, evidence=(evidence,)), [jpeg]
+            )
         if self._writer is not None:
             self._writer.submit(data.alert_id, segment, watched.buffer, size, watched.packets)
 
@@ -125,7 +127,7 @@ class EvidenceDesk:
     def faults(self) -> dict[str, str]:
         """What does not work at the moment: a sentence by code, without paths."""
         found = {}
-        if self._outlet.store_error is not None:
+        if self._publisher.store_error is not None:
             found[STORE_FAILED] = (
                 "the event store refuses events; alerts go on and wait in memory, see the log"
             )
@@ -136,8 +138,8 @@ class EvidenceDesk:
         return found
 
     def retry(self) -> None:
-        """See `Outlet.retry`."""
-        self._outlet.retry()
+        """See `EventPublisher.retry`."""
+        self._publisher.retry()
 
     def close(self) -> None:
         """Write what waits; after the last alert is closed."""

@@ -14,7 +14,7 @@ from egomon.fusion.media.remux import WritePackets, write_packets
 from egomon.fusion.messages.types import Evidence
 from egomon.fusion.store.events import EventStore
 from egomon.stream.buffer import RollingBuffer
-from egomon.stream.channel import Channel, ChannelClosed, Wake
+from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.packet_ring import PacketClip, PacketRing
 from egomon.stream.worker import Worker
@@ -36,7 +36,7 @@ WriteClip = Callable[[Path, Sequence[Frame], Size | None], Evidence]
 
 
 @dataclass(frozen=True, slots=True)
-class ClipRules:
+class ClipBounds:
     """What is written and how much of it is kept."""
 
     folder: Path
@@ -101,7 +101,7 @@ class Clip:
     evidence: Evidence
 
 
-class EvidenceWriter:
+class ClipWriter:
     """Writes clips, notes them in the store and removes the oldest ones beyond the bounds.
 
     A fault (folder gone, disk full, store locked) costs the clip, is counted in `failed` and
@@ -121,10 +121,10 @@ class EvidenceWriter:
 
     def __init__(
         self,
-        rules: ClipRules,
+        rules: ClipBounds,
         store: EventStore,
         *,
-        wake: Wake | None = None,
+        wake: WakeUp | None = None,
         write: WriteClip = write_clip,
         remux: WritePackets = write_packets,
         clock: Callable[[], float] = time.monotonic,

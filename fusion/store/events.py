@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 
 from egomon.errors import StoreError
 from egomon.fusion.messages.types import AlertData
-from egomon.fusion.store.process_lock import AliveBoots
+from egomon.fusion.store.process_lock import RunningBoots
 from egomon.fusion.store.retention import EVENT_COLUMNS as COLUMNS
 from egomon.fusion.store.retention import NEW_BOOT, SINCE, Retention, insert_event, prune_events
 from egomon.fusion.store.tables import (
@@ -69,7 +69,7 @@ class EventStore:
         self._lock = threading.RLock()
         self._waiting: deque[tuple[StoredEvent, AlertData | None]] = deque()
         self._db = open_database(path, busy_seconds, create=create)
-        self._alive = AliveBoots(path)
+        self._alive = RunningBoots(path)
 
     def __enter__(self) -> Self:
         return self

@@ -20,7 +20,7 @@ _GET = getattr(fcntl, "F_OFD_GETLK", None)
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
-class AliveBoots:
+class RunningBoots:
     """Locks of one store file; without a file there is nobody to meet.
 
     Args:

@@ -102,7 +102,7 @@ def keygen(folder: str | Path) -> list[Path]:
     return [*written, allowed]
 
 
-class Gatekeeper:
+class ZapAuthenticator:
     """Answers ZeroMQ's question who may connect (ZAP, RFC 27), in the caller's own thread.
 
     Bound before the sockets it guards, since without a handler libzmq lets every key in.

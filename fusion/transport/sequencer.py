@@ -27,7 +27,7 @@ class Snapshot:
     """Last status of each source and last revision of each open alert, in order of `seq`."""
 
 
-class Ledger:
+class Sequencer:
     """Numbers messages when they are prepared; remembers those that were sent."""
 
     def __init__(self, boot: str, host: str, wall_clock_ns: Callable[[], int]) -> None:

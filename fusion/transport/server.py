@@ -19,8 +19,8 @@ from egomon.fusion.messages.types import Data
 from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport import control_server as control_requests
 from egomon.fusion.transport.control_server import ControlHandler
-from egomon.fusion.transport.keys import CurveConfig, Gatekeeper
-from egomon.fusion.transport.sequencer import Ledger, Snapshot
+from egomon.fusion.transport.keys import CurveConfig, ZapAuthenticator
+from egomon.fusion.transport.sequencer import Sequencer, Snapshot
 from egomon.fusion.transport.sockets import (
     MAX_MESSAGE_BYTES,
     MAX_REQUEST_BYTES,
@@ -31,7 +31,7 @@ from egomon.fusion.transport.sockets import (
     open_socket,
 )
 
-__all__ = ["AlertBus", "ControlHandler", "Prepared", "StoredEvent"]
+__all__ = ["ControlHandler", "EventServer", "PreparedMessage", "StoredEvent"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ _FAILED_HANDSHAKE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedMessage:
     """A numbered message that is still to be sent."""
 
     event: StoredEvent
     data: Data
 
 
-class AlertBus:
+class EventServer:
     """Publishes numbered events and answers requests; every method is called from one thread.
 
     Args:
@@ -104,16 +104,16 @@ class AlertBus:
         self.auth_failures = 0
         """Handshakes that failed: wrong key, no key, or not ZeroMQ at all."""
         self._clock, self._next_knock_told = clock, clock()
-        self._ledger = Ledger(boot, host, wall_clock_ns)
+        self._sequencer = Sequencer(boot, host, wall_clock_ns)
         self._own_context = context is None
         self._context = context or zmq.Context()
         self._monitors: list[Socket] = []
         self._sockets: list[Socket] = []
-        self._gate: Gatekeeper | None = None
+        self._gate: ZapAuthenticator | None = None
         self._control: Socket | None = None
         try:
             if curve is not None:
-                self._gate = Gatekeeper(self._context, curve.allowed)
+                self._gate = ZapAuthenticator(self._context, curve.allowed)
             self._events = self._open(zmq.XPUB, curve)
             # Every subscription and its end, also of a topic that another reader has.
             self._events.xpub_verboser = 1
@@ -134,7 +134,7 @@ class AlertBus:
     @property
     def boot(self) -> str:
         """Name of this run of the publisher."""
-        return self._ledger.boot
+        return self._sequencer.boot
 
     @property
     def sockets_to_poll(self) -> list[tuple[Socket, int]]:
@@ -142,15 +142,15 @@ class AlertBus:
         gate = [self._gate.socket] if self._gate else []
         return [(socket, zmq.POLLIN) for socket in (*self._sockets, *self._monitors, *gate)]
 
-    def prepare(self, source: str, data: Data) -> Prepared:
+    def prepare(self, source: str, data: Data) -> PreparedMessage:
         """Number a message, so that the caller can store it before it sends it.
 
         Raises:
             WireError: the source's name cannot be a topic level.
         """
-        return Prepared(self._ledger.number(source, data), data)
+        return PreparedMessage(self._sequencer.number(source, data), data)
 
-    def send(self, prepared: Prepared, attachments: Sequence[bytes] = ()) -> StoredEvent:
+    def send(self, prepared: PreparedMessage, attachments: Sequence[bytes] = ()) -> StoredEvent:
         """Hand a message to the socket; send in the order of `prepare`. Never blocks.
 
         Attachments of more than 16 MiB are left empty: a reader would cut the connection.
@@ -166,7 +166,7 @@ class AlertBus:
         except zmq.ZMQError as error:
             self.send_failed += 1
             logger.warning("message %s could not be sent: %s", event.seq, error)
-        self._ledger.sent(event, prepared.data)
+        self._sequencer.sent(event, prepared.data)
         return event
 
     def publish(self, source: str, data: Data, attachments: Sequence[bytes] = ()) -> StoredEvent:
@@ -175,11 +175,11 @@ class AlertBus:
 
     def heartbeat(self, source: str) -> StoredEvent:
         """Publish the last number of each topic of a source, so that loss before silence shows."""
-        return self.publish(source, self._ledger.heartbeat(source))
+        return self.publish(source, self._sequencer.heartbeat(source))
 
     def snapshot(self, prefix: str = "") -> Snapshot:
         """Open alerts and last statuses of topics that start with `prefix`."""
-        return self._ledger.snapshot(prefix)
+        return self._sequencer.snapshot(prefix)
 
     def serve(self, handler: ControlHandler) -> int:
         """Do all that waits on the sockets, without waiting.

@@ -26,12 +26,12 @@ from egomon.fusion.transport.sockets import MAX_MESSAGE_BYTES, Context, open_soc
 from egomon.fusion.transport.subscriber_state import (
     Ask,
     Event,
-    Follower,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
     Steps,
+    SubscriberState,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class AlertSubscriber:
     ) -> None:
         self.auth_failures = 0
         """Times the monitor refused this subscriber's key."""
-        self._follower = Follower(
+        self._follower = SubscriberState(
             source=source, kinds=kinds, snapshot=snapshot, control=control is not None
         )
         self._stale_after = stale_after_seconds

@@ -106,7 +106,7 @@ class Ask:
 Steps: TypeAlias = Generator[Event | Ask, dict[str, Any] | None, None]
 
 
-class Follower:
+class SubscriberState:
     """Numbers seen so far, and how holes in them are filled.
 
     Args:

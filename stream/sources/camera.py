@@ -14,10 +14,10 @@ import numpy as np
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo, UInt8Image
-from egomon.stream.source import Gap, SourceListener
+from egomon.stream.source import Discontinuity, SourceListener
 from egomon.stream.source_options import SourceOptions
 from egomon.stream.sources.camera_list import describe_devices, list_devices
-from egomon.stream.sources.device_thread import Answer, DeviceThread
+from egomon.stream.sources.device_thread import DeviceThread, Future
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def open_camera(
     info = SourceInfo(name, reference, "live", 0, 0, None, None)
     return Reconnecting(
         info,
-        lambda event: Camera(reference, options, listener, event, factory),
+        lambda event: CameraSource(reference, options, listener, event, factory),
         options=options,
         listener=listener,
         clock=clock,
@@ -78,7 +78,7 @@ def open_camera(
     )
 
 
-class Camera:
+class CameraSource:
     """One opening of one camera; see `Connection`.
 
     A picture that cannot be decoded is replaced by the one before and counted as `decode_error`:
@@ -97,7 +97,7 @@ class Camera:
         self._listener, self._stop = listener, stop
         self._factory = factory
         self._capture: Capture | None = None
-        self._pending: Answer[RawFrame] | None = None
+        self._pending: Future[RawFrame] | None = None
         self._last: UInt8Image | None = None
         self._shape = (0, 0)
         self._thread = DeviceThread(f"camera {reference}", self._release)
@@ -174,7 +174,7 @@ class Camera:
             ok, picture = answer.result()
             picture = picture if ok else None
         if picture is None:
-            self._listener.on_gap(Gap("decode_error", 1))
+            self._listener.on_gap(Discontinuity("decode_error", 1))
             if self._last is None:
                 return np.zeros((*self._shape, 3), dtype=np.uint8)
             return self._last.copy()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class CameraDevice:
     """One camera. Its modes are not listed: asking for them means opening it."""
 
     index: int
@@ -20,7 +20,7 @@ class Device:
 
 def list_devices(
     *, sys_root: Path = Path("/sys/class/video4linux"), dev_root: Path = Path("/dev")
-) -> list[Device]:
+) -> list[CameraDevice]:
     """Cameras by number; empty where there are none, and on systems without Video4Linux."""
     stable = _stable_paths(dev_root)
     found = []
@@ -30,7 +30,7 @@ def list_devices(
         if not number.isdigit() or _text(entry / "index", "0") != "0":
             continue
         path = stable.get(entry.name, str(dev_root / entry.name))
-        found.append(Device(int(number), path, _text(entry / "name", entry.name)))
+        found.append(CameraDevice(int(number), path, _text(entry / "name", entry.name)))
     return sorted(found, key=lambda device: device.index)
 
 
@@ -48,7 +48,7 @@ def _text(path: Path, default: str) -> str:
         return default
 
 
-def describe_devices(devices: list[Device]) -> str:
+def describe_devices(devices: list[CameraDevice]) -> str:
     """For messages: what is there instead."""
     if not devices:
         return "none is plugged in; give --device URL, or try `egomon replay FILE`"

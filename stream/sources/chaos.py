@@ -12,7 +12,7 @@ import numpy as np
 from egomon.errors import SourceLostError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
-from egomon.stream.source import Gap, SilentListener, Source, SourceListener, StateChange
+from egomon.stream.source import Discontinuity, SilentListener, Source, SourceListener, StateChange
 
 FaultKind = Literal[
     "stall", "drop", "duplicate", "reorder", "jump", "resize", "noise", "damage", "end", "die"
@@ -202,7 +202,7 @@ class ChaosSource:
 
     def _lose(self, cause: Literal["buffer_full", "decode_error"], count: int) -> list[Grab]:
         self._media.skip(count)
-        self._listener.on_gap(Gap(cause, count))
+        self._listener.on_gap(Discontinuity(cause, count))
         return []
 
     def _noise(self, rgb: UInt8Image) -> UInt8Image:

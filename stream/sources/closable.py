@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 
-class LockedSource(ABC):
+class ClosableSource(ABC):
     """A source that is read under `_lock`, for as long as `_stop` is not set.
 
     Args:

@@ -44,7 +44,7 @@ class Converter:
         return np.ascontiguousarray(np.rot90(rgb, turns) if turns else rgb)
 
 
-class FrameReader:
+class VideoDecoder:
     """Decoded frames of one container; damaged packets are skipped and counted.
 
     Raises:

@@ -18,7 +18,7 @@ class Cancelled(Exception):
     """The wait was cut short because the source is being closed."""
 
 
-class Answer(Generic[T]):
+class Future(Generic[T]):
     """What a task will have returned or raised."""
 
     def __init__(self, task: Callable[[], T]) -> None:
@@ -68,15 +68,15 @@ class DeviceThread:
     """
 
     def __init__(self, name: str, release: Callable[[], None]) -> None:
-        self._tasks: queue.SimpleQueue[Answer[object] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Future[object] | None] = queue.SimpleQueue()
         self._release = release
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, task: Callable[[], T]) -> Answer[T]:
+    def submit(self, task: Callable[[], T]) -> Future[T]:
         """Run a task after the ones before it."""
-        answer: Answer[T] = Answer(task)
+        answer: Future[T] = Future(task)
         self._tasks.put(answer)  # type: ignore[arg-type]
         return answer
 

@@ -19,11 +19,11 @@ from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.media_clock import BACK_SECONDS, FALLBACK_FPS, MediaClock
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
-from egomon.stream.source import Gap, SilentListener, SourceListener, StateChange
-from egomon.stream.sources.closable import LockedSource
+from egomon.stream.source import Discontinuity, SilentListener, SourceListener, StateChange
+from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.decode import (
     Converter,
-    FrameReader,
+    VideoDecoder,
     open_container,
     video_stream,
 )
@@ -37,7 +37,7 @@ put in order, the pictures already are."""
 NS = 1e-9
 
 
-class VideoFile(LockedSource):
+class VideoFile(ClosableSource):
     """A video file, or a recording served over HTTP.
 
     Times that go back are put in order where the writer mixed them up within a few frames: the
@@ -84,7 +84,7 @@ class VideoFile(LockedSource):
             # Frame threads decode twice as fast; the delay they add does not matter in a file.
             self._stream.thread_type = "AUTO"
             self._packets = packets
-            self._reader = FrameReader(self._container, self._stream, self._shown, packets)
+            self._reader = VideoDecoder(self._container, self._stream, self._shown, packets)
             self._first = self._decode_first()
             self._info = self._describe(name, self._first)
         except BaseException:
@@ -183,7 +183,7 @@ class VideoFile(LockedSource):
         self._report_errors()
         self._media.finish()
         if self._moved:
-            self._listener.on_gap(Gap("out_of_order", 0, 0.0, t_seconds))
+            self._listener.on_gap(Discontinuity("out_of_order", 0, 0.0, t_seconds))
             logger.info("%s: times of %d frames put in order", self._shown, self._moved)
 
     def _report_errors(self) -> None:
@@ -191,7 +191,7 @@ class VideoFile(LockedSource):
         if new:
             self._errors += new
             self._media.skip(new)
-            self._listener.on_gap(Gap("decode_error", new))
+            self._listener.on_gap(Discontinuity("decode_error", new))
 
     def _in_order(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Frames as decoded, each with the smallest time of the ones around it."""

@@ -17,11 +17,11 @@ from egomon.stream.source import Source, SourceListener
 from egomon.stream.source_options import SourceOptions
 from egomon.stream.sources.decode import (
     Converter,
-    FrameReader,
+    VideoDecoder,
     open_container,
     video_stream,
 )
-from egomon.stream.sources.device_thread import Answer, Cancelled, DeviceThread
+from egomon.stream.sources.device_thread import Cancelled, DeviceThread, Future
 from egomon.stream.sources.file import VideoFile
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
@@ -113,9 +113,9 @@ class Stream:
         self._reference, self._options, self._stop = reference, options, stop
         self._shown = redact(reference)
         self._convert = Converter()
-        self._pending: Answer[RawFrame | None] | None = None
+        self._pending: Future[RawFrame | None] | None = None
         self._lost = 0
-        self._reader: FrameReader | None = None
+        self._reader: VideoDecoder | None = None
         self._arrival_times = False
         self.container: Any = None
         self.thread = DeviceThread(f"stream {self._shown}", self._release)
@@ -159,7 +159,7 @@ class Stream:
             stream.thread_type = "SLICE"
             stream.codec_context.flags |= Flags.low_delay
         self._arrival_times = container.format.name in WITHOUT_TIMES
-        self._reader = FrameReader(container, stream, self._shown, self._options.packets)
+        self._reader = VideoDecoder(container, stream, self._shown, self._options.packets)
         rate = stream.average_rate
         width, height = stream.codec_context.width, stream.codec_context.height
         return width, height, float(rate) if rate else None

@@ -21,9 +21,9 @@ from typing import Protocol
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
 from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
-from egomon.stream.source import Gap, SourceListener, StateChange
+from egomon.stream.source import Discontinuity, SourceListener, StateChange
 from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.closable import LockedSource
+from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.device_thread import Cancelled
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Connection(Protocol):
         """Release; returns within a second, may be called twice."""
 
 
-class Reconnecting(LockedSource):
+class Reconnecting(ClosableSource):
     """A live source that opens a new connection whenever one is lost.
 
     Args:
@@ -201,7 +201,7 @@ class Reconnecting(LockedSource):
             self._came_online()
         if raw.lost:
             self._media.skip(raw.lost)
-            self._listener.on_gap(Gap("decode_error", raw.lost))
+            self._listener.on_gap(Discontinuity("decode_error", raw.lost))
         stamp = self._media.stamp(raw.pts_seconds, raw.mono_ns * NS)
         if stamp is None:
             return None

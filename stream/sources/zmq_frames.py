@@ -28,9 +28,9 @@ import zmq
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
-from egomon.stream.source import Gap, SourceListener, SourceState, StateChange
+from egomon.stream.source import Discontinuity, SourceListener, SourceState, StateChange
 from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.closable import LockedSource
+from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ POLL_MS = 100
 NS = 1e-9
 
 
-class ZmqFrames(LockedSource):
+class ZmqFrames(ClosableSource):
     """Live source fed by a PUSH socket; the newest frame wins, malformed messages are counted.
 
     Needs no thread of its own: `read` polls. Width and height are 0 until the first frame.
@@ -139,12 +139,12 @@ class ZmqFrames(LockedSource):
                 break
             message = parse_message(parts)
             if message is None:
-                self._listener.on_gap(Gap("decode_error", 1))
+                self._listener.on_gap(Discontinuity("decode_error", 1))
                 continue
             superseded += newest is not None
             newest = message
         if superseded:
-            self._listener.on_gap(Gap("buffer_full", superseded))
+            self._listener.on_gap(Discontinuity("buffer_full", superseded))
         return None if newest is None else self._grab(*newest)
 
     def _grab(self, header: dict[str, Any], jpeg: bytes, size: tuple[int, int]) -> Grab | None:
@@ -174,7 +174,7 @@ class ZmqFrames(LockedSource):
         """Decoded only if sampled; a damaged picture becomes the one before, and is counted."""
         picture = self._decode(jpeg)
         if picture is None:
-            self._listener.on_gap(Gap("decode_error", 1))
+            self._listener.on_gap(Discontinuity("decode_error", 1))
             if self._last is None:
                 return np.zeros((size[1], size[0], 3), dtype=np.uint8)
             return self._last.copy()

@@ -6,8 +6,8 @@ from fakes import BrightnessBranch, BrightnessEncoder, frame
 
 from egomon.branches.bundle.card import GuardCard, StreamCard
 from egomon.branches.interfaces import Float32
-from egomon.branches.out_of_domain.detector import DomainWatch
-from egomon.branches.segment_scorer import Lane, LaneParts, Progress, ScoredSegment
+from egomon.branches.out_of_domain.detector import OutOfDomainDetector
+from egomon.branches.segment_scorer import Progress, ScoredSegment, ScoringModels, SegmentScorer
 from egomon.stream.frame import Frame, Gaze
 from egomon.stream.segmenter import FixedWindows
 
@@ -23,8 +23,10 @@ class BrightGuard:
         return float(vectors[:, 0].mean())
 
 
-def make(branch: BrightnessBranch, *, guard: bool = False, reset_gap: float | None = None) -> Lane:
-    parts = LaneParts(
+def make(
+    branch: BrightnessBranch, *, guard: bool = False, reset_gap: float | None = None
+) -> SegmentScorer:
+    parts = ScoringModels(
         small=branch,
         stream=CARD,
         dim=2,
@@ -34,25 +36,25 @@ def make(branch: BrightnessBranch, *, guard: bool = False, reset_gap: float | No
     )
     segmenter = FixedWindows(length_seconds=2.0, stride_seconds=1.0, period_seconds=0.25)
     held: list[Frame] = []
-    lane = Lane(
+    scorer = SegmentScorer(
         "cam",
         parts,
         segmenter,
         window=lambda a, b, e: [f for f in held if a <= f.t_seconds < b and f.epoch == e],
         reset_gap_seconds=reset_gap,
     )
-    lane.held = held  # type: ignore[attr-defined]
-    return lane
+    scorer.held = held  # type: ignore[attr-defined]
+    return scorer
 
 
-def feed(lane: Lane, frames: Sequence[Frame], batch: int = 3) -> list[ScoredSegment]:
+def feed(scorer: SegmentScorer, frames: Sequence[Frame], batch: int = 3) -> list[ScoredSegment]:
     encoder = BrightnessEncoder()
     out: list[ScoredSegment] = []
     for i in range(0, len(frames), batch):
         part = frames[i : i + batch]
-        lane.held.extend(part)  # type: ignore[attr-defined]
+        scorer.held.extend(part)  # type: ignore[attr-defined]
         vectors = encoder.encode(np.stack([f.image for f in part]))
-        out += [e for e in lane.feed(part, vectors) if isinstance(e, ScoredSegment)]
+        out += [e for e in scorer.feed(part, vectors) if isinstance(e, ScoredSegment)]
     return out
 
 
@@ -95,8 +97,8 @@ def test_batch_size_changes_nothing() -> None:
 
 def test_no_clip_spans_a_gap_and_a_long_hole_begins_a_new_workflow() -> None:
     branch = BrightnessBranch()
-    lane = make(branch, reset_gap=10.0)
-    found = feed(lane, [*frames(6), *frames(12, start=30.0, epoch=1)])
+    scorer = make(branch, reset_gap=10.0)
+    found = feed(scorer, [*frames(6), *frames(12, start=30.0, epoch=1)])
     assert [(s.segment.t_start, s.segment.t_end, s.segment.epoch) for s in found] == [
         (0.0, 1.5, 0),
         (30.0, 32.0, 1),
@@ -106,12 +108,12 @@ def test_no_clip_spans_a_gap_and_a_long_hole_begins_a_new_workflow() -> None:
 
 
 def test_a_frame_after_a_gap_may_finish_what_was_open_before_it() -> None:
-    lane = make(BrightnessBranch())
-    feed(lane, frames(2))
+    scorer = make(BrightnessBranch())
+    feed(scorer, frames(2))
     (same,) = frames(1, start=0.5)
     (other,) = frames(1, start=0.5, epoch=1)
-    assert not lane.may_finish(same)
-    assert lane.may_finish(other)
+    assert not scorer.may_finish(same)
+    assert scorer.may_finish(other)
 
 
 def test_missing_grid_points_are_counted() -> None:
@@ -121,22 +123,22 @@ def test_missing_grid_points_are_counted() -> None:
 
 
 def test_progress_tells_how_far_everything_is_scored() -> None:
-    lane = make(BrightnessBranch())
-    assert lane.progress() == Progress("cam", 0.0, 0, "unknown", None)
-    feed(lane, frames(4))
-    assert lane.progress().t_seconds == 1.0
-    assert lane.progress().frames == 4
+    scorer = make(BrightnessBranch())
+    assert scorer.progress() == Progress("cam", 0.0, 0, "unknown", None)
+    feed(scorer, frames(4))
+    assert scorer.progress().t_seconds == 1.0
+    assert scorer.progress().frames == 4
 
 
 def test_foreign_footage_is_marked_before_it_can_raise_an_alert() -> None:
-    lane = make(BrightnessBranch(), guard=True)
-    found = feed(lane, frames(12, value=255))
+    scorer = make(BrightnessBranch(), guard=True)
+    found = feed(scorer, frames(12, value=255))
     assert all(s.out_of_domain for s in found)
-    assert lane.progress().domain == "out_of_domain"
+    assert scorer.progress().domain == "out_of_domain"
 
 
 def test_domain_changes_only_after_several_windows_in_a_row() -> None:
-    watch = DomainWatch(BrightGuard(), enter=2, leave=2)
+    watch = OutOfDomainDetector(BrightGuard(), enter=2, leave=2)
     states = []
     for t in range(60):
         level = 1.0 if 20 <= t < 24 or t >= 40 else 0.0

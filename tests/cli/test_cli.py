@@ -17,7 +17,7 @@ from egomon.cli.printing import line_of
 from egomon.errors import EgomonError, UsageError
 from egomon.fusion.messages.types import WallTimes
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def refused(*args: object) -> EgomonError:
 def store(tmp_path: Path) -> Path:
     """A store with one alert that was opened and closed."""
     path = tmp_path / "events.sqlite"
-    with EventStore(path) as events, AlertBus((), None, host="here", boot="b1") as bus:
+    with EventStore(path) as events, EventServer((), None, host="here", boot="b1") as bus:
         events.begin(boot="b1", sources=["cam0"], started_wall_ns=time.time_ns())
         for data in (alert(), closed()):
             events.append([bus.prepare("cam0", data).event])
@@ -73,7 +73,7 @@ def test_alerts_of_a_live_camera_are_listed_with_the_time_of_day(tmp_path: Path)
         opened="2026-11-22T09:15:04.250Z",
     )
     path = tmp_path / "events.sqlite"
-    with EventStore(path) as events, AlertBus((), None, host="here", boot="b1") as bus:
+    with EventStore(path) as events, EventServer((), None, host="here", boot="b1") as bus:
         events.begin(boot="b1", sources=["cam0"], started_wall_ns=time.time_ns())
         events.append([bus.prepare("cam0", alert(t=times)).event])
     assert "2026-11-22 09:15:04 UTC" in run("alerts", "list", "--store", path).stdout

@@ -15,7 +15,7 @@ from fakes import FrameList
 from test_monitor import bright_at, monitor
 
 from egomon.fusion.messages.types import AlertData
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 
 SPANS = tuple((3.0 + 6 * i, 6.0 + 6 * i) for i in range(5))
 
@@ -25,16 +25,16 @@ def say(text: str) -> None:
 
 
 def replay(store: Path) -> None:
-    original = AlertBus.send
+    original = EventServer.send
 
-    def send(self: AlertBus, prepared: Any, attachments: Any = ()) -> Any:
+    def send(self: EventServer, prepared: Any, attachments: Any = ()) -> Any:
         sent = original(self, prepared, attachments)
         data = prepared.data
         if isinstance(data, AlertData):
             say(f"said {watch.boot} {data.alert_id} {data.rev} {data.phase}")
         return sent
 
-    AlertBus.send = send  # type: ignore[method-assign]
+    EventServer.send = send  # type: ignore[method-assign]
     watch, _ = monitor(FrameList(bright_at(*SPANS, seconds=34)), store=store)
     watch.run()
 

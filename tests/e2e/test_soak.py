@@ -69,7 +69,7 @@ class Camera:
     """Opens a chaos source on what is left of one long stream; counts what it was asked for."""
 
     def __init__(self, watch: Monitor, minutes: int) -> None:
-        self.watch = watch
+        self.pipeline = watch
         self.given = 0
         self.duplicated = 0
         self.lives = 0
@@ -82,7 +82,7 @@ class Camera:
 
     def open(self) -> ChaosSource:
         self.lives += 1
-        item = self.watch.inputs[0]
+        item = self.pipeline.inputs[0]
         source = CountingChaos.random(
             FrameList(self._frames, kind="live", on_read=self._wait),
             seed=self.lives,
@@ -97,7 +97,7 @@ class Camera:
         return source
 
     def _wait(self, index: int) -> None:
-        item = self.watch.inputs[0]
+        item = self.pipeline.inputs[0]
         item.ready.wait(30)
         with item.buffer.condition:
             item.buffer.condition.wait_for(lambda: item.buffer.unread < UNREAD, timeout=5)

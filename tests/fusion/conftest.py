@@ -14,7 +14,7 @@ from wire_station import Listener, MakeStation, Station
 from egomon.errors import AddressInUseError
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import StoreControl
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.fusion.transport.sockets import Context
 
 TERM_SECONDS = 5.0
@@ -51,7 +51,7 @@ def station(term_context: Context, tmp_path: Path) -> Iterator[MakeStation]:
         deadline = time.monotonic() + 3.0
         while True:
             try:
-                bus = AlertBus(
+                bus = EventServer(
                     [publish], control, host="bench", boot=boot, context=term_context, **options
                 )
                 break

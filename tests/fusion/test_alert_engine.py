@@ -8,10 +8,10 @@ from fakes import FakeClock, MeanGate, ScriptedLarge
 from segments import progress, scored
 
 from egomon.branches.bundle.card import DecisionCard
-from egomon.fusion.alert_engine import Emission, Refinement, SourceStage
-from egomon.fusion.circuit_breaker import Breaker
+from egomon.fusion.alert_engine import AlertEngine, Emission, LargeBranchAccess
+from egomon.fusion.circuit_breaker import CircuitBreaker
 from egomon.fusion.decision import CallBudget, Decider
-from egomon.fusion.large_branch_queue import RefineQueue, refine
+from egomon.fusion.large_branch_queue import LargeBranchQueue, refine
 from egomon.fusion.lifecycle import AlertLifecycle, AlertOrigin
 from egomon.fusion.messages.types import AlertData, Data, SegmentData, SegmentGaze
 from egomon.stream.frame import Gaze
@@ -30,14 +30,14 @@ class Bench:
     ) -> None:
         self.clock = FakeClock()
         self.large = ScriptedLarge(script or [])
-        self.queue = RefineQueue(clock=self.clock)
-        self.breaker = Breaker(self.clock)
-        self.refinement = Refinement(
+        self.queue = LargeBranchQueue(clock=self.clock)
+        self.breaker = CircuitBreaker(self.clock)
+        self.refinement = LargeBranchAccess(
             self.queue, self.breaker, deadline_seconds=deadline, clock=self.clock
         )
         card = DecisionCard(flag_low=0.4, cooldown_seconds=0.0)
         count = itertools.count(1)
-        self.stage = SourceStage(
+        self.stage = AlertEngine(
             Decider(card, MeanGate()),
             AlertLifecycle(
                 AlertOrigin("cam", "tiny@0"),
@@ -62,7 +62,7 @@ def alerts(events: list[Data]) -> list[tuple[str, str]]:
     return [(e.phase, e.reason) for e in events if isinstance(e, AlertData)]
 
 
-def stages(events: list[Data]) -> list[tuple[int, str]]:
+def engines(events: list[Data]) -> list[tuple[int, str]]:
     return [(e.segment.id, e.stage) for e in events if isinstance(e, SegmentData)]
 
 
@@ -72,7 +72,7 @@ def test_a_flagged_segment_holds_back_the_ones_after_it_until_the_gate_has_spoke
     assert bench.stage.on_scored(scored(1, -5.0)) == []
     assert bench.stage.on_progress(progress(3.0)) == []
     events = bench.answer()
-    assert stages(events) == [(0, "fused"), (1, "small")]
+    assert engines(events) == [(0, "fused"), (1, "small")]
     assert alerts(events) == [("new", "refined"), ("end", "below_t_off")]
 
 
@@ -95,7 +95,7 @@ def test_the_large_branch_can_veto_before_anything_is_said() -> None:
     bench.stage.on_scored(scored(0, 3.0))
     events = bench.answer()
     assert alerts(events) == []
-    assert stages(events) == [(0, "fused")]
+    assert engines(events) == [(0, "fused")]
 
 
 def test_after_the_deadline_the_small_branch_stands_and_says_so() -> None:
@@ -140,7 +140,7 @@ def test_three_failures_open_the_breaker_and_alerts_go_on_degraded() -> None:
     assert bench.breaker.state == "open"
     assert (bench.refinement.mode, bench.refinement.degraded) == ("small-only", True)
     events = bench.stage.on_scored(scored(20, 3.0))
-    assert stages(events) == [(20, "expired")]
+    assert engines(events) == [(20, "expired")]
     assert len(bench.queue) == 0
     bench.clock.now = 12.0
     assert bench.breaker.state == "half-open"
@@ -149,7 +149,7 @@ def test_three_failures_open_the_breaker_and_alerts_go_on_degraded() -> None:
     assert len(bench.queue) == 1, "half-open lets one probe through"
     events = bench.answer()
     assert bench.breaker.state == "closed"
-    assert stages(events) == [(40, "fused"), (43, "expired")]
+    assert engines(events) == [(40, "fused"), (43, "expired")]
     assert len(bench.large.calls) == 4
 
 
@@ -163,7 +163,7 @@ def test_one_out_of_memory_opens_the_breaker_at_once() -> None:
 def test_a_score_that_is_not_finite_is_a_failure() -> None:
     bench = Bench([float("nan")])
     bench.stage.on_scored(scored(0, 3.0))
-    assert stages(bench.answer()) == [(0, "expired")]
+    assert engines(bench.answer()) == [(0, "expired")]
     assert bench.refinement.counts["failed"] == 1
 
 
@@ -200,7 +200,7 @@ def test_newer_overlapping_segments_replace_waiting_ones() -> None:
     assert len(bench.queue) == 1
     assert bench.refinement.counts["coalesced"] == 2
     events = bench.answer()
-    assert stages(events) == [(2, "fused")]
+    assert engines(events) == [(2, "fused")]
 
 
 def test_the_queue_never_grows_beyond_eight_and_keeps_the_most_suspicious() -> None:
@@ -235,7 +235,7 @@ def test_a_budget_limits_calls_and_the_rest_is_judged_by_the_small_branch() -> N
     bench = Bench([4.0] * 9, calls_per_minute=1.0)
     bench.stage.on_scored(scored(0, 3.0))
     bench.answer()
-    assert stages(bench.stage.on_scored(scored(1, 3.0))) == [(1, "small")]
+    assert engines(bench.stage.on_scored(scored(1, 3.0))) == [(1, "small")]
 
 
 def test_the_end_of_a_source_settles_everything_and_closes_the_alert() -> None:

@@ -10,15 +10,15 @@ from fakes import FakeClock
 from wire_station import alert, online
 
 from egomon.errors import StoreError
-from egomon.fusion.event_publisher import PRUNE_SECONDS, Outlet
+from egomon.fusion.event_publisher import PRUNE_SECONDS, EventPublisher
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 
 
 class Story:
     """A store and a bus that write down what is asked of them, in order."""
 
-    def __init__(self, bus: AlertBus, store: EventStore) -> None:
+    def __init__(self, bus: EventServer, store: EventStore) -> None:
         self.done: list[str] = []
         self.failing = False
         self.left_to_prune = 0
@@ -47,18 +47,18 @@ class Story:
 def story() -> Iterator[Story]:
     with (
         EventStore(None) as store,
-        AlertBus((), None, host="here", boot="b") as bus,
+        EventServer((), None, host="here", boot="b") as bus,
     ):
         store.begin(boot="b", sources=["cam0"], started_wall_ns=0)
         yield Story(bus, store)
 
 
-def outlet(story: Story, clock: FakeClock | None = None, **options: Any) -> Outlet:
-    return Outlet(story, story, clock=clock or FakeClock(), **options)  # type: ignore[arg-type]
+def publisher(story: Story, clock: FakeClock | None = None, **options: Any) -> EventPublisher:
+    return EventPublisher(story, story, clock=clock or FakeClock(), **options)  # type: ignore[arg-type]
 
 
 def test_an_alert_is_stored_before_it_is_sent_and_then_told(story: Story) -> None:
-    out = outlet(story, listeners=[lambda source, data: story.done.append(f"tell {source}")])
+    out = publisher(story, listeners=[lambda source, data: story.done.append(f"tell {source}")])
     out.emit("cam0", alert())
     assert story.done == ["store", "send", "tell cam0"]
 
@@ -66,7 +66,7 @@ def test_an_alert_is_stored_before_it_is_sent_and_then_told(story: Story) -> Non
 def test_a_full_disk_is_shown_and_alerts_still_go_out(
     story: Story, caplog: pytest.LogCaptureFixture
 ) -> None:
-    out = outlet(story)
+    out = publisher(story)
     story.failing = True
     out.emit("cam0", alert())
     out.emit("cam0", online())
@@ -80,7 +80,7 @@ def test_a_full_disk_is_shown_and_alerts_still_go_out(
 
 def test_old_events_are_removed_after_sending_and_in_pieces(story: Story) -> None:
     clock = FakeClock()
-    out = outlet(story, clock)
+    out = publisher(story, clock)
     story.left_to_prune = 2
     out.emit("cam0", online())
     assert "prune" not in story.done

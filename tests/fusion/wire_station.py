@@ -20,7 +20,7 @@ from egomon.fusion.messages.types import (
 )
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import StoreControl
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.fusion.transport.sockets import Context
 from egomon.fusion.transport.subscriber import AlertSubscriber, Event
 
@@ -53,7 +53,7 @@ def alert(alert_id: str = "a-1", rev: int = 1, phase: Phase = "new") -> AlertDat
 class Station:
     """A publisher with store and control socket, driven by hand as the emit thread drives it."""
 
-    bus: AlertBus
+    bus: EventServer
     store: EventStore
     control: StoreControl
     contexts_reset: list[str]
@@ -65,7 +65,7 @@ class Station:
         if send:
             self.bus.send(prepared)
         else:
-            self.bus._ledger.sent(prepared.event, data)
+            self.bus._sequencer.sent(prepared.event, data)
 
     def serve(self) -> int:
         """Answer what waits."""

@@ -10,13 +10,13 @@ import pytest
 from fakes import NS, BrightnessBranch, BrightnessEncoder, FakeClock, frame
 
 from egomon.branches.bundle.card import StreamCard
-from egomon.branches.segment_scorer import Lane, LaneParts
-from egomon.monitor.inference_worker import Camera, ScoringLoop
+from egomon.branches.segment_scorer import ScoringModels, SegmentScorer
+from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
 from egomon.monitor.messages import Scored
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel
 from egomon.stream.segmenter import FixedWindows
-from egomon.stream.source import Gap
+from egomon.stream.source import Discontinuity
 
 PERIOD = 0.25
 
@@ -50,12 +50,12 @@ class Bench:
         self.buffers = [self._buffer() for _ in range(cameras)]
         self.inbox: Channel[Scored] = Channel(64)
         self.branch = BrightnessBranch()
-        self.gaps: list[Gap] = []
+        self.gaps: list[Discontinuity] = []
         made = [
-            Camera(self._lane(i), buffer, in_whole_batches=False, on_gap=self.gaps.append)
+            ScoredSource(self._scorer(i), buffer, in_whole_batches=False, on_gap=self.gaps.append)
             for i, buffer in enumerate(self.buffers)
         ]
-        self.loop = ScoringLoop(self.encoder, made, self.inbox, self.condition)
+        self.loop = InferenceWorker(self.encoder, made, self.inbox, self.condition)
 
     def _buffer(self) -> RollingBuffer:
         return RollingBuffer(
@@ -67,10 +67,10 @@ class Bench:
             clock=self.clock,
         )
 
-    def _lane(self, number: int) -> Lane:
+    def _scorer(self, number: int) -> SegmentScorer:
         card = StreamCard(fps=4.0, length_seconds=1.0, stride_seconds=1.0)
         segmenter = FixedWindows(length_seconds=1.0, stride_seconds=1.0, period_seconds=PERIOD)
-        return Lane(f"cam{number}", LaneParts(self.branch, card, 2), segmenter)
+        return SegmentScorer(f"cam{number}", ScoringModels(self.branch, card, 2), segmenter)
 
     def film(self, camera: int, point: int) -> None:
         """A frame arrives now."""
@@ -139,7 +139,7 @@ def test_frames_that_a_crash_costs_are_told_and_the_next_batch_is_scored() -> No
         bench.film(0, point)
     with pytest.raises(RuntimeError, match="out of luck"):
         bench.loop.step()  # at the fourth frame, which ends a window
-    assert bench.gaps == [Gap("crash", 2, 4 * PERIOD, 5 * PERIOD)]
+    assert bench.gaps == [Discontinuity("crash", 2, 4 * PERIOD, 5 * PERIOD)]
     bench.branch.score = score  # type: ignore[method-assign]
     for point in range(6, 12):
         bench.film(0, point)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fakes import BrightnessBranch, BrightnessEncoder, FrameList, MeanGate, ScriptedLarge
+from fakes import BrightnessBranch, BrightnessEncoder, FrameList, ScriptedLarge
 
 from egomon.branches.bundle.card import (
     BundleCard,
@@ -24,6 +24,7 @@ from egomon.branches.bundle.card import (
 )
 from egomon.config import load_settings
 from egomon.errors import BundleError, WorkerCrashedError
+from egomon.fusion.gate import AdaptiveGate
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, StatusData
 from egomon.fusion.store.events import EventStore
@@ -38,10 +39,12 @@ CARD = BundleCard(
     frame_encoder=FrameEncoderCard(library="bundled", architecture="x", image_px=8, dim=2),
     small=SmallCard(),
     large=LargeEncoderCard(weights="bundle", dim=2, frames=4, frame_px=8),
-    gate=GateCard(),
+    gate=GateCard(kind="mean"),
     stream=StreamCard(fps=4.0, length_seconds=2.0, stride_seconds=1.0),
     decision=DecisionCard(flag_low=0.3),
 )
+
+MEAN_GATE = AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).state_dict()
 
 
 def bundle(large: Any) -> Any:
@@ -59,7 +62,7 @@ def bundle(large: Any) -> Any:
         model_id="fake@00000000",
         encoder=BrightnessEncoder(),
         small=BrightnessBranch(),
-        gate=MeanGate(),
+        gate_tensors=MEAN_GATE,
         guard=None,
         activity=None,
         load_large=load_large,

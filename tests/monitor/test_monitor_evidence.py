@@ -16,7 +16,7 @@ from egomon.errors import ConfigError
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.stream.frame import UInt8Image
 from egomon.train.simulator.write import write_video
@@ -60,14 +60,14 @@ def test_a_new_alert_carries_its_snapshot_and_later_revisions_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[tuple[str, int]] = []
-    original = AlertBus.send
+    original = EventServer.send
 
-    def send(self: AlertBus, prepared: Any, attachments: Any = ()) -> Any:
+    def send(self: EventServer, prepared: Any, attachments: Any = ()) -> Any:
         if isinstance(prepared.data, AlertData):
             sent.append((prepared.data.phase, len(attachments)))
         return original(self, prepared, attachments)
 
-    monkeypatch.setattr(AlertBus, "send", send)
+    monkeypatch.setattr(EventServer, "send", send)
     found = run(FrameList(bright_at((3, 6), seconds=10)), {"snapshot": True})
     assert sent == [("new", 1), ("end", 0)]
     assert [e.kind for e in found[0].evidence] == ["snapshot"]

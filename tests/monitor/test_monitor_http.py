@@ -18,7 +18,7 @@ from egomon.config import SourceSettings, load_settings
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, StatusData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.messages import Summary
+from egomon.monitor.messages import RunSummary
 
 FPS = 10
 
@@ -35,7 +35,7 @@ def write(path: Path) -> Path:
     return path
 
 
-def watch(reference: str, encode_seconds: float = 0.0) -> tuple[Summary, list[Data]]:
+def watch(reference: str, encode_seconds: float = 0.0) -> tuple[RunSummary, list[Data]]:
     """One run to its end, with models so slow that a live source would lose frames."""
     events: list[Data] = []
     models = bundle(ScriptedLarge([3.0] * 99))

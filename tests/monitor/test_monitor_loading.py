@@ -17,11 +17,11 @@ from egomon.fusion.messages.types import Data, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_client import ControlClient
 from egomon.fusion.transport.control_server import StoreControl
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor import monitor as monitor_run
 from egomon.monitor.loading import announced, load_answering, warm_up
-from egomon.stream.channel import Wake
+from egomon.stream.channel import WakeUp
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def answering() -> Iterator[Callable[[Any], Any]]:
     with (
         zmq.Context() as context,
         EventStore(None) as store,
-        AlertBus(("tcp://127.0.0.1:*",), "tcp://127.0.0.1:*", host="h", boot="b") as bus,
+        EventServer(("tcp://127.0.0.1:*",), "tcp://127.0.0.1:*", host="h", boot="b") as bus,
     ):
         control = StoreControl(
             store, bus.snapshot, reset_context=lambda source: False, stats=lambda: {}
         )
-        wake = Wake()
+        wake = WakeUp()
 
         def run(load: Callable[[ControlClient], Any]) -> Any:
             def body() -> Any:
@@ -46,8 +46,8 @@ def answering() -> Iterator[Callable[[Any], Any]]:
                 finally:
                     client.socket.close(0)
 
-            desk: Any = SimpleNamespace(emit=bus.publish)
-            with announced(desk, ["cam"]):
+            attacher: Any = SimpleNamespace(emit=bus.publish)
+            with announced(attacher, ["cam"]):
                 return load_answering(body, bus, control, wake)
 
         yield run

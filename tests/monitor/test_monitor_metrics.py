@@ -21,10 +21,10 @@ from egomon.config import load_settings
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.messages.types import GapData, Latency, StatusData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.operations.http import HealthServer, parse_address
+from egomon.monitor.operations.http import OperationsServer, parse_address
 from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.services import Services
-from egomon.stream.channel import Wake
+from egomon.stream.channel import WakeUp
 
 change = msgspec.structs.replace
 
@@ -155,7 +155,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
         buffers,  # type: ignore[arg-type]
         SimpleNamespace(trouble=None),  # type: ignore[arg-type]
         SimpleNamespace(counts=Counter(small=7, emit=1)),  # type: ignore[arg-type]
-        wake=Wake(),
+        wake=WakeUp(),
         live=True,
     )
     assert services.writer is not None
@@ -205,7 +205,7 @@ def test_the_pages_answer_and_the_port_is_free_afterwards() -> None:
     bench = Bench()
     bench.online()
     trouble: list[str] = []
-    with HealthServer(
+    with OperationsServer(
         "127.0.0.1:0", bench.metrics, unhealthy=lambda: trouble[0] if trouble else None
     ) as server:
         assert get(server.port, "/healthz") == (200, "ok\n")
@@ -219,12 +219,12 @@ def test_the_pages_answer_and_the_port_is_free_afterwards() -> None:
         assert get(server.port, "/readyz")[0] == 503
         trouble.append("stage small is stuck")
         assert get(server.port, "/healthz") == (503, "stage small is stuck\n")
-    with HealthServer(f"127.0.0.1:{server.port}", bench.metrics):
+    with OperationsServer(f"127.0.0.1:{server.port}", bench.metrics):
         pass
 
 
 def test_a_client_that_hangs_up_does_not_stop_the_pages() -> None:
-    with HealthServer("127.0.0.1:0", Bench().metrics) as server:
+    with OperationsServer("127.0.0.1:0", Bench().metrics) as server:
         for junk in (b"", b"\xff\xfe\r\n\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"):
             with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
                 client.sendall(junk)
@@ -237,7 +237,7 @@ def test_a_client_that_drips_its_request_does_not_hold_up_the_end(
     monkeypatch.setattr("egomon.monitor.operations.http.JOIN_SECONDS", 0.3)
     monkeypatch.setattr("egomon.monitor.operations.http._Pages.timeout", 60.0)
     with (
-        HealthServer("127.0.0.1:0", Bench().metrics) as server,
+        OperationsServer("127.0.0.1:0", Bench().metrics) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
     ):
         client.sendall(b"GET /metr")
@@ -263,10 +263,10 @@ def test_an_address_without_host_or_port_is_told(address: str) -> None:
 
 def test_a_port_in_use_is_told() -> None:
     with (
-        HealthServer("127.0.0.1:0", Bench().metrics) as server,
+        OperationsServer("127.0.0.1:0", Bench().metrics) as server,
         pytest.raises(AddressInUseError, match="in use"),
     ):
-        HealthServer(f"127.0.0.1:{server.port}", Bench().metrics)
+        OperationsServer(f"127.0.0.1:{server.port}", Bench().metrics)
 
 
 def test_a_run_serves_its_figures_while_it_watches() -> None:

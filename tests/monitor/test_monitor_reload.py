@@ -139,13 +139,13 @@ def until(true: Callable[[], bool]) -> Any:
 
 
 def scored(watch: Monitor) -> int:
-    assert watch.watch is not None
-    return watch.watch.scoring.encoded
+    assert watch.pipeline is not None
+    return watch.pipeline.scoring.encoded
 
 
 def threshold(watch: Monitor) -> float:
-    assert watch.watch is not None
-    return watch.watch.parts.stages["fake"].lifecycle.card.threshold_small
+    assert watch.pipeline is not None
+    return watch.pipeline.parts.engines["fake"].lifecycle.card.threshold_small
 
 
 def codes(events: list[Data]) -> set[str]:

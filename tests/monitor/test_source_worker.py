@@ -9,10 +9,10 @@ from fakes import frame
 
 from egomon.config import load_settings
 from egomon.monitor import SourceRequest
-from egomon.monitor.messages import Notice
-from egomon.monitor.source_worker import Input
+from egomon.monitor.messages import SourceNotice
+from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.channel import Channel
-from egomon.stream.source import Gap
+from egomon.stream.source import Discontinuity
 
 BUDGET_SECONDS = 60.0
 
@@ -21,8 +21,8 @@ BUDGET_SECONDS = 60.0
 def test_a_live_source_drops_what_waited_longer_than_its_budget_and_a_file_nothing(
     live: bool, kept: list[int]
 ) -> None:
-    notices: Channel[Notice] = Channel(8)
-    item = Input(
+    notices: Channel[SourceNotice] = Channel(8)
+    item = SourceWorker(
         SourceRequest.of("cam", "film.mp4", "live" if live else "file"),
         load_settings(None, {"source": {"staleness_seconds": BUDGET_SECONDS}}),
         threading.Condition(),
@@ -38,7 +38,7 @@ def test_a_live_source_drops_what_waited_longer_than_its_budget_and_a_file_nothi
     assert [taken.index for taken in item.buffer.take(8)] == kept
     told = notices.get(0)
     if live:
-        assert told == Notice("cam", Gap("staleness", 1, 0.0, 0.0))
+        assert told == SourceNotice("cam", Discontinuity("staleness", 1, 0.0, 0.0))
         assert item.frame_counts()["dropped_staleness"] == 1
     else:
         assert told is None
@@ -55,7 +55,7 @@ def test_a_live_source_drops_what_waited_longer_than_its_budget_and_a_file_nothi
 def test_packets_as_they_were_sent_are_kept_for_clips_unless_faces_are_blurred(
     evidence: dict[str, str], kept: bool
 ) -> None:
-    item = Input(
+    item = SourceWorker(
         SourceRequest.of("cam", "film.mp4"),
         load_settings(None, {"evidence": evidence}),
         threading.Condition(),

@@ -32,11 +32,11 @@ class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.frames = 0
-        self.stages = [Stage("small"), Stage("emit")]
+        self.engines = [Stage("small"), Stage("emit")]
         self.told: list[str] = []
         self.dumps = 0
         self.dog = Watchdog(
-            lambda: self.stages,  # type: ignore[arg-type, return-value]
+            lambda: self.engines,  # type: ignore[arg-type, return-value]
             lambda: self.frames,
             clock=self.clock,
             dump=self._dump,
@@ -49,7 +49,7 @@ class Bench:
 
     def at(self, seconds: float, *moving: str) -> str | None:
         self.clock.now = seconds
-        for stage in self.stages:
+        for stage in self.engines:
             if stage.name in moving:
                 stage.last_beat = seconds
         return self.dog.check()
@@ -73,7 +73,7 @@ def test_a_stage_without_a_sign_of_life_is_told_once_with_all_stacks(
 
 def test_a_stage_that_has_ended_is_not_stuck() -> None:
     bench = Bench()
-    for stage in bench.stages:
+    for stage in bench.engines:
         stage.alive = False
     assert bench.at(1000.0) is None
 

@@ -4,13 +4,13 @@ import pytest
 from fakes import FakeClock, frame
 
 from egomon.stream.buffer import LEAST_UNREAD_FRAMES, RollingBuffer
-from egomon.stream.source import Gap
+from egomon.stream.source import Discontinuity
 
 MB = 1 << 20
 
 
-def live(clock: FakeClock, **options: object) -> tuple[RollingBuffer, list[Gap]]:
-    gaps: list[Gap] = []
+def live(clock: FakeClock, **options: object) -> tuple[RollingBuffer, list[Discontinuity]]:
+    gaps: list[Discontinuity] = []
     settings: dict[str, object] = {"seconds": 10.0, "max_bytes": MB, "staleness_seconds": 0.5}
     buffer = RollingBuffer(
         **{**settings, **options},  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_stale_live_frames_are_dropped_but_never_the_newest() -> None:
         buffer.push(frame(i * 0.1, index=i))
     clock.now = 1.25
     assert [f.index for f in buffer.take(8)] == [8, 9]
-    assert gaps == [Gap("staleness", 8, 0.0, pytest.approx(0.7))]
+    assert gaps == [Discontinuity("staleness", 8, 0.0, pytest.approx(0.7))]
     buffer.push(frame(1.3, index=10))
     clock.now = 100.0
     assert [f.index for f in buffer.take(8)] == [10]

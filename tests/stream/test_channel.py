@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from egomon.stream.channel import Channel, ChannelClosed, Wake
+from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 
 
 def test_items_come_in_order_and_the_end_after_the_last() -> None:
@@ -61,7 +61,7 @@ def test_closing_frees_a_waiting_writer_and_a_waiting_reader() -> None:
 
 
 def test_a_wake_makes_its_descriptor_readable_until_it_is_cleared() -> None:
-    wake = Wake()
+    wake = WakeUp()
 
     def readable() -> bool:
         return bool(select.select([wake.fileno()], [], [], 0)[0])

@@ -17,7 +17,7 @@ from egomon.errors import StoreError
 from egomon.fusion.media.remux import write_packets
 from egomon.stream.packet_ring import PacketClip, PacketRing
 from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.decode import FrameReader
+from egomon.stream.sources.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 
 
@@ -111,7 +111,7 @@ def test_a_film_whose_times_are_put_in_order_is_not_kept(
 ) -> None:
     path, ring = film(tmp_path, frames=32), PacketRing()
     mixed = iter([(4 * group + place) / 10 for group in range(8) for place in (0, 3, 1, 2)])
-    monkeypatch.setattr(FrameReader, "seconds", lambda reader, frame: next(mixed))
+    monkeypatch.setattr(VideoDecoder, "seconds", lambda reader, frame: next(mixed))
     read(path, ring)
     assert ring.nbytes == 0
 

@@ -7,7 +7,7 @@ from fakes import NS, FrameList, image
 
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.frame import Gaze, Grab
-from egomon.stream.reader import Producer, Timeline
+from egomon.stream.reader import SourceReader, Timeline
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.worker import Worker
 
@@ -25,7 +25,7 @@ def test_only_frames_on_the_grid_are_converted() -> None:
         return rgb[:8, :8].copy()
 
     source = FrameList((i / 10, 0, i) for i in range(30))
-    producer = Producer(source, buffer, grid=SamplingGrid(2.0), prepare=prepare)
+    producer = SourceReader(source, buffer, grid=SamplingGrid(2.0), prepare=prepare)
     worker = Worker("producer", producer.run)
     worker.start()
     assert worker.join(5)
@@ -38,7 +38,7 @@ def test_only_frames_on_the_grid_are_converted() -> None:
 
 def test_a_frame_is_read_only() -> None:
     buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
-    producer = Producer(
+    producer = SourceReader(
         FrameList([]), buffer, grid=SamplingGrid(2.0), prepare=lambda rgb: rgb.copy()
     )
     producer.take(grab(0.0, 0.0))
@@ -49,7 +49,7 @@ def test_a_frame_is_read_only() -> None:
 
 def test_a_frame_has_the_gaze_of_its_grab() -> None:
     buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
-    producer = Producer(FrameList([]), buffer, grid=SamplingGrid(2.0), prepare=np.copy)
+    producer = SourceReader(FrameList([]), buffer, grid=SamplingGrid(2.0), prepare=np.copy)
     looked = Gaze(0.25, 0.75, worn=True)
     producer.take(replace(grab(0.0, 0.0), gaze=looked))
     producer.take(grab(0.5, 0.5))
@@ -59,7 +59,7 @@ def test_a_frame_has_the_gaze_of_its_grab() -> None:
 def test_a_range_skips_its_beginning_and_ends_the_source() -> None:
     buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
     source = FrameList((i / 10, 0, i) for i in range(100))
-    producer = Producer(
+    producer = SourceReader(
         source,
         buffer,
         grid=SamplingGrid(10.0),
@@ -85,7 +85,7 @@ def test_a_crash_in_the_source_reaches_the_owner_and_ends_the_buffer() -> None:
 
     buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
     source = FrameList(((i / 10, 0, i) for i in range(10)), on_read=fail)
-    producer = Producer(source, buffer, grid=SamplingGrid(10.0), prepare=lambda rgb: rgb)
+    producer = SourceReader(source, buffer, grid=SamplingGrid(10.0), prepare=lambda rgb: rgb)
     told = threading.Event()
     worker = Worker("producer", producer.run, on_crash=lambda w: told.set())
     worker.start()

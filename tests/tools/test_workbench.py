@@ -14,7 +14,7 @@ from tools.make_workbench.decide import (
     probabilities,
     threshold,
 )
-from tools.make_workbench.encode_recordings import FPS, KINDS, Take
+from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
 from tools.make_workbench.scores import auc
 from tools.make_workbench.tower import heat_targets
 from tools.make_workbench.vocabulary import END, LENGTH, WORDS, tokens, word_bags
@@ -61,7 +61,7 @@ def test_cells_are_numbered_as_the_patches_are_cut():
     assert qwen.cell_order()[bright] == 3 * qwen.CELLS + 5
 
 
-def bank_take(seed: int) -> Take:
+def bank_take(seed: int) -> EncodedRecording:
     """A bank recording whose frame vectors say what they show, instead of pixels."""
     rng = np.random.default_rng(seed)
     parts = np.concatenate([np.arange(8), rng.integers(8, size=5)])
@@ -77,7 +77,7 @@ def bank_take(seed: int) -> Take:
     for low, high, sign in cards:
         vectors[(times >= low) & (times < high), 8 + int(sign)] = 1
     states = np.zeros((len(times), 7), np.float32)
-    return Take(
+    return EncodedRecording(
         Path("none"), -1, float(starts[-1] + 5), times, spans, parts[order], kinds[order], cards,
         states, vectors,
     )  # fmt: skip

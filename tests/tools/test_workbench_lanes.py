@@ -1,10 +1,10 @@
 """The whole training of the demonstration bundle, from nothing, as small as it gets."""
 
 import pytest
-from tools.make_workbench.encode_recordings import Reel
-from tools.make_workbench.lanes import run_lanes
+from tools.make_workbench.encode_recordings import RecordingCache
 from tools.make_workbench.large import LargePlan
 from tools.make_workbench.run import SEED, Size, Workshop
+from tools.make_workbench.scorers import run_lanes
 from tools.make_workbench.small import SmallPlan
 from tools.make_workbench.tower import TowerPlan
 from tools.make_workbench.vision_pretraining import EyesPlan
@@ -12,9 +12,9 @@ from tools.make_workbench.vision_pretraining import EyesPlan
 SMALLEST = Size(
     chunks=1,
     reels=(
-        Reel("bank", 2, bank=True, salt=0),
-        Reel("gate", 2, 0.5, salt=1),
-        Reel("val", 2, 0.5, salt=2),
+        RecordingCache("bank", 2, bank=True, salt=0),
+        RecordingCache("gate", 2, 0.5, salt=1),
+        RecordingCache("val", 2, 0.5, salt=2),
     ),
     tower=TowerPlan(coarse_steps=1, fine_steps=1, batch=8),
     small=SmallPlan(steps=1, batch=4),

@@ -18,7 +18,7 @@ from egomon.cli.app import app
 from egomon.errors import DataError, StoreError
 from egomon.fusion.messages.types import AlertData, SegmentRef
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.train.features.rows import SegmentRow
 from egomon.train.feedback import FeedbackUse, apply_feedback
 
@@ -27,7 +27,7 @@ Given = tuple[str, str, float, float, str]
 
 
 def store_of(path: Path, given: Iterable[Given]) -> Path:
-    with EventStore(path) as events, AlertBus((), None, host="here", boot="b1") as bus:
+    with EventStore(path) as events, EventServer((), None, host="here", boot="b1") as bus:
         events.begin(boot="b1", sources=["rec00"], started_wall_ns=time.time_ns())
         for alert_id, source, start, end, verdict in given:
             span = SegmentRef(id=1, epoch=0, media_start=start, media_end=end, frames=4)

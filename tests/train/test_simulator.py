@@ -10,14 +10,14 @@ from tools.make_workbench.vocabulary import NUMBER
 from egomon.errors import UsageError
 from egomon.train.simulator import EXECUTION, MISTAKES, SEEN, UNSEEN, record, simulate
 from egomon.train.simulator.annotate import PORT, caption, state, things
-from egomon.train.simulator.plan import Step, missing, plan
-from egomon.train.simulator.record import Recording
+from egomon.train.simulator.plan import PlannedStep, missing, plan
+from egomon.train.simulator.record import RenderedRecording
 from egomon.train.simulator.shapes import PARTS
 
 RECIPES = SEEN + UNSEEN
 
 
-def recording(seed: int = 3, mistake_rate: float = 0.3, fps: float = 8.0) -> Recording:
+def recording(seed: int = 3, mistake_rate: float = 0.3, fps: float = 8.0) -> RenderedRecording:
     return record(SEEN[0], np.random.default_rng(seed), mistake_rate, fps)
 
 
@@ -100,7 +100,9 @@ def test_motion_does_not_depend_on_the_frame_rate():
 def test_a_wrongly_turned_part_points_away_from_the_notch_at_the_port(kind, sign):
     turned = []
     for seed in range(20):
-        made = Recording([0], [Step(seed % 8, kind)], np.random.default_rng(seed), 8.0)
+        made = RenderedRecording(
+            [0], [PlannedStep(seed % 8, kind)], np.random.default_rng(seed), 8.0
+        )
         span = made.steps[0]
         for t in np.arange(span.t_start, span.t_end, 0.125):
             moment = made.moment(float(t))
@@ -110,7 +112,7 @@ def test_a_wrongly_turned_part_points_away_from_the_notch_at_the_port(kind, sign
 
 
 def test_an_inserted_part_vanishes_so_the_board_tells_nothing_of_the_history():
-    made = Recording([0], [Step(2, None)], np.random.default_rng(1), 8.0)
+    made = RenderedRecording([0], [PlannedStep(2, None)], np.random.default_rng(1), 8.0)
     after = made.moment(made.steps[0].t_end + 0.05)
     assert after.part_at is None
 
@@ -129,7 +131,9 @@ def test_annotations_lie_where_the_picture_shows_the_thing():
 def test_captions_only_use_known_words():
     rng = np.random.default_rng(0)
     for seed, kind in enumerate((None, *EXECUTION)):
-        made = Recording([seed], [Step(seed, kind)], np.random.default_rng(seed), 8.0)
+        made = RenderedRecording(
+            [seed], [PlannedStep(seed, kind)], np.random.default_rng(seed), 8.0
+        )
         for t in made.times.tolist():
             assert set(caption(made, made.moment(t), rng).split()) <= set(NUMBER)
 

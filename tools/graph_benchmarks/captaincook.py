@@ -20,7 +20,7 @@ Needs = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class LabelledRecording:
     """One recording's steps, by start."""
 
     name: str
@@ -35,7 +35,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledRow:
     """What one rule gives."""
 
     order: Counts
@@ -60,7 +60,7 @@ def step_key(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def read_recordings(folder: Path) -> list[Recording]:
+def read_recordings(folder: Path) -> list[LabelledRecording]:
     """All recordings of `annotations.json`.
 
     Raises:
@@ -73,10 +73,10 @@ def read_recordings(folder: Path) -> list[Recording]:
         raise DataError(f"{path.name}: not in the expected format ({error!r})") from error
 
 
-def _recording(name: str, entry: Mapping[str, Any]) -> Recording:
+def _recording(name: str, entry: Mapping[str, Any]) -> LabelledRecording:
     rows = sorted(entry["steps"], key=lambda s: s["start_time"])
     timed = [s for s in rows if s["start_time"] >= 0]
-    return Recording(
+    return LabelledRecording(
         name=name,
         recipe=entry["activity_name"],
         steps=tuple(step_key(s["description"]) for s in timed),
@@ -113,13 +113,13 @@ def given_needs(folder: Path, recipe: str, *, ancestors: bool) -> Needs:
     return needs
 
 
-def learned_needs(demonstrations: Sequence[Recording], tolerance: float) -> Needs:
+def learned_needs(demonstrations: Sequence[LabelledRecording], tolerance: float) -> Needs:
     """Preconditions by the count rule."""
     graph = WorkflowGraph.learn([r.steps for r in demonstrations], tolerance=tolerance)
     return {step.id: frozenset(step.after) for step in graph.steps}
 
 
-def flags(recording: Recording, needs: Needs) -> tuple[list[bool], set[str]]:
+def flags(recording: LabelledRecording, needs: Needs) -> tuple[list[bool], set[str]]:
     """Flag by step, and all steps that a flag names as missing."""
     seen: set[str] = set()
     flagged, named = [], set[str]()
@@ -131,10 +131,10 @@ def flags(recording: Recording, needs: Needs) -> tuple[list[bool], set[str]]:
     return flagged, named
 
 
-def captaincook4d(folder: Path) -> dict[str, Row]:
+def captaincook4d(folder: Path) -> dict[str, LabelledRow]:
     """All rows: the given task graphs, and the count rule learned from correct recordings."""
     recordings = read_recordings(folder)
-    correct: dict[str, list[Recording]] = defaultdict(list)
+    correct: dict[str, list[LabelledRecording]] = defaultdict(list)
     for recording in recordings:
         if recording.correct:
             correct[recording.recipe].append(recording)
@@ -155,7 +155,9 @@ def captaincook4d(folder: Path) -> dict[str, Row]:
     }
 
 
-def _row(recordings: Sequence[Recording], needs_of: Mapping[str, Needs | None]) -> Row:
+def _row(
+    recordings: Sequence[LabelledRecording], needs_of: Mapping[str, Needs | None]
+) -> LabelledRow:
     tp = fp = fn = tn = found = other = omitted = false_flags = 0
     seconds = 0.0
     for recording in recordings:
@@ -175,10 +177,10 @@ def _row(recordings: Sequence[Recording], needs_of: Mapping[str, Needs | None]) 
         found += len(named & recording.omitted)
         other += len(named - recording.omitted)
         omitted += len(recording.omitted)
-    return Row(Counts(tp, fp, fn, tn), found, other, omitted, false_flags, seconds / 3600)
+    return LabelledRow(Counts(tp, fp, fn, tn), found, other, omitted, false_flags, seconds / 3600)
 
 
-def captaincook4d_table(rows: Mapping[str, Row]) -> str:
+def captaincook4d_table(rows: Mapping[str, LabelledRow]) -> str:
     """The rows as text."""
     lines = [
         "CaptainCook4D, true steps, target: tag 'Order Error' in erroneous recordings",

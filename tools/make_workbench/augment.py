@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egomon.branches.frame_sampling import uniform_indices
-from egomon.train.simulator.plan import EXECUTION, SEEN, Step, plan
+from egomon.train.simulator.plan import EXECUTION, SEEN, PlannedStep, plan
 from egomon.train.simulator.shapes import PARTS
-from tools.make_workbench.encode_recordings import FPS, KINDS, Take
+from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
 
 FINE_FRAMES, CONTEXT_FRAMES = 32, 64
 JITTER_SECONDS = 0.35
@@ -61,7 +61,7 @@ class _Builder:
 
     def add(
         self,
-        take: Take,
+        take: EncodedRecording,
         context: NDArray[np.int64],
         fine: NDArray[np.int64],
         facts: tuple[int, int, int],
@@ -95,7 +95,7 @@ class _Builder:
 class _Piece:
     """Where each step of a bank recording lies, in frames."""
 
-    def __init__(self, take: Take) -> None:
+    def __init__(self, take: EncodedRecording) -> None:
         self.take = take
         ends = np.append(take.spans[1:, 0], take.seconds)
         edges = np.stack([take.spans[:, 0], take.spans[:, 1], ends], axis=1)
@@ -113,7 +113,7 @@ class _Piece:
 class Splicer:
     """Draws batches from bank recordings."""
 
-    def __init__(self, bank: list[Take], mistake_rate: float = 0.3) -> None:
+    def __init__(self, bank: list[EncodedRecording], mistake_rate: float = 0.3) -> None:
         self._pieces = [_Piece(take) for take in bank]
         self._rate = mistake_rate
         self._dim = bank[0].vectors.shape[1]
@@ -155,13 +155,13 @@ class Splicer:
             done[step.part] = 1
 
 
-def _choose(steps: list[Step], rng: np.random.Generator) -> set[int]:
+def _choose(steps: list[PlannedStep], rng: np.random.Generator) -> set[int]:
     right = [i for i, step in enumerate(steps) if step.mistake is None]
     wrong = {i for i, step in enumerate(steps) if step.mistake is not None}
     return wrong | set(rng.permutation(right)[:PICKS].tolist())
 
 
-def _find(piece: _Piece, step: Step, rng: np.random.Generator) -> tuple[int, str]:
+def _find(piece: _Piece, step: PlannedStep, rng: np.random.Generator) -> tuple[int, str]:
     """The piece that shows this step, and what it really shows."""
     if step.mistake in EXECUTION:
         shows = piece.wrong[step.mistake]
@@ -180,7 +180,10 @@ def _jittered(piece: _Piece, shown: int, rng: np.random.Generator) -> tuple[NDAr
 
 
 def real_samples(
-    take: Take, spans: NDArray[np.float64], kinds: NDArray[np.int64], parts: NDArray[np.int64]
+    take: EncodedRecording,
+    spans: NDArray[np.float64],
+    kinds: NDArray[np.int64],
+    parts: NDArray[np.int64],
 ) -> Samples:
     """Samples of a continuous recording, with the context as the stream gives it."""
     builder = _Builder(take.vectors.shape[1])

@@ -23,8 +23,8 @@ from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.workbench import KeyPointTower
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.train.simulator.annotate import state
-from egomon.train.simulator.plan import EXECUTION, MISTAKES, SEEN, UNSEEN, Step
-from egomon.train.simulator.record import Recording, record
+from egomon.train.simulator.plan import EXECUTION, MISTAKES, SEEN, UNSEEN, PlannedStep
+from egomon.train.simulator.record import RenderedRecording, record
 from egomon.train.simulator.shapes import PARTS
 from egomon.train.simulator.write import write_video
 from tools.make_workbench.pictures import LARGE_PX, RENDER_PX, SMALL_PX
@@ -37,7 +37,7 @@ RECIPES = SEEN + UNSEEN
 
 
 @dataclass(frozen=True, slots=True)
-class Reel:
+class RecordingCache:
     """A set of recordings to make."""
 
     name: str
@@ -51,7 +51,7 @@ class Reel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Take:
+class EncodedRecording:
     """One recording as the model gets to see it."""
 
     path: Path
@@ -104,15 +104,15 @@ def watch(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
                 yield at - first, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
-def _bank_plan(rng: np.random.Generator) -> list[Step]:
-    right = [Step(part, None) for part in range(len(PARTS))]
+def _bank_plan(rng: np.random.Generator) -> list[PlannedStep]:
+    right = [PlannedStep(part, None) for part in range(len(PARTS))]
     kinds = [*EXECUTION, EXECUTION[int(rng.integers(len(EXECUTION)))]]
-    wrong = [Step(int(rng.integers(len(PARTS))), kind) for kind in kinds]
+    wrong = [PlannedStep(int(rng.integers(len(PARTS))), kind) for kind in kinds]
     steps = right + wrong
     return [steps[i] for i in rng.permutation(len(steps))]
 
 
-def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
+def _make(folder: Path, reel: RecordingCache, number: int, seed: int) -> None:
     target = folder / f"{reel.name}-{number:04d}"
     if Path(f"{target}-what.npz").exists():
         return
@@ -121,7 +121,7 @@ def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
     rng = np.random.default_rng([seed, 100 + reel.salt, number + 1])
     recipe = int(rng.integers(4)) + (4 if reel.unseen else 0)
     if reel.bank:
-        recording = Recording([w.card for w in SEEN], _bank_plan(rng), rng, reel.video_fps)
+        recording = RenderedRecording([w.card for w in SEEN], _bank_plan(rng), rng, reel.video_fps)
         recipe = -1
     else:
         recording = record(RECIPES[recipe], rng, reel.mistake_rate, reel.video_fps)
@@ -151,7 +151,7 @@ def _make(folder: Path, reel: Reel, number: int, seed: int) -> None:
 
 
 def make(
-    folder: Path, reels: list[Reel], seed: int, processes: int, *, backwards: bool = False
+    folder: Path, reels: list[RecordingCache], seed: int, processes: int, *, backwards: bool = False
 ) -> None:
     """Render, encode, decode and resize; recordings that exist are kept.
 
@@ -177,7 +177,9 @@ def encode(tower: KeyPointTower, images: NDArray[np.uint8]) -> NDArray[np.float1
     return torch.cat(out).half().numpy()
 
 
-def see(folder: Path, reels: list[Reel], tower: KeyPointTower, *, backwards: bool = False) -> None:
+def see(
+    folder: Path, reels: list[RecordingCache], tower: KeyPointTower, *, backwards: bool = False
+) -> None:
     """Vectors of all frames, kept beside the recordings; those that exist are kept."""
     targets = [
         folder / f"{reel.name}-{number:04d}" for reel in reels for number in range(reel.count)
@@ -188,7 +190,7 @@ def see(folder: Path, reels: list[Reel], tower: KeyPointTower, *, backwards: boo
             np.save(path, encode(tower, np.load(f"{target}-small.npy", mmap_mode="r")))
 
 
-def load(folder: Path, reel: Reel) -> list[Take]:
+def load(folder: Path, reel: RecordingCache) -> list[EncodedRecording]:
     """The finished reel, rendered and seen.
 
     Raises:
@@ -199,7 +201,7 @@ def load(folder: Path, reel: Reel) -> list[Take]:
         target = folder / f"{reel.name}-{number:04d}"
         with np.load(f"{target}-what.npz") as what:
             takes.append(
-                Take(
+                EncodedRecording(
                     target, int(what["recipe"]), float(what["seconds"]), what["times"],
                     what["spans"], what["parts"], what["kinds"], what["cards"], what["states"],
                     np.load(f"{target}-vectors.npy"),

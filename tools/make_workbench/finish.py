@@ -17,8 +17,8 @@ from tools.make_workbench.decide import (
     probabilities,
     threshold,
 )
-from tools.make_workbench.encode_recordings import Take
-from tools.make_workbench.fuse import Opinions
+from tools.make_workbench.encode_recordings import EncodedRecording
+from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.judge import hear
 from tools.make_workbench.pack import LargePart
 from tools.make_workbench.run import Workshop
@@ -36,7 +36,7 @@ class Rule:
     threshold: float
 
 
-def rule(scores: Scores, opinions: Opinions, takes: list[Take]) -> Rule:
+def rule(scores: Scores, opinions: GateInputs, takes: list[EncodedRecording]) -> Rule:
     """Calibrate and choose the threshold on recordings that trained nothing."""
     wrong = opinions.kinds > 0
     calibration = calibrate(scores, wrong)
@@ -75,7 +75,7 @@ def finish_small(shop: Workshop, folder: Path) -> BundleCard:
     return shop.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
 
 
-def choose_gate(gate_set: Opinions, seed: int) -> tuple[AdaptiveGate, GateCard, Scores]:
+def choose_gate(gate_set: GateInputs, seed: int) -> tuple[AdaptiveGate, GateCard, Scores]:
     """The gate, unless the plain mean ranks better; with cross-fitted scores of its set."""
     learned = fuse.cross_fitted(gate_set, seed)
     others = {"mean": gate_set.mean(), "small": gate_set.small(), "large": gate_set.large()}

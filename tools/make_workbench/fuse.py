@@ -27,7 +27,7 @@ _STEPS, _RATE, _DECAY = 300, 3e-3, 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opinions:
+class GateInputs:
     """What both branches say about segments."""
 
     h_s: Tensor
@@ -39,9 +39,9 @@ class Opinions:
     """True step number, -1 = a segment without one."""
     recording: NDArray[np.int64]
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> Opinions:
+    def __getitem__(self, rows: NDArray[np.int64]) -> GateInputs:
         r = torch.from_numpy(rows)
-        return Opinions(
+        return GateInputs(
             self.h_s[r], self.z_s[r], self.h_l[r], self.z_l[r], self.kinds[rows],
             self.steps[rows], self.recording[rows],
         )  # fmt: skip
@@ -64,7 +64,7 @@ def log_odds(logits: Tensor) -> Scores:
     return np.asarray((logits[:, 1] - logits[:, 0]).double().numpy())
 
 
-def fit_gate(opinions: Opinions, seed: int, card: GateCard = CARD) -> AdaptiveGate:
+def fit_gate(opinions: GateInputs, seed: int, card: GateCard = CARD) -> AdaptiveGate:
     """Fit the gate on frozen branches; the plain mean has nothing to fit."""
     torch.manual_seed(seed)
     gate = AdaptiveGate(opinions.h_s.shape[1], opinions.h_l.shape[1], card)
@@ -86,13 +86,13 @@ def fit_gate(opinions: Opinions, seed: int, card: GateCard = CARD) -> AdaptiveGa
 
 
 @torch.inference_mode()
-def fused(gate: AdaptiveGate, opinions: Opinions) -> tuple[Scores, NDArray[np.float64]]:
+def fused(gate: AdaptiveGate, opinions: GateInputs) -> tuple[Scores, NDArray[np.float64]]:
     """Log odds (N,) and the weight of the large branch (N,)."""
     logits, weights = gate(opinions.h_s, opinions.h_l, opinions.z_s, opinions.z_l)
     return log_odds(logits), np.asarray(weights[:, 1].double().numpy())
 
 
-def cross_fitted(opinions: Opinions, seed: int) -> Scores:
+def cross_fitted(opinions: GateInputs, seed: int) -> Scores:
     """Log odds of gates that never saw the recording they score."""
     scores = np.zeros(len(opinions.kinds))
     for fold in range(FOLDS):
@@ -103,7 +103,7 @@ def cross_fitted(opinions: Opinions, seed: int) -> Scores:
 
 
 def paired(
-    first: Scores, second: Scores, opinions: Opinions, seed: int, draws: int = 1000
+    first: Scores, second: Scores, opinions: GateInputs, seed: int, draws: int = 1000
 ) -> tuple[float, float, float]:
     """AUC(first) - AUC(second) and its 95 % interval; bootstrap over recordings."""
     rng = np.random.default_rng([seed, 9])

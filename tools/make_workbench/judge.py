@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench.augment import real_samples
-from tools.make_workbench.encode_recordings import Take
-from tools.make_workbench.fuse import Opinions
+from tools.make_workbench.encode_recordings import EncodedRecording
+from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.large import judge, look
 from tools.make_workbench.qwen import WIDTH, Eye, Reader
 from tools.make_workbench.stream import Found
 
-__all__ = ["Opinions", "hear", "hear_small"]
+__all__ = ["GateInputs", "hear", "hear_small"]
 
 
 @torch.inference_mode()
 def hear_small(
-    branch: ContextBranch, take: Take, found: Found
+    branch: ContextBranch, take: EncodedRecording, found: Found
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """h_s (K, W) and z_s (K, 2) of the found segments of one recording."""
     samples = real_samples(take, found.spans, found.kinds, found.parts)
@@ -32,9 +32,9 @@ def hear(
     eye: Eye | None,
     reader: Reader | None,
     head: LargeHead | None,
-    takes: list[Take],
+    takes: list[EncodedRecording],
     found: list[Found],
-) -> Opinions:
+) -> GateInputs:
     """Both branches on all recordings; zeros stand for a large branch that is not asked."""
     h_s, z_s, h_l, z_l, numbers = [], [], [], [], []
     for number, (take, seen) in enumerate(zip(takes, found, strict=True)):
@@ -54,7 +54,7 @@ def hear(
             z_l.append(said[1])
         numbers.append(np.full(len(seen.kinds), number))
     kept = [seen for seen in found if len(seen.kinds)]
-    return Opinions(
+    return GateInputs(
         torch.cat(h_s).clone(), torch.cat(z_s).clone(), torch.cat(h_l).clone(),
         torch.cat(z_l).clone(), _joined([s.kinds for s in kept]), _joined([s.steps for s in kept]),
         _joined(numbers),

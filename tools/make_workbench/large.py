@@ -22,7 +22,7 @@ from egomon.branches.frame_sampling import span_indices
 from egomon.branches.uemcm.heads import LargeHead
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.augment import JITTER_SECONDS
-from tools.make_workbench.encode_recordings import KINDS, Take
+from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
 from tools.make_workbench.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
 from tools.make_workbench.state import StateHead, state_loss
 
@@ -58,7 +58,9 @@ class Clips:
 
 
 @torch.inference_mode()
-def look(eye: Eye, take: Take, spans: NDArray[np.float64], kinds: NDArray[np.int64]) -> Clips:
+def look(
+    eye: Eye, take: EncodedRecording, spans: NDArray[np.float64], kinds: NDArray[np.int64]
+) -> Clips:
     """Visual tokens of the segments `spans` (K, 2) of one recording."""
     pixels = take.pixels()
     tokens, times, states = [], [], []
@@ -74,7 +76,7 @@ def look(eye: Eye, take: Take, spans: NDArray[np.float64], kinds: NDArray[np.int
     return Clips(np.stack(tokens), np.maximum(np.stack(times), 0), np.stack(states), kinds)
 
 
-def look_at_all(eye: Eye, takes: list[Take], variants: int, seed: int) -> Clips:
+def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: int) -> Clips:
     """All steps of all recordings, each with `variants` differently jittered boundaries."""
     rng = np.random.default_rng([seed, 6])
     found = []

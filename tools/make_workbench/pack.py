@@ -61,7 +61,7 @@ class LargePart:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class BundleParts:
     """All that was trained."""
 
     tower: KeyPointTower
@@ -103,7 +103,7 @@ def large_card(part: LargePart) -> LargeEncoderCard:
     )
 
 
-def make_card(parts: Parts) -> BundleCard:
+def make_card(parts: BundleParts) -> BundleCard:
     """`bundle.json`."""
     large = parts.large
     return BundleCard(
@@ -134,7 +134,7 @@ def _halved(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     return {prefix + k: v.half() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def save(folder: Path, parts: Parts) -> BundleCard:
+def save(folder: Path, parts: BundleParts) -> BundleCard:
     """Write the bundle."""
     tensors = _halved("encoder.", parts.tower) | _halved("small.", parts.small)
     tensors |= _halved("activity.", parts.activity)

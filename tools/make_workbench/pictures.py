@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.train.simulator.annotate import THINGS, State, caption, state, things
-from egomon.train.simulator.plan import EXECUTION, Step
-from egomon.train.simulator.record import Recording
+from egomon.train.simulator.plan import EXECUTION, PlannedStep
+from egomon.train.simulator.record import RenderedRecording
 from egomon.train.simulator.shapes import CARDS, PARTS
 
 RENDER_PX, SMALL_PX, LARGE_PX = 224, 96, 128
@@ -47,16 +47,17 @@ def shrink(image: NDArray[np.uint8], size_px: int, how: int = cv2.INTER_AREA) ->
     return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=how), np.uint8)
 
 
-def _world(rng: np.random.Generator) -> Recording:
+def _world(rng: np.random.Generator) -> RenderedRecording:
     """A short recording: one card, two steps; more mistakes than in life."""
     kinds = (None, *EXECUTION)
     steps = [
-        Step(int(rng.integers(len(PARTS))), kinds[int(rng.integers(len(kinds)))]) for _ in range(2)
+        PlannedStep(int(rng.integers(len(PARTS))), kinds[int(rng.integers(len(kinds)))])
+        for _ in range(2)
     ]
-    return Recording([int(rng.integers(len(CARDS)))], steps, rng, 8.0)
+    return RenderedRecording([int(rng.integers(len(CARDS)))], steps, rng, 8.0)
 
 
-def _times(world: Recording, rng: np.random.Generator) -> NDArray[np.float64]:
+def _times(world: RenderedRecording, rng: np.random.Generator) -> NDArray[np.float64]:
     """First times of the pairs; mostly within steps, where there is something to see."""
     times = []
     for _ in range(PAIRS_PER_WORLD):

@@ -1,6 +1,6 @@
 """A Qwen3-VL of about a million weights: the real architecture, small enough for a CPU.
 
-`branches/uemcm/large_branch.py` loads it as it loads any Qwen3-VL-Embedding. Here are its configuration, its
+`branches/uemcm/large_branch.py` loads it like any Qwen3-VL-Embedding. Here are its setup, its
 tokenizer, and batched forms of its two halves for training; both give the model's own numbers.
 """
 

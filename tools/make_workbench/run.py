@@ -23,8 +23,8 @@ from egomon.branches.out_of_domain.distance import MahalanobisGuard, fit_guard
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench import encode_recordings as footage
 from tools.make_workbench import large, pack, pictures, small
-from tools.make_workbench.encode_recordings import Reel, Take
-from tools.make_workbench.judge import Opinions, hear
+from tools.make_workbench.encode_recordings import EncodedRecording, RecordingCache
+from tools.make_workbench.judge import GateInputs, hear
 from tools.make_workbench.qwen import WIDTH, Eye, Reader, new_model, save_model
 from tools.make_workbench.stream import ACTIVITY_WIDTH, find, train_activity
 from tools.make_workbench.tower import OPTIONS, TowerPlan, train_tower
@@ -35,9 +35,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 SEED = 20
 PICTURE_CHUNKS = 64
-BANK = Reel("bank", 200, bank=True, salt=0)
-GATE = Reel("gate", 180, 0.35, salt=1)
-VAL = Reel("val", 120, 0.2, salt=2)
+BANK = RecordingCache("bank", 200, bank=True, salt=0)
+GATE = RecordingCache("gate", 180, 0.35, salt=1)
+VAL = RecordingCache("val", 120, 0.2, salt=2)
 """Gate and thresholds are fitted on GATE and VAL, by folds; neither branch was trained on them."""
 GUARD_SECONDS = 2.0
 GUARD_QUANTILE = 0.999
@@ -48,7 +48,7 @@ class Size:
     """How much of everything; the smallest is for tests."""
 
     chunks: int = PICTURE_CHUNKS
-    reels: tuple[Reel, Reel, Reel] = (BANK, GATE, VAL)
+    reels: tuple[RecordingCache, RecordingCache, RecordingCache] = (BANK, GATE, VAL)
     tower: TowerPlan = field(default_factory=TowerPlan)
     small: small.SmallPlan = field(default_factory=small.SmallPlan)
     eyes: EyesPlan = field(default_factory=EyesPlan)
@@ -121,7 +121,9 @@ class Workshop:
         return folder
 
     @cached_property
-    def takes(self) -> tuple[list[Take], list[Take], list[Take]]:
+    def takes(
+        self,
+    ) -> tuple[list[EncodedRecording], list[EncodedRecording], list[EncodedRecording]]:
         """Bank, gate and validation recordings."""
         bank, gate, val = (footage.load(self.seen, reel) for reel in self.size.reels)
         return bank, gate, val
@@ -189,7 +191,7 @@ class Workshop:
         train_eyes(model, pool, self.size.eyes, cycle)
         return model.visual
 
-    def opinions(self, takes: list[Take]) -> Opinions:
+    def opinions(self, takes: list[EncodedRecording]) -> GateInputs:
         """What both branches say about the segments that the stream finds."""
         model, processor, head = self.qwen
         found = [find(self.activity, take) for take in takes]
@@ -219,7 +221,7 @@ class Workshop:
         self, folder: Path, decision: DecisionCard, metrics: dict[str, float], large_part: Any
     ) -> BundleCard:
         """Write the bundle."""
-        parts = pack.Parts(
+        parts = pack.BundleParts(
             self.tower, self.small, self.activity, self.guard, decision, self.data_card(),
             metrics, large_part,
         )  # fmt: skip
@@ -237,7 +239,7 @@ class Workshop:
         return module.eval()
 
 
-def _windows(takes: list[Take]) -> list[np.ndarray]:
+def _windows(takes: list[EncodedRecording]) -> list[np.ndarray]:
     """Clips of two seconds, as the domain watch measures them."""
     width = round(GUARD_SECONDS * footage.FPS)
     return [

@@ -17,7 +17,7 @@ from egomon.branches.activity_model import ActivityClassifier, ActivityModule
 from egomon.branches.bundle.card import StreamCard
 from egomon.stream.segmenter import ActivityBoundaries, Span
 from tools.make_workbench.augment import CONTEXT_FRAMES, FINE_FRAMES
-from tools.make_workbench.encode_recordings import FPS, Take
+from tools.make_workbench.encode_recordings import FPS, EncodedRecording
 
 ACTIVITY_WIDTH = 48
 STREAM = StreamCard(
@@ -36,7 +36,7 @@ STREAM = StreamCard(
 _STEPS, _BATCH = 600, 1024
 
 
-def train_activity(bank: list[Take], seed: int) -> ActivityModule:
+def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
     """Fit the activity model on bank frames; order cards and pauses are no activity."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 8])
@@ -56,7 +56,7 @@ def train_activity(bank: list[Take], seed: int) -> ActivityModule:
     return module.eval()
 
 
-def find_spans(module: ActivityModule, take: Take) -> list[Span]:
+def find_spans(module: ActivityModule, take: EncodedRecording) -> list[Span]:
     """The segments of a recording, as the stream finds them."""
     boundaries = ActivityBoundaries(
         on=STREAM.activity_on,
@@ -87,7 +87,7 @@ class Found:
     """(K,) its part; 0 where there is none."""
 
 
-def find(module: ActivityModule, take: Take) -> Found:
+def find(module: ActivityModule, take: EncodedRecording) -> Found:
     """Segment a recording and say which true step each segment overlaps most."""
     spans = np.array([(s.t_start, s.t_end) for s in find_spans(module, take)]).reshape(-1, 2)
     low = np.maximum(spans[:, None, 0], take.spans[None, :, 0])
@@ -99,7 +99,7 @@ def find(module: ActivityModule, take: Take) -> Found:
     return Found(spans, steps, kinds, np.where(steps >= 0, take.parts[best], 0))
 
 
-def boundary_report(takes: list[Take], found: list[Found]) -> dict[str, float]:
+def boundary_report(takes: list[EncodedRecording], found: list[Found]) -> dict[str, float]:
     """How well segments meet steps: recall, extra segments a minute, boundary errors."""
     met = total = extra = 0
     seconds, errors = 0.0, []

@@ -14,7 +14,7 @@ from rich.table import Table
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.bootstrap import by_recording
-from egomon.train.evaluation.judging import Judged, judge
+from egomon.train.evaluation.judging import StageScores, judge
 from egomon.train.evaluation.scoring import check_mode
 from egomon.train.evaluation.trivial import row_of, trivial_scores
 from egomon.train.features.feature_set import FeatureSet
@@ -152,7 +152,7 @@ def evaluate_features(
 def report(
     model: str,
     data: FeatureSet,
-    judged: Judged,
+    judged: StageScores,
     *,
     context: str = "causal",
     seed: int = 0,

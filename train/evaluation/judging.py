@@ -20,7 +20,7 @@ from egomon.train.metrics.curves import Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class StageScores:
     """Probabilities and thresholds of every segment."""
 
     p: Scores
@@ -41,7 +41,7 @@ class Judged:
         return np.asarray(self.p >= self.threshold)
 
 
-def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Judged:
+def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch
@@ -54,7 +54,7 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Jud
     scores = small_scores(bundle.small, bundle.card.stream, data, mode)
     small = probability(np.array([s.log_odds for s in scores]), decision.calibration_small)
     if bundle.card.large is None or data.large is None:
-        return Judged(small, np.full(len(small), decision.threshold_small))
+        return StageScores(small, np.full(len(small), decision.threshold_small))
     _check_large(data, bundle.card.large)
     large, fused = (
         probability(log_odds, decision.calibration_fused)
@@ -63,11 +63,13 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Jud
     return judged_by_stage(decision, small, large, fused)
 
 
-def judged_by_stage(decision: DecisionCard, small: Scores, large: Scores, fused: Scores) -> Judged:
+def judged_by_stage(
+    decision: DecisionCard, small: Scores, large: Scores, fused: Scores
+) -> StageScores:
     """The rule of `Decider`: the gate speaks where the small p lies in the flagged band."""
     at_small, at = decision.threshold_small, decision.threshold_fused
     asked = (small >= decision.flag_low) & (small <= decision.flag_high)
-    return Judged(
+    return StageScores(
         p=np.where(asked, fused, small),
         threshold=np.where(asked, at, at_small),
         branches={"small": (small, at_small), "large": (large, at), "fused": (fused, at)},

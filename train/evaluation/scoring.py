@@ -100,7 +100,7 @@ def small_scores(
     """What the small branch says about each segment, in the order of `data.segments`.
 
     Within a recording segments are scored by their end, and recognised steps are remembered, as
-    a live lane does.
+    a live segment scorer does.
 
     Raises:
         DataError: if a recording's vectors cannot be read.

@@ -19,7 +19,7 @@ from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.load_bundle import Bundle
 from egomon.errors import DataError, UsageError
 from egomon.stream.frame import Frame, UInt8Image
-from egomon.stream.reader import Producer
+from egomon.stream.reader import SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
 from egomon.train.features.large_vectors import large_path
@@ -87,7 +87,7 @@ def embed_segments(
     """
     sink = _Clips(rows, embedder, times, on_share)
     with open_source(str(path), name="extract", kind="file") as source:
-        producer = Producer(
+        producer = SourceReader(
             source,
             sink,
             grid=SamplingGrid(fps),

@@ -29,7 +29,7 @@ from egomon.train.feedback import FeedbackUse, apply_feedback
 from egomon.train.fitting.fitted_on import fingerprints
 from egomon.train.fitting.recipe import Recipe, load_recipe
 from egomon.train.fitting.thresholds import decide
-from egomon.train.fitting.trained import Trained
+from egomon.train.fitting.trained import FittedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
     return msgspec.structs.replace(stream, length_seconds=length, stride_seconds=length / 2)
 
 
-def _write(recipe: Recipe, data: FeatureSet, trained: Trained, out: Path) -> TrainReport:
+def _write(recipe: Recipe, data: FeatureSet, trained: FittedModel, out: Path) -> TrainReport:
     decision, judged = decide(trained, recipe.false_alarms_per_hour)
     evaluation = report(recipe.name, trained.held, judged)
     keep = ("roc_auc", "pr_auc", "ece", "brier", "mistake_precision", "mistake_recall")

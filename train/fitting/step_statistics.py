@@ -17,7 +17,7 @@ INNER_FOLDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class EvidencePlan:
+class StatisticsPlan:
     """What a recipe may set."""
 
     evidence_c: float = 0.3
@@ -29,7 +29,7 @@ class EvidencePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedEvidence:
+class FittedStatistics:
     """Everything that the bundle stores."""
 
     tables: StepTables
@@ -47,8 +47,8 @@ class FittedEvidence:
 
 
 def fit_evidence(
-    demos: Demonstrations, train: Sequence[Recorded], plan: EvidencePlan, seed: int = 0
-) -> FittedEvidence:
+    demos: Demonstrations, train: Sequence[Recorded], plan: StatisticsPlan, seed: int = 0
+) -> FittedStatistics:
     """Fit on some recordings.
 
     The linear models see evidence that was counted without the recording it describes: counts
@@ -81,7 +81,7 @@ def fit_evidence(
     psi_spread = float(np.concatenate(own_psi).std())
     psi = _ridge(train, psi_mean, psi_scale, plan.psi_ridge) * plan.psi_share / psi_spread
     psi_weight = psi / psi_scale
-    return FittedEvidence(
+    return FittedStatistics(
         tables=count(demos, space, train),
         mean=mean,
         scale=scale,
@@ -91,7 +91,7 @@ def fit_evidence(
     )
 
 
-def cross_validate(demos: Demonstrations, plan: EvidencePlan, seed: int, folds: int = 5) -> Array:
+def cross_validate(demos: Demonstrations, plan: StatisticsPlan, seed: int, folds: int = 5) -> Array:
     """Out-of-fold log odds (S,) in the feature set's order; folds by recording, per workflow."""
     fold = fold_of(demos, seed, folds)
     out = np.zeros(sum(len(r.y) for r in demos.recordings))

@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
-from egomon.branches.step_statistics.features import EVIDENCE
+from egomon.branches.step_statistics.features import STATISTICS
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.step_statistics import (
-    EvidencePlan,
-    FittedEvidence,
+    FittedStatistics,
+    StatisticsPlan,
     cross_validate,
     fit_evidence,
 )
 from egomon.train.fitting.step_statistics_data import prepare
-from egomon.train.fitting.trained import Trained
+from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import pr_auc, roc_auc
 
 _log = logging.getLogger(__name__)
 
 
-def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
+def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel:
     """Out-of-fold scores calibrate and choose the threshold; the heads see all recordings.
 
     Raises:
@@ -33,7 +33,7 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
         MissingExtraError: without scikit-learn.
     """
     demos = prepare(data)
-    plan = EvidencePlan(recipe.evidence_c, recipe.psi_ridge, recipe.psi_share)
+    plan = StatisticsPlan(recipe.evidence_c, recipe.psi_ridge, recipe.psi_share)
     y, held = data.labels, []
     for seed in range(recipe.seed, recipe.seed + recipe.cv_seeds):
         held.append(cross_validate(demos, plan, seed))
@@ -50,10 +50,10 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
         "cv/pr_auc_sd_of_seeds": float(np.std(precisions)),
     }
     fitted = fit_evidence(demos, demos.recordings, plan, recipe.seed)
-    return Trained(
+    return FittedModel(
         small=SmallCard(
             kind="evidence",
-            width=EVIDENCE,
+            width=STATISTICS,
             steps=demos.steps,
             workflows=demos.workflows,
         ),
@@ -66,7 +66,7 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
     )
 
 
-def tensors_of(fitted: FittedEvidence) -> dict[str, Tensor]:
+def tensors_of(fitted: FittedStatistics) -> dict[str, Tensor]:
     """As `EvidenceBranch` loads them."""
     tables = fitted.tables
     arrays = {f"tables.{name}": getattr(tables, name) for name in tables.__slots__}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from egomon.branches.bundle.card import Calibration, DecisionCard
-from egomon.train.evaluation.judging import Judged, judged_by_stage
+from egomon.train.evaluation.judging import StageScores, judged_by_stage
 from egomon.train.fitting.calibration import budget_threshold, fit_calibration, probability
-from egomon.train.fitting.trained import Trained
+from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import Scores
 
 _HIGHEST = 0.999
@@ -16,7 +16,7 @@ _PASSED_BY = 0.05
 """Share of the mistakes that the small branch may keep from the large one."""
 
 
-def decide(trained: Trained, false_alarms_per_hour: float) -> tuple[DecisionCard, Judged]:
+def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[DecisionCard, StageScores]:
     """Each stage gets its own calibration and its own threshold for the budget."""
     y, hours = trained.held.labels, trained.held.stream_hours()
 
@@ -34,7 +34,7 @@ def decide(trained: Trained, false_alarms_per_hour: float) -> tuple[DecisionCard
         false_alarms_per_hour=false_alarms_per_hour,
     )
     if trained.fused is None:
-        return decision, Judged(small, np.full(len(small), at))
+        return decision, StageScores(small, np.full(len(small), at))
     fused_calibration, fused, fused_at = stage(trained.fused.held_log_odds)
     decision = DecisionCard(
         threshold_fused=fused_at,

@@ -13,7 +13,7 @@ from egomon.train.metrics.curves import Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FusedPart:
+class FittedFusion:
     """The large head and the gate."""
 
     gate: GateCard
@@ -27,7 +27,7 @@ class FusedPart:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class FittedModel:
     """What a recipe's kind hands back."""
 
     small: SmallCard
@@ -40,7 +40,7 @@ class Trained:
     """`cv` or `val`: prefix of the metrics in the card."""
     extra: dict[str, float]
     """Further metrics for the card."""
-    fused: FusedPart | None = None
+    fused: FittedFusion | None = None
     """None = the small branch alone."""
 
     def fitted_recordings(self, data: FeatureSet) -> set[str]:

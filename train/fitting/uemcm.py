@@ -18,7 +18,7 @@ from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.batches import Views, make_views, pool, stratified
 from egomon.train.fitting.recipe import Recipe
-from egomon.train.fitting.trained import FusedPart, Trained, split_for_validation
+from egomon.train.fitting.trained import FittedFusion, FittedModel, split_for_validation
 from egomon.train.fitting.uemcm_model import Output, UemcmModel, gate_card
 from egomon.train.losses import class_weights, total_loss
 from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
@@ -30,7 +30,7 @@ _CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opinions:
+class HeldOutScores:
     """(S,) log odds of what a model says."""
 
     fused: Scores
@@ -39,7 +39,7 @@ class Opinions:
     large: Scores | None
 
 
-def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
+def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel:
     """Train on the split `train`, stop early on `val`.
 
     Raises:
@@ -74,7 +74,7 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> Trained:
         each = [roc_auc(held.labels, opinions.small) for opinions in found]
         extra = {"val/roc_auc_of_members": float(np.mean(each)), "val/members": recipe.members}
     fused = _fused_part(recipe, states[0], found[0]) if recipe.large else None
-    return Trained(card, _small_tensors(states), held, scores, "val", extra, fused)
+    return FittedModel(card, _small_tensors(states), held, scores, "val", extra, fused)
 
 
 def fit_model(
@@ -86,7 +86,7 @@ def fit_model(
     held_y: Labels,
     *,
     quiet: bool = False,
-) -> tuple[UemcmModel, Opinions]:
+) -> tuple[UemcmModel, HeldOutScores]:
     """Best of all epochs by validation PR-AUC, and its log odds on the held segments."""
     torch.manual_seed(recipe.seed)
     generator = np.random.default_rng(recipe.seed)
@@ -125,7 +125,7 @@ def fit_model(
 
 
 @torch.inference_mode()
-def ask(model: UemcmModel, views: Views) -> Opinions:
+def ask(model: UemcmModel, views: Views) -> HeldOutScores:
     """Score all segments of `views`."""
     model.eval()
     parts = []
@@ -136,8 +136,8 @@ def ask(model: UemcmModel, views: Views) -> Opinions:
         parts.append((logits[..., 1] - logits[..., 0]).double().numpy())
     scores = np.concatenate(parts, axis=1)
     if len(scores) == 1:
-        return Opinions(scores[0], scores[0], None)
-    return Opinions(scores[0], scores[1], scores[2])
+        return HeldOutScores(scores[0], scores[0], None)
+    return HeldOutScores(scores[0], scores[1], scores[2])
 
 
 def _small_tensors(states: list[Tensors]) -> Tensors:
@@ -147,9 +147,9 @@ def _small_tensors(states: list[Tensors]) -> Tensors:
     return {f"members.{k}.{name}": v for k, one in enumerate(small) for name, v in one.items()}
 
 
-def _fused_part(recipe: Recipe, state: Tensors, opinions: Opinions) -> FusedPart:
+def _fused_part(recipe: Recipe, state: Tensors, opinions: HeldOutScores) -> FittedFusion:
     assert opinions.large is not None  # the model had large vectors
-    return FusedPart(
+    return FittedFusion(
         gate=gate_card(recipe),
         large_width=recipe.large_width,
         tensors={n: v for n, v in state.items() if n.startswith(("large_head.", "gate."))},

@@ -11,9 +11,9 @@ from egomon.train.simulator.plan import (
     SEEN,
     UNSEEN,
     WORKFLOW_MISTAKES,
-    Workflow,
+    PlannedWorkflow,
 )
-from egomon.train.simulator.record import Recording, record
+from egomon.train.simulator.record import RenderedRecording, record
 from egomon.train.simulator.write import simulate
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "SEEN",
     "UNSEEN",
     "WORKFLOW_MISTAKES",
-    "Recording",
-    "Workflow",
+    "PlannedWorkflow",
+    "RenderedRecording",
     "record",
     "simulate",
 ]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.motion import PHASES, Moment
-from egomon.train.simulator.record import Recording
+from egomon.train.simulator.motion import PHASES, MotionState
+from egomon.train.simulator.record import RenderedRecording
 from egomon.train.simulator.shapes import ARROW, CARDS, NOTCH, PARTS, turned
 
 HAND, CARD, PORT = len(PARTS), len(PARTS) + 2, len(PARTS) + 2 + len(CARDS)
@@ -34,7 +34,9 @@ class State(NamedTuple):
     lifted: float
 
 
-def things(recording: Recording, moment: Moment, t_seconds: float) -> NDArray[np.float32]:
+def things(
+    recording: RenderedRecording, moment: MotionState, t_seconds: float
+) -> NDArray[np.float32]:
     """Where each class is: (THINGS, 2) in [0, 1] of the picture, -1 where it is not shown."""
     look = recording.look
     notch = turned(NOTCH.mean(axis=0), look.port_angle) + look.port
@@ -60,7 +62,7 @@ def things(recording: Recording, moment: Moment, t_seconds: float) -> NDArray[np
     return found
 
 
-def state(recording: Recording, moment: Moment) -> State:
+def state(recording: RenderedRecording, moment: MotionState) -> State:
     """The frame's state, for dense supervision."""
     phase = PHASES.index(moment.phase)
     card = -1 if moment.card is None else moment.card[0]
@@ -72,7 +74,7 @@ def state(recording: Recording, moment: Moment) -> State:
     return State(phase, moment.part, card, turned, moment.depth, distance, float(moment.lifted))
 
 
-def caption(recording: Recording, moment: Moment, rng: np.random.Generator) -> str:
+def caption(recording: RenderedRecording, moment: MotionState, rng: np.random.Generator) -> str:
     """A sentence about the frame; `rng` varies how much it tells."""
     look = recording.look
     words = [_action(recording, moment, rng)]
@@ -83,7 +85,7 @@ def caption(recording: Recording, moment: Moment, rng: np.random.Generator) -> s
     return " ".join(words)
 
 
-def _action(recording: Recording, moment: Moment, rng: np.random.Generator) -> str:
+def _action(recording: RenderedRecording, moment: MotionState, rng: np.random.Generator) -> str:
     if moment.card is not None:
         return f"a hand shows the {CARDS[moment.card[0]]} card"
     if moment.phase == "idle":

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.look import BENCH_PX, MARGIN, RGB, Image, Look, Vec, paint
-from egomon.train.simulator.motion import Moment
+from egomon.train.simulator.look import BENCH_PX, MARGIN, RGB, Appearance, Image, Vec, paint
+from egomon.train.simulator.motion import MotionState
 from egomon.train.simulator.shapes import ARROW, CARDS, HOLES, OUTLINES, PARTS, SIGNS, turned
 
 SHIFT = 4
@@ -25,7 +25,7 @@ def _noise(size_px: int, level: int) -> tuple[Image, ...]:
     return tuple(np.clip(rng.normal(128, sigma, shape), 0, 255).astype(np.uint8) for _ in range(6))
 
 
-class Camera:
+class Viewpoint:
     """Where the head looks: a homography from world units to pixels of a square image."""
 
     def __init__(self, size_px: int, shift: Vec, roll: float, zoom: float, pitch: float) -> None:
@@ -48,13 +48,18 @@ class Camera:
 class Painter:
     """Draws the moments of one recording at one size."""
 
-    def __init__(self, look: Look, size_px: int) -> None:
+    def __init__(self, look: Appearance, size_px: int) -> None:
         self.look, self.size_px = look, size_px
         self._light = look.light(size_px)
         self._noise = _noise(size_px, look.noise_level)
 
     def frame(
-        self, moment: Moment, other_hand: Vec, camera: Camera, blur: bool, rng: np.random.Generator
+        self,
+        moment: MotionState,
+        other_hand: Vec,
+        camera: Viewpoint,
+        blur: bool,
+        rng: np.random.Generator,
     ) -> Image:
         """One RGB frame (S, S, 3); `rng` picks blur direction, gain and noise only."""
         size = self.size_px
@@ -92,7 +97,7 @@ class Painter:
     def _fill(self, image: Image, corners: Vec, colour: RGB) -> None:
         cv2.fillPoly(image, [_fixed(corners)], colour, cv2.LINE_AA, SHIFT)
 
-    def _part(self, image: Image, moment: Moment, camera: Camera) -> None:
+    def _part(self, image: Image, moment: MotionState, camera: Viewpoint) -> None:
         part_at = moment.part_at
         if part_at is None:
             return
@@ -117,7 +122,7 @@ class Painter:
         self._fill(image, place(rim), paint((240, 240, 240), max(shade, 0.6)))
         self._fill(image, place(ARROW), paint((255, 40, 40), max(shade, 0.6)))
 
-    def _hand(self, image: Image, at: Vec, grip: float, side: int, camera: Camera) -> Vec:
+    def _hand(self, image: Image, at: Vec, grip: float, side: int, camera: Viewpoint) -> Vec:
         """Arm, palm and fingers; gives the thumb's base and tip, which go over a held part."""
         x, y = at
         look, size = self.look, self.size_px
@@ -165,7 +170,7 @@ class Painter:
             image, places[0], places[1], self.look.hand_shade, max(1, round(self.size_px * 0.028))
         )
 
-    def _card(self, image: Image, card: tuple[int, float, float, float], camera: Camera) -> None:
+    def _card(self, image: Image, card: tuple[int, float, float, float], camera: Viewpoint) -> None:
         sign, x, y, angle = card
         ink = (30, 30, 40)
 

@@ -48,7 +48,7 @@ def paint(values: NDArray[Any] | RGB, scale: float = 1.0) -> RGB:
     return r, g, b
 
 
-class Look:
+class Appearance:
     """One recording's appearance; positions are in world units, the visible bench is [0, 1]²."""
 
     def __init__(self, rng: np.random.Generator) -> None:

@@ -24,7 +24,7 @@ PHASES = ("card", "idle", *USUAL, "fall", "reach2", "grasp2", "carry2")
 
 
 @dataclass(slots=True)
-class Moment:
+class MotionState:
     """Everything the renderer needs to know of one instant."""
 
     phase: str
@@ -132,31 +132,31 @@ class StepMotion:
             self.mistake or "", 1.0
         )
 
-    def at(self, progress: float) -> Moment:
+    def at(self, progress: float) -> MotionState:
         """The moment at `progress` of the whole step, [0, 1)."""
         index = min(int(np.searchsorted(self.ends, progress, side="right")), len(self.phases) - 1)
         begin = self.ends[index - 1] if index else 0.0
         u = float((progress - begin) / (self.ends[index] - begin))
         phase = self.phases[index]
         moment = getattr(self, f"_{phase}")(u)
-        assert isinstance(moment, Moment)
+        assert isinstance(moment, MotionState)
         moment.part, moment.mistake, moment.steadied = self.part, self.mistake, self.steadied
         return moment
 
-    def _reach(self, u: float) -> Moment:
-        return Moment("reach", u, self.rest + (self.bin_at + GRIP - self.rest) * ease(u), 0.0)
+    def _reach(self, u: float) -> MotionState:
+        return MotionState("reach", u, self.rest + (self.bin_at + GRIP - self.rest) * ease(u), 0.0)
 
-    def _grasp(self, u: float) -> Moment:
+    def _grasp(self, u: float) -> MotionState:
         shown = self.bin_at if u > 0.5 else None  # inside the bin it cannot be seen
-        return Moment(
+        return MotionState(
             "grasp", u, self.bin_at + GRIP, ease(u),
             part_at=shown, angle=self.start_angle, lifted=True,
         )  # fmt: skip
 
-    def _held(self, phase: str, u: float, at: Vec, angle: float) -> Moment:
-        return Moment(phase, u, at + GRIP, 1.0, part_at=at, angle=angle, lifted=True)
+    def _held(self, phase: str, u: float, at: Vec, angle: float) -> MotionState:
+        return MotionState(phase, u, at + GRIP, 1.0, part_at=at, angle=angle, lifted=True)
 
-    def _carry(self, u: float) -> Moment:
+    def _carry(self, u: float) -> MotionState:
         if self.mistake == "drop":
             at = self.bin_at + (self.middle - self.bin_at) * ease(u)
             return self._held("carry", u, at, self.start_angle)
@@ -165,49 +165,49 @@ class StepMotion:
         turn = (self.target_angle - self.start_angle) * ease((u - 0.2) / 0.8)
         return self._held("carry", u, at, self.start_angle + turn)
 
-    def _fall(self, u: float) -> Moment:
+    def _fall(self, u: float) -> MotionState:
         way = min(1.0, 2.2 * u) ** 2
-        return Moment(
+        return MotionState(
             "fall", u, self.middle + GRIP - (0, 0.02 * u), max(0.0, 1 - 3 * u),
             part_at=self.middle + (self.fallen - self.middle) * way,
             angle=self.start_angle + (self.fallen_angle - self.start_angle) * way,
         )  # fmt: skip
 
-    def _reach2(self, u: float) -> Moment:
+    def _reach2(self, u: float) -> MotionState:
         hand = self.middle + GRIP + (self.fallen - self.middle) * ease(u)
-        return Moment("reach2", u, hand, 0.0, part_at=self.fallen, angle=self.fallen_angle)
+        return MotionState("reach2", u, hand, 0.0, part_at=self.fallen, angle=self.fallen_angle)
 
-    def _grasp2(self, u: float) -> Moment:
+    def _grasp2(self, u: float) -> MotionState:
         moment = self._held("grasp2", u, self.fallen, self.fallen_angle)
         moment.grip = ease(u)
         return moment
 
-    def _carry2(self, u: float) -> Moment:
+    def _carry2(self, u: float) -> MotionState:
         at = self.fallen + (self.target - self.fallen) * ease(u)
         turn = (self.target_angle - self.fallen_angle) * ease(u)
         return self._held("carry2", u, at, self.fallen_angle + turn)
 
-    def _align(self, u: float) -> Moment:
+    def _align(self, u: float) -> MotionState:
         turn = 2 * math.pi * self.cycles * u
         fade = self.sway * math.sin(math.pi * min(1.0, u * 1.05))
         sway = np.array([math.sin(turn), 0.7 * math.sin(0.77 * turn + 1)]) * fade
         angle = self.target_angle + self.twist * math.sin(1.2 * turn)
         return self._held("align", u, self.target + sway, angle)
 
-    def _insert(self, u: float) -> Moment:
+    def _insert(self, u: float) -> MotionState:
         pressed = min(1.0, 1.6 * u) if self.presses_twice else u
         depth = ease(pressed) * self.deepest
         dip = 0.012 * math.sin(math.pi * u * (2 if self.presses_twice else 1))
         shown = self.target if depth < 0.93 else None
-        return Moment(
+        return MotionState(
             "insert", u, self.target + GRIP + (0, dip), 1.0,
             part_at=shown, angle=self.target_angle, depth=depth, lifted=True,
         )  # fmt: skip
 
-    def _retract(self, u: float) -> Moment:
+    def _retract(self, u: float) -> MotionState:
         start = self.target + GRIP
         shown = self.target if self.deepest < 0.93 else None
-        return Moment(
+        return MotionState(
             "retract", u, start + (self.rest - start) * ease(u), 0.0,
             part_at=shown, angle=self.target_angle, depth=self.deepest,
         )  # fmt: skip

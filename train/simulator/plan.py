@@ -24,7 +24,7 @@ MISTAKES: tuple[Mistake, ...] = EXECUTION + WORKFLOW_MISTAKES
 
 
 @dataclass(frozen=True, slots=True)
-class Workflow:
+class PlannedWorkflow:
     """Six parts in levels: each level may begin once all parts of the level before are in."""
 
     card: int
@@ -54,14 +54,14 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlannedStep:
     """One part, handled rightly (mistake None) or not."""
 
     part: int
     mistake: Mistake | None
 
 
-def _workflows(first_card: int, seed: int) -> tuple[Workflow, ...]:
+def _workflows(first_card: int, seed: int) -> tuple[PlannedWorkflow, ...]:
     """Four recipes; each part is absent from exactly one, so no part is more suspect."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(PARTS))
@@ -72,7 +72,7 @@ def _workflows(first_card: int, seed: int) -> tuple[Workflow, ...]:
         parts = [int(p) for p in rng.permutation(len(PARTS)) if int(p) not in left_out]
         ends = np.cumsum(sizes)
         levels = tuple(tuple(parts[e - n : e]) for e, n in zip(ends, sizes, strict=True))
-        made.append(Workflow(first_card + index, levels))
+        made.append(PlannedWorkflow(first_card + index, levels))
     return tuple(made)
 
 
@@ -82,12 +82,14 @@ UNSEEN = _workflows(4, 12)
 """Other recipes over the same parts, with cards of their own; never in training."""
 
 
-def missing(workflow: Workflow, part: int, done: set[int]) -> set[int]:
+def missing(workflow: PlannedWorkflow, part: int, done: set[int]) -> set[int]:
     """Required parts that are not in yet."""
     return set(workflow.required(part)) - done
 
 
-def _candidates(workflow: Workflow, todo: list[int], done: set[int]) -> dict[Mistake, list[int]]:
+def _candidates(
+    workflow: PlannedWorkflow, todo: list[int], done: set[int]
+) -> dict[Mistake, list[int]]:
     """For each mistake that is possible now, the parts it could happen with.
 
     A skip is offered only where it wrongs a single step: one part is left out, and the part done
@@ -104,7 +106,9 @@ def _candidates(workflow: Workflow, todo: list[int], done: set[int]) -> dict[Mis
     return {mistake: parts for mistake, parts in offers.items() if parts}
 
 
-def plan(workflow: Workflow, rng: np.random.Generator, mistake_rate: float) -> list[Step]:
+def plan(
+    workflow: PlannedWorkflow, rng: np.random.Generator, mistake_rate: float
+) -> list[PlannedStep]:
     """Draw the steps of one recording; each is a mistake with probability `mistake_rate`.
 
     The kind is uniform among those possible at that point, so the rate does not depend on the
@@ -112,7 +116,7 @@ def plan(workflow: Workflow, rng: np.random.Generator, mistake_rate: float) -> l
     """
     done: set[int] = set()
     waived: set[int] = set()
-    steps: list[Step] = []
+    steps: list[PlannedStep] = []
     while len(steps) < 2 * len(workflow.parts):
         todo = [p for p in workflow.parts if p not in done and p not in waived]
         if not todo:
@@ -126,7 +130,7 @@ def plan(workflow: Workflow, rng: np.random.Generator, mistake_rate: float) -> l
         part = ready[int(rng.integers(len(ready)))]
         if mistake == "skip":
             waived |= missing(workflow, part, done)
-        steps.append(Step(part, mistake))
+        steps.append(PlannedStep(part, mistake))
         if mistake != "wrongpart":
             done.add(part)
     return steps

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.draw import Camera, Painter
-from egomon.train.simulator.look import Image, Look
-from egomon.train.simulator.motion import Moment, StepMotion, Wander, ease
-from egomon.train.simulator.plan import Step, Workflow, plan
+from egomon.train.simulator.draw import Painter, Viewpoint
+from egomon.train.simulator.look import Appearance, Image
+from egomon.train.simulator.motion import MotionState, StepMotion, Wander, ease
+from egomon.train.simulator.plan import PlannedStep, PlannedWorkflow, plan
 
 STEP_SECONDS = (3.0, 5.0)
 PAUSE_SECONDS = (0.5, 1.3)
@@ -24,7 +24,7 @@ class StepSpan:
 
     t_start: float
     t_end: float
-    step: Step
+    step: PlannedStep
 
 
 @dataclass(slots=True, eq=False)
@@ -37,19 +37,19 @@ class _Span:
     card: tuple[int, float, float, float] | None = None
 
 
-class Recording:
+class RenderedRecording:
     """A planned recording; `frames` renders it. All draws come from the generator given."""
 
     def __init__(
         self,
         cards: Sequence[int],
-        steps: Sequence[Step],
+        steps: Sequence[PlannedStep],
         rng: np.random.Generator,
         fps: float,
     ) -> None:
         self.fps = fps
         # The look has a generator of its own: nothing about it depends on plan, size or rate.
-        self.look = Look(np.random.default_rng(int(rng.integers(1 << 62))))
+        self.look = Appearance(np.random.default_rng(int(rng.integers(1 << 62))))
         self._sensor_seed = int(rng.integers(1 << 62))
         self._spans: list[_Span] = []
         self.card_spans: list[tuple[float, float, int]] = []
@@ -86,7 +86,7 @@ class Recording:
         """Media time of every frame, seconds."""
         return np.arange(int(self.seconds * self.fps)) / self.fps
 
-    def moment(self, t_seconds: float) -> Moment:
+    def moment(self, t_seconds: float) -> MotionState:
         """What happens at one time."""
         starts = [span.t_start for span in self._spans]
         index = max(0, int(np.searchsorted(starts, t_seconds, side="right")) - 1)
@@ -103,8 +103,8 @@ class Recording:
             return moment
         return self._resting(index, u, t_seconds)
 
-    def _resting(self, index: int, u: float, t_seconds: float) -> Moment:
-        moment = Moment("idle", u, self._rest + self._tremble.at(t_seconds)[4:] * 0.004, 0.0)
+    def _resting(self, index: int, u: float, t_seconds: float) -> MotionState:
+        moment = MotionState("idle", u, self._rest + self._tremble.at(t_seconds)[4:] * 0.004, 0.0)
         before = self._spans[index - 1].motion
         if before is not None and u < 0.5:  # what was left lying is seen, then cleared away
             last = before.at(1 - 1e-6)
@@ -112,15 +112,15 @@ class Recording:
             moment.angle, moment.depth = last.angle, last.depth
         return moment
 
-    def camera(self, t_seconds: float, size_px: int) -> Camera:
+    def camera(self, t_seconds: float, size_px: int) -> Viewpoint:
         """The head's pose at one time."""
         sway, tremble = self._sway.at(t_seconds), self._tremble.at(t_seconds) * 0.004
         lively = self._liveliness
         shift = np.array([sway[0] * 0.035, sway[1] * 0.03]) * lively + tremble[:2]
         roll, zoom = sway[2] * 0.035 * lively, 1 + sway[3] * 0.03
-        return Camera(size_px, shift, roll, zoom, self.look.tilt + sway[4] * 0.02)
+        return Viewpoint(size_px, shift, roll, zoom, self.look.tilt + sway[4] * 0.02)
 
-    def other_hand(self, moment: Moment, t_seconds: float) -> NDArray[np.float64]:
+    def other_hand(self, moment: MotionState, t_seconds: float) -> NDArray[np.float64]:
         """The hand that does not work: resting, or steadying the fixture."""
         if moment.steadied:
             return np.asarray(np.add(self.look.port, (-0.2, 0.08)))
@@ -140,17 +140,17 @@ class Recording:
             yield painter.frame(moment, self.other_hand(moment, t), camera, blur, rng)
 
 
-def _show(card: tuple[int, float, float, float], u: float) -> Moment:
+def _show(card: tuple[int, float, float, float], u: float) -> MotionState:
     sign, x, y, angle = card
     shown = ease(u / 0.25) * (1 - ease((u - 0.78) / 0.22))
     y = 1.25 + (y - 1.25) * shown
     hand = np.array([x + 0.02, y + 0.19])
-    return Moment("card", u, hand, 1.0, card=(sign, x, y, angle))
+    return MotionState("card", u, hand, 1.0, card=(sign, x, y, angle))
 
 
 def record(
-    workflow: Workflow, rng: np.random.Generator, mistake_rate: float, fps: float
-) -> Recording:
+    workflow: PlannedWorkflow, rng: np.random.Generator, mistake_rate: float, fps: float
+) -> RenderedRecording:
     """Plan one recording of a workflow."""
     steps = plan(workflow, rng, mistake_rate)
-    return Recording([workflow.card], steps, rng, fps)
+    return RenderedRecording([workflow.card], steps, rng, fps)

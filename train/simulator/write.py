@@ -13,8 +13,8 @@ import numpy as np
 
 from egomon.errors import UsageError
 from egomon.train.simulator.look import Image
-from egomon.train.simulator.plan import EXECUTION, SEEN, UNSEEN, Workflow
-from egomon.train.simulator.record import Recording, record
+from egomon.train.simulator.plan import EXECUTION, SEEN, UNSEEN, PlannedWorkflow
+from egomon.train.simulator.record import RenderedRecording, record
 from egomon.train.simulator.shapes import PARTS
 
 SPLITS = ("train", "train", "train", "val", "test")
@@ -49,7 +49,7 @@ def step_text(part: int) -> str:
 
 
 def segment_rows(
-    name: str, recording: Recording, workflow: Workflow, split: str
+    name: str, recording: RenderedRecording, workflow: PlannedWorkflow, split: str
 ) -> list[dict[str, object]]:
     """The recording's segments as rows of `segments.jsonl`."""
     rows: list[dict[str, object]] = []

@@ -11,13 +11,13 @@ import numpy as np
 from egomon.branches.interfaces import Float32, Float64, StepGuess, StepSeen
 from egomon.branches.taught.anomaly_score import NULLS
 from egomon.branches.taught.descriptor import unit
-from egomon.branches.taught.model import Evidence, ModelOptions, TaughtModel, judge
+from egomon.branches.taught.model import ModelOptions, SegmentEvidence, TaughtModel, judge
 from egomon.branches.taught.step_filter import History
 from egomon.branches.taught.step_likelihood import Reading
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.teach.discover import Int, Steps
-from egomon.train.teach.segment_features import Recording
+from egomon.train.teach.segment_features import SegmentedRecording
 from egomon.train.teach.workflows import agree, group_recordings
 
 PLACE_WEIGHT = 2.0
@@ -46,7 +46,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TeachOptions:
     """How looks are read; fitted on left-out recordings."""
 
     reading: Reading = field(default_factory=Reading)
@@ -72,12 +72,12 @@ def account_for(steps: Steps, *, by_time: bool) -> Account:
 
 
 def build(
-    recordings: Sequence[Recording],
+    recordings: Sequence[SegmentedRecording],
     steps: Steps,
     *,
     name: str,
     by_time: bool,
-    settings: Settings,
+    settings: TeachOptions,
 ) -> tuple[TaughtModel, tuple[WorkflowGraph, ...]]:
     """Model without nulls and threshold, and the graphs by the count rule."""
     account = account_for(steps, by_time=by_time)
@@ -126,9 +126,9 @@ def history_of(model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> History:
 
 
 def replay(
-    model: TaughtModel, graphs: Sequence[WorkflowGraph], recording: Recording
-) -> list[Evidence]:
-    """Judge a recording's segments one after the other, as a live lane does."""
+    model: TaughtModel, graphs: Sequence[WorkflowGraph], recording: SegmentedRecording
+) -> list[SegmentEvidence]:
+    """Judge a recording's segments one after the other, as a live segment scorer does."""
     history = history_of(model, graphs)
     seen: list[StepSeen] = []
     found = []
@@ -165,7 +165,9 @@ def _sequence(labels: Int, by_time: bool) -> list[str]:
     return [s for i, s in enumerate(steps) if i == 0 or s != steps[i - 1]]
 
 
-def _texts(recordings: Sequence[Recording], account: Account, order: Sequence[int]) -> list[str]:
+def _texts(
+    recordings: Sequence[SegmentedRecording], account: Account, order: Sequence[int]
+) -> list[str]:
     """A name for each step: the commonest text of its segments, else its number."""
     texts: dict[int, Counter[str]] = {k: Counter() for k in order}
     for recording, labels in zip(recordings, account.seen, strict=True):
@@ -179,7 +181,7 @@ def _texts(recordings: Sequence[Recording], account: Account, order: Sequence[in
     return names
 
 
-def _openings(recordings: Sequence[Recording], workflows: Int) -> Float32:
+def _openings(recordings: Sequence[SegmentedRecording], workflows: Int) -> Float32:
     """(W, D) mean opening of each workflow's recordings; (W, 0) where one has none."""
     found = []
     for w in range(int(workflows.max()) + 1):
@@ -191,7 +193,9 @@ def _openings(recordings: Sequence[Recording], workflows: Int) -> Float32:
     return np.stack(found)
 
 
-def _durations(recordings: Sequence[Recording], labels: Sequence[Int], by_time: bool) -> Float64:
+def _durations(
+    recordings: Sequence[SegmentedRecording], labels: Sequence[Int], by_time: bool
+) -> Float64:
     """(K, 2) mean and spread of ln(seconds), the spread shrunk to that of all steps."""
     count = 1 + max(int(of.max()) for of in labels)
     logs: list[list[float]] = [[] for _ in range(count)]

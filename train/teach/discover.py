@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.taught.descriptor import unit
-from egomon.train.teach.segment_features import Recording
+from egomon.train.teach.segment_features import SegmentedRecording
 
 Int = NDArray[np.int64]
 
@@ -46,7 +46,7 @@ class Steps:
 
 
 def discover(
-    recordings: Sequence[Recording],
+    recordings: Sequence[SegmentedRecording],
     *,
     by_time: bool,
     count: int | None = None,
@@ -203,7 +203,7 @@ def change_points(looks: Float32, lag: int = 1) -> Int:
     return pieces
 
 
-def _pieces(recording: Recording, by_time: bool) -> Int:
+def _pieces(recording: SegmentedRecording, by_time: bool) -> Int:
     many = len(recording.moments)
     if not by_time:
         return np.arange(many)
@@ -213,12 +213,12 @@ def _pieces(recording: Recording, by_time: bool) -> Int:
     return change_points(np.stack([m.whole_look for m in recording.moments]), lag)
 
 
-def _piece_looks(recording: Recording, pieces: Int) -> Float32:
+def _piece_looks(recording: SegmentedRecording, pieces: Int) -> Float32:
     looks = np.stack([m.whole_look for m in recording.moments])
     return unit(np.stack([looks[pieces == p].mean(axis=0) for p in range(int(pieces[-1]) + 1)]))
 
 
-def _places(recording: Recording, by_time: bool) -> Float64:
+def _places(recording: SegmentedRecording, by_time: bool) -> Float64:
     many = len(recording.moments)
     if not by_time:
         return (np.arange(many) + 0.5) / many

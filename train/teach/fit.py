@@ -12,7 +12,7 @@ from egomon.branches.interfaces import ActivityModel, Float32, Float64
 from egomon.branches.taught.anomaly_score import carried, combine, excess_of, surprises_of, weigh
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.descriptor import CentredLook, Look, unit
-from egomon.branches.taught.model import Evidence, TaughtModel
+from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
 from egomon.train.teach.build import account_for, build, replay
@@ -24,7 +24,7 @@ from egomon.train.teach.reference_scores import (
     threshold_for,
 )
 from egomon.train.teach.report import TeachReport, notes_on
-from egomon.train.teach.segment_features import Recording, RecordingVectors, observe
+from egomon.train.teach.segment_features import RecordingVectors, SegmentedRecording, observe
 from egomon.train.teach.settings import fit_settings
 
 Progress = Callable[[str, float], None]
@@ -105,7 +105,7 @@ def teach_from_vectors(
 
 
 def learn(
-    recordings: Sequence[Recording],
+    recordings: Sequence[SegmentedRecording],
     *,
     by_time: bool,
     beliefs: bool = False,
@@ -123,7 +123,7 @@ def learn(
         recordings, account, beliefs=beliefs, single_agreement=single_agreement
     )
     model, graphs = build(recordings, steps, name=name, by_time=by_time, settings=settings)
-    judged: list[list[Evidence]] = []
+    judged: list[list[SegmentEvidence]] = []
     for i in left_out(account.workflows):
         tell("judging each recording by the others", i / len(recordings))
         keep = [j for j in range(len(recordings)) if j != i]
@@ -173,7 +173,7 @@ def left_out(workflows: Int) -> list[int]:
 
 
 def scores_of(
-    recording: Sequence[Evidence], nulls: dict[str, Float64], order_trust: float
+    recording: Sequence[SegmentEvidence], nulls: dict[str, Float64], order_trust: float
 ) -> list[float]:
     """Scores of a recording's measured evidence under given nulls."""
     scores, excesses = [], list[float]()

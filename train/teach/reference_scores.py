@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.interfaces import Float32, Float64
-from egomon.branches.taught.model import Evidence, TaughtModel
+from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.step_filter import BREAKS
-from egomon.train.teach.segment_features import Recording
+from egomon.train.teach.segment_features import SegmentedRecording
 
 TAIL = 0.1
 """Upper share of the scores that tells how often correct work scores high; no budget is taken to
 allow alerts on more."""
 
 
-def nulls_of(judged: Sequence[Evidence]) -> dict[str, Float64]:
+def nulls_of(judged: Sequence[SegmentEvidence]) -> dict[str, Float64]:
     """Evidence on left-out correct segments, ascending, by `NULLS`."""
     looks: dict[str, Float64] = {
         name: np.sort([e.values["look"] for e in judged if e.early is early])
@@ -49,7 +49,7 @@ def guessed_nulls(model: TaughtModel) -> dict[str, Float64]:
     }
 
 
-def handling_null(recordings: Sequence[Recording]) -> Float64:
+def handling_null(recordings: Sequence[SegmentedRecording]) -> Float64:
     """The base's log odds on correct work: they do not depend on what is taught, so all count.
 
     Empty where no base judges, which then never surprises.

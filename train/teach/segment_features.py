@@ -35,7 +35,7 @@ class RecordingVectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class SegmentMoment:
     """One segment of a recording."""
 
     span: Span
@@ -52,11 +52,11 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
+class SegmentedRecording:
     """One recording's segments in order of time."""
 
     name: str
-    moments: tuple[Moment, ...]
+    moments: tuple[SegmentMoment, ...]
     start: float
     """First frame's media seconds."""
     seconds: float
@@ -108,8 +108,8 @@ def observe(
     stream: StreamCard,
     look: Look,
     activity: ActivityModel | None = None,
-) -> Recording:
-    """Cut a recording and describe each segment, through the views that a live lane uses.
+) -> SegmentedRecording:
+    """Cut a recording and describe each segment, through the views that a live scorer uses.
 
     Args:
         recording: frame vectors.
@@ -126,7 +126,7 @@ def observe(
     context = WorkflowContext(
         dim, max_seconds=stream.context_max_seconds, context_frames=stream.context_frames
     )
-    moments: list[Moment] = []
+    moments: list[SegmentMoment] = []
     fed = 0
     spans = spans_of(recording, stream, activity)
     for span in sorted(spans, key=lambda s: (s.t_end, s.t_start)):
@@ -143,7 +143,7 @@ def observe(
         seen = look(clip.vectors, background)
         first = moments[0].span.t_start if moments else span.t_start
         moments.append(
-            Moment(
+            SegmentMoment(
                 replace(span, text=span.text or (base.name_of(seen) if base else None)),
                 seen,
                 # The base's head looks at the clip alone.
@@ -160,7 +160,7 @@ def observe(
         )
     start = float(recording.times[0])
     seconds = float(recording.times[-1]) + 1.0 / stream.fps - start
-    return Recording(recording.name, tuple(moments), start, seconds)
+    return SegmentedRecording(recording.name, tuple(moments), start, seconds)
 
 
 def _check(recording: RecordingVectors) -> None:

@@ -12,8 +12,8 @@ from egomon.branches.interfaces import Float64
 from egomon.branches.taught.descriptor import unit
 from egomon.branches.taught.model import OPENING_SLIP
 from egomon.branches.taught.step_likelihood import Reading, half_squares
-from egomon.train.teach.build import PLACE_WEIGHT, Account, Settings
-from egomon.train.teach.segment_features import Recording
+from egomon.train.teach.build import PLACE_WEIGHT, Account, TeachOptions
+from egomon.train.teach.segment_features import SegmentedRecording
 
 SHARPNESSES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 SLIPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -40,8 +40,12 @@ class _Row(NamedTuple):
 
 
 def fit_settings(
-    recordings: Sequence[Recording], account: Account, *, beliefs: bool, single_agreement: float
-) -> tuple[Settings, float | None]:
+    recordings: Sequence[SegmentedRecording],
+    account: Account,
+    *,
+    beliefs: bool,
+    single_agreement: float,
+) -> tuple[TeachOptions, float | None]:
     """The settings with the highest likelihood on left-out recordings.
 
     Args:
@@ -70,7 +74,7 @@ def fit_settings(
     trusted = single_agreement if agreement is None else agreement
     low, high = ORDER_COUNTS
     order_trust = min(1.0, max(0.0, (trusted - low) / (high - low)))
-    settings = Settings(
+    settings = TeachOptions(
         reading=reading,
         place_weight=PLACE_WEIGHT * (1 - order_trust),
         order_trust=order_trust,
@@ -79,7 +83,9 @@ def fit_settings(
     return settings, agreement
 
 
-def _rows(recordings: Sequence[Recording], account: Account, reading: Reading) -> list[_Row]:
+def _rows(
+    recordings: Sequence[SegmentedRecording], account: Account, reading: Reading
+) -> list[_Row]:
     looks = [np.stack([m.look for m in r.moments]) for r in recordings]
     rows: list[_Row] = []
     for i in range(len(recordings) if len(recordings) > 1 else 0):
@@ -112,14 +118,14 @@ def _none_distance(rows: Sequence[_Row]) -> float:
     return farthest + max(0.0, typical - farthest) / 2
 
 
-def _typical_distance(recordings: Sequence[Recording]) -> float:
+def _typical_distance(recordings: Sequence[SegmentedRecording]) -> float:
     """Of different steps of one recording."""
     looks = np.stack([m.look for r in recordings for m in r.moments])
     apart = (1 - looks @ looks.T)[~np.eye(len(looks), dtype=bool)]
     return float(np.median(apart)) if len(apart) else 1.0
 
 
-def _opening_sharpness(recordings: Sequence[Recording], account: Account) -> float:
+def _opening_sharpness(recordings: Sequence[SegmentedRecording], account: Account) -> float:
     """How much an opening says of the workflow, by recordings that others repeat."""
     openings = [r.moments[0].opening for r in recordings]
     groups = [np.flatnonzero(account.workflows == w) for w in np.unique(account.workflows)]

@@ -28,7 +28,7 @@ from egomon.branches.taught.branch import options_of, tensors_of
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import DataError, UsageError
 from egomon.stream.frame import Frame, UInt8Image
-from egomon.stream.reader import Producer
+from egomon.stream.reader import SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
 from egomon.train.teach.base import Base, open_base
@@ -98,7 +98,7 @@ def encode_video(
     with open_source(str(path), name="teach", kind="file") as source:
         seconds = source.info.duration_seconds or 0.0
         sink = _Encoding(encoder, lambda t: on_share(min(1.0, t / seconds) if seconds else 0.0))
-        producer = Producer(source, sink, grid=SamplingGrid(fps), prepare=encoder.prepare)
+        producer = SourceReader(source, sink, grid=SamplingGrid(fps), prepare=encoder.prepare)
         while (grab := source.read()) is not None and producer.take(grab):
             pass
         sink.finish()

@@ -24,7 +24,7 @@ PORTS = (5556, 5557)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the doctor's answer."""
 
     name: str
@@ -33,9 +33,9 @@ class Finding:
     advice: str = ""
 
 
-def run_checks(model: str, *, source: str | None, chaos: bool) -> list[Finding]:
+def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResult]:
     """All checks; one that fails in an unexpected way becomes an error finding itself."""
-    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+    checks: list[tuple[str, Callable[[], Iterator[CheckResult]]]] = [
         ("python", _python),
         ("packages", _packages),
         ("torch", _torch),
@@ -49,102 +49,106 @@ def run_checks(model: str, *, source: str | None, chaos: bool) -> list[Finding]:
     ]
     if source is not None:
         checks.append(("source", lambda: _source(source)))
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for name, check in checks:
         try:
             findings += list(check())
         except EgomonError as error:
-            findings.append(Finding(name, "error", str(error)))
+            findings.append(CheckResult(name, "error", str(error)))
         except Exception as error:  # the doctor must not die of what it looks for
-            findings.append(Finding(name, "error", f"{type(error).__name__}: {error}"))
+            findings.append(CheckResult(name, "error", f"{type(error).__name__}: {error}"))
     return findings
 
 
-def _python() -> Iterator[Finding]:
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+def _python() -> Iterator[CheckResult]:
+    yield CheckResult("python", "ok", f"{platform.python_version()} on {platform.platform()}")
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[CheckResult]:
     for name in PACKAGES:
-        yield Finding(name, "ok", importlib.metadata.version(name))
+        yield CheckResult(name, "ok", importlib.metadata.version(name))
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[CheckResult]:
     import torch
 
     if torch.cuda.is_available():
-        yield Finding("gpu", "ok", torch.cuda.get_device_name(0))
+        yield CheckResult("gpu", "ok", torch.cuda.get_device_name(0))
     else:
         advice = "a large branch of real size needs one; small bundles run without"
-        yield Finding("gpu", "warning", "no CUDA device, models run on the CPU", advice)
-    yield Finding("cores", "ok", f"{len(os.sched_getaffinity(0))} usable")
+        yield CheckResult("gpu", "warning", "no CUDA device, models run on the CPU", advice)
+    yield CheckResult("cores", "ok", f"{len(os.sched_getaffinity(0))} usable")
 
 
-def _codecs() -> Iterator[Finding]:
+def _codecs() -> Iterator[CheckResult]:
     import av
 
     missing = [name for name in ("h264", "hevc", "mjpeg") if name not in av.codecs_available]
     if missing:
-        yield Finding("codecs", "warning", f"missing: {', '.join(missing)}", "reinstall av")
+        yield CheckResult("codecs", "warning", f"missing: {', '.join(missing)}", "reinstall av")
     else:
-        yield Finding("codecs", "ok", "h264, hevc, mjpeg")
+        yield CheckResult("codecs", "ok", "h264, hevc, mjpeg")
 
 
-def _curve() -> Iterator[Finding]:
+def _curve() -> Iterator[CheckResult]:
     import zmq
 
     if zmq.has("curve"):
-        yield Finding("encryption", "ok", f"keys work (CURVE, libzmq {zmq.zmq_version()})")
+        yield CheckResult("encryption", "ok", f"keys work (CURVE, libzmq {zmq.zmq_version()})")
     else:
-        yield Finding("encryption", "warning", "libzmq lacks CURVE", "alerts stay on this machine")
+        yield CheckResult(
+            "encryption", "warning", "libzmq lacks CURVE", "alerts stay on this machine"
+        )
 
 
-def _cameras() -> Iterator[Finding]:
+def _cameras() -> Iterator[CheckResult]:
     from egomon.stream.sources.camera_list import list_devices
 
     found = list_devices()
     if not found:
         advice = "plug one in, or give a stream's URL; `egomon replay FILE` needs no camera"
-        yield Finding("cameras", "warning", "none found", advice)
+        yield CheckResult("cameras", "warning", "none found", advice)
     for device in found:
-        yield Finding("camera", "ok", f"{device.index}: {device.name} ({device.path})")
+        yield CheckResult("camera", "ok", f"{device.index}: {device.name} ({device.path})")
 
 
-def _disk() -> Iterator[Finding]:
+def _disk() -> Iterator[CheckResult]:
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("egomon"))
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     if free_gb < LEAST_FREE_GB:
-        yield Finding("disk", "warning", f"{free_gb:.1f} GB free at {existing}", "free some space")
+        yield CheckResult(
+            "disk", "warning", f"{free_gb:.1f} GB free at {existing}", "free some space"
+        )
     else:
-        yield Finding("disk", "ok", f"{free_gb:.0f} GB free for the event store")
+        yield CheckResult("disk", "ok", f"{free_gb:.0f} GB free for the event store")
 
 
-def _ports() -> Iterator[Finding]:
+def _ports() -> Iterator[CheckResult]:
     for port in PORTS:
         with socket.socket() as probe:
             probe.settimeout(0.5)
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
         if taken:
             advice = "another monitor runs? choose others with --pub and --control"
-            yield Finding(f"port {port}", "warning", "in use", advice)
+            yield CheckResult(f"port {port}", "warning", "in use", advice)
         else:
-            yield Finding(f"port {port}", "ok", "free")
+            yield CheckResult(f"port {port}", "ok", "free")
 
 
-def _bundle(model: str) -> Iterator[Finding]:
+def _bundle(model: str) -> Iterator[CheckResult]:
     from egomon.branches.load_bundle import load_bundle
 
     begin = time.perf_counter()
     bundle = load_bundle(model)
     seconds = time.perf_counter() - begin
     note = "; a demonstration, not for real work" if bundle.card.demonstration else ""
-    yield Finding("bundle", "ok", f"{bundle.model_id} loads in {seconds:.1f} s{note}")
+    yield CheckResult("bundle", "ok", f"{bundle.model_id} loads in {seconds:.1f} s{note}")
 
 
-def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
+def _self_test(model: str, chaos: bool) -> Iterator[CheckResult]:
     from egomon.config import load_settings
     from egomon.monitor import Monitor, SourceRequest
 
@@ -171,10 +175,10 @@ def _self_test(model: str, chaos: bool) -> Iterator[Finding]:
     if chaos:
         drops = {k: v for k, v in summary.frames.items() if k.startswith("dropped_")}
         detail += f", dropped {drops}"
-    yield Finding("self-test", "ok" if summary.frames.get("encoded") else "error", detail)
+    yield CheckResult("self-test", "ok" if summary.frames.get("encoded") else "error", detail)
 
 
-def _source(reference: str) -> Iterator[Finding]:
+def _source(reference: str) -> Iterator[CheckResult]:
     from egomon.stream.sources.open import open_source
 
     begin = time.perf_counter()
@@ -190,7 +194,7 @@ def _source(reference: str) -> Iterator[Finding]:
     rising = all(a < b for a, b in itertools.pairwise(times))
     level: Literal["ok", "error"] = "ok" if times and rising else "error"
     detail = f"{info.width}x{info.height}, open in {opened:.2f} s, {len(times)} frames read"
-    yield Finding("source", level, detail)
+    yield CheckResult("source", level, detail)
 
 
-__all__ = ["Finding", "run_checks"]
+__all__ = ["CheckResult", "run_checks"]

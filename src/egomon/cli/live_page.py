@@ -13,7 +13,7 @@ from egomon.errors import StoreError
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
-    from egomon.monitor.source_worker import Input
+    from egomon.monitor.source_worker import SourceWorker
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
 HERE = "127.0.0.1:0"
@@ -29,7 +29,7 @@ def live_hub(title: str, settings: Settings) -> LiveHub:
     return LiveHub(title, feedback=_feedback(settings))
 
 
-def camera_of(inputs: Sequence[Input]) -> Camera:
+def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
     """The newest sampled frame of a source, as it was resized for the models.
 
     A ring shows where the wearer looks, where the source says so. Nothing is read or decoded for
@@ -54,7 +54,7 @@ def camera_of(inputs: Sequence[Input]) -> Camera:
     return newest
 
 
-def still_of(inputs: Sequence[Input]) -> Still:
+def still_of(inputs: Sequence[SourceWorker]) -> Still:
     """The middle frame of an alert's segment, from the ring: what an evidence snapshot shows too.
 
     A new alert costs one small JPEG; nothing is read or decoded for it.

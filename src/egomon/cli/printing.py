@@ -12,7 +12,7 @@ from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, 
 from egomon.view.words import PHASES, clean, clock
 
 if TYPE_CHECKING:
-    from egomon.monitor.messages import Summary
+    from egomon.monitor.messages import RunSummary
 
 DOMAINS = {"unknown": "domain unknown", "in_domain": "in domain", "out_of_domain": "out of domain"}
 WIDE = 120
@@ -77,7 +77,7 @@ def print_revisions(revisions: Sequence[Data]) -> None:
             _console().print(print_line, markup=False)
 
 
-def print_summary(summary: Summary, alerts: Sequence[AlertData]) -> None:
+def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
     """What a run did, and its alerts."""
     console = _console()
     speed = summary.media_seconds / summary.wall_seconds if summary.wall_seconds > 0 else 0.0

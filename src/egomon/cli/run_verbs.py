@@ -13,9 +13,9 @@ from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
 
 if TYPE_CHECKING:
-    from egomon.cli.session import Session
+    from egomon.cli.session import MonitorSession
     from egomon.config import Settings
-    from egomon.monitor import Summary
+    from egomon.monitor import RunSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -96,14 +96,14 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
     )
 
 
-def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> Session:
-    from egomon.cli.session import Session
+def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
+    from egomon.cli.session import MonitorSession
 
     told = {key: shared[key] for key in ("out", "report", "json", "quiet")}
-    return Session(settings, **told, **more)
+    return MonitorSession(settings, **told, **more)
 
 
-def _check(summary: Summary, shared: dict[str, Any]) -> None:
+def _check(summary: RunSummary, shared: dict[str, Any]) -> None:
     if shared["strict"] and summary.degraded:
         raise DegradedError("the run ended degraded: the large branch was not available")
 

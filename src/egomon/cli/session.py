@@ -17,7 +17,7 @@ from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
     from egomon.config import Settings
-    from egomon.monitor import Monitor, SourceRequest, Summary
+    from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.monitor.messages import LatencyModel
     from egomon.stream.frame import SourceKind
 
@@ -66,7 +66,7 @@ class Collector:
         return [data for _, data in self.events if isinstance(data, AlertData)]
 
 
-class Session:
+class MonitorSession:
     """What the verbs `live` and `replay` share."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Session:
         range_seconds: tuple[float, float | None] = (0.0, None),
         duration_seconds: float | None = None,
         latency_model: LatencyModel | None = None,
-    ) -> Summary:
+    ) -> RunSummary:
         """Run to the end and print the summary.
 
         Raises:
@@ -159,7 +159,7 @@ class Session:
                 )
         find_bundle(self._settings.model.name)
 
-    def _finish(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
+    def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:
             self._write_report(summary, requests)
         self._print(summary)
@@ -187,7 +187,7 @@ class Session:
             )
         return {number: signal.signal(number, each) for number, each in handlers.items()}
 
-    def _write_report(self, summary: Summary, requests: Sequence[SourceRequest]) -> None:
+    def _write_report(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         from egomon.report import alert_stills, write_report
 
         assert self._report is not None
@@ -216,7 +216,7 @@ class Session:
                 f"{len(found.splitlines())} lines, expected {len(expected.splitlines())}"
             )
 
-    def _print(self, summary: Summary) -> None:
+    def _print(self, summary: RunSummary) -> None:
         latest = {alert.alert_id: alert for alert in self._collector.alerts}
         if self._json:
             import msgspec

@@ -10,9 +10,9 @@ import msgspec
 import zmq
 
 from egomon.branches.segment_scorer import Progress
-from egomon.fusion.alert_engine import Refinement, SourceStage
-from egomon.fusion.large_branch_queue import RefineResult
-from egomon.fusion.media.attach import EVIDENCE_FAILED, STORE_FAILED, EvidenceDesk
+from egomon.fusion.alert_engine import AlertEngine, LargeBranchAccess
+from egomon.fusion.large_branch_queue import LargeBranchResult
+from egomon.fusion.media.attach import EVIDENCE_FAILED, STORE_FAILED, EvidenceAttacher
 from egomon.fusion.messages.types import (
     AlertData,
     Data,
@@ -23,11 +23,11 @@ from egomon.fusion.messages.types import (
     StatusData,
 )
 from egomon.fusion.transport.control_server import ControlHandler
-from egomon.fusion.transport.server import AlertBus
-from egomon.monitor.messages import Ended, Notice, Scored
-from egomon.monitor.source_timeout import Absence
-from egomon.stream.channel import Channel, ChannelClosed, Wake
-from egomon.stream.source import Gap, StateChange
+from egomon.fusion.transport.server import EventServer
+from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
+from egomon.monitor.source_timeout import SourceTimeout
+from egomon.stream.channel import Channel, ChannelClosed, WakeUp
+from egomon.stream.source import Discontinuity, StateChange
 from egomon.stream.worker import Worker
 
 POLL_MS = 250
@@ -42,7 +42,7 @@ OWN_CODES = (STAGE_STUCK, WORKER_RESTARTED, STORE_FAILED, EVIDENCE_FAILED, CONFI
 """Faults of the monitor itself, most urgent first; a source that is not well goes before most."""
 
 
-class Emitter:
+class AlertWorker:
     """Body of the emit thread.
 
     Args:
@@ -57,23 +57,23 @@ class Emitter:
 
     def __init__(
         self,
-        stages: Mapping[str, SourceStage],
-        refinement: Refinement,
-        outlet: EvidenceDesk,
-        bus: AlertBus,
+        engines: Mapping[str, AlertEngine],
+        refinement: LargeBranchAccess,
+        publisher: EvidenceAttacher,
+        bus: EventServer,
         control: ControlHandler,
         *,
         inbox: Channel[Scored],
-        results: Channel[RefineResult],
-        notices: Channel[Notice],
-        wake: Wake,
+        results: Channel[LargeBranchResult],
+        notices: Channel[SourceNotice],
+        wake: WakeUp,
         stats: Callable[[str], StatsData],
         ordered: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stages = stages
+        self._engines = engines
         self._refinement = refinement
-        self._outlet = outlet
+        self._publisher = publisher
         self._bus = bus
         self._control = control
         self._inbox = inbox
@@ -83,8 +83,8 @@ class Emitter:
         self._stats = stats
         self._ordered = ordered
         self._clock = clock
-        self._status = {name: StatusData(source_state="connecting") for name in stages}
-        self._absence = Absence(clock)
+        self._status = {name: StatusData(source_state="connecting") for name in engines}
+        self._absence = SourceTimeout(clock)
         self._next_timer = clock()
         self.alerts: Counter[str] = Counter()
         self.latest_stats: dict[str, object] = {}
@@ -116,7 +116,7 @@ class Emitter:
 
     def close(self, source: str, reason: Reason) -> None:
         """End the open alert, if there is one; in the emit thread, see `order`."""
-        self._emit_all(source, self._stages[source].lifecycle.close(reason))
+        self._emit_all(source, self._engines[source].lifecycle.close(reason))
 
     def run(self, worker: Worker) -> None:
         """Until the inbox is closed and empty and nothing is pending."""
@@ -139,10 +139,10 @@ class Emitter:
         self._take_notices()
         self._take_results()
         over = self._take_scored()
-        for source, update in self._outlet.ready():
+        for source, update in self._publisher.ready():
             self._emit(source, update)
         self._bus.serve(self._control)
-        for name, stage in self._stages.items():
+        for name, stage in self._engines.items():
             self._emit_all(name, stage.tick())
             if self._absence.is_long(name):
                 self.close(name, "source_lost")
@@ -155,7 +155,7 @@ class Emitter:
     def finish(self) -> None:
         """Close every alert; called by the emit thread's owner after `run`, even after a crash."""
         self._take_notices()
-        for name, stage in self._stages.items():
+        for name, stage in self._engines.items():
             self._emit_all(name, stage.finish(self._reason(name)))
             self._change(name, source_state="ended")
         self._timers()
@@ -170,9 +170,9 @@ class Emitter:
                 return
             self._on_notice(notice)
 
-    def _on_notice(self, notice: Notice) -> None:
+    def _on_notice(self, notice: SourceNotice) -> None:
         event = notice.event
-        if isinstance(event, Gap):
+        if isinstance(event, Discontinuity):
             gap = GapData(
                 cause=event.cause,
                 count=event.count,
@@ -211,7 +211,7 @@ class Emitter:
             if result is None:
                 return
             source = result.job.scored.segment.source
-            self._emit_all(source, self._stages[source].on_result(result))
+            self._emit_all(source, self._engines[source].on_result(result))
 
     def _take_scored(self) -> bool:
         # A replay takes the next segment only when the large branch has answered: whether the
@@ -227,23 +227,23 @@ class Emitter:
         return False
 
     def _on_scored(self, item: Scored) -> None:
-        if isinstance(item, Ended):
-            stage = self._stages[item.source]
+        if isinstance(item, SourceEnded):
+            stage = self._engines[item.source]
             if not stage.pending:
                 self._emit_all(item.source, stage.finish(self._reason(item.source)))
         elif isinstance(item, Progress):
-            self._emit_all(item.source, self._stages[item.source].on_progress(item))
+            self._emit_all(item.source, self._engines[item.source].on_progress(item))
             self._change(item.source, domain=item.domain)
         else:
             source = item.segment.source
-            self._emit_all(source, self._stages[source].on_scored(item))
+            self._emit_all(source, self._engines[source].on_scored(item))
 
     def _pending(self) -> int:
-        return sum(stage.pending for stage in self._stages.values())
+        return sum(stage.pending for stage in self._engines.values())
 
     def _timers(self) -> None:
-        self._outlet.retry()
-        for name in self._stages:
+        self._publisher.retry()
+        for name in self._engines:
             stats = self._stats(name)
             self.latest_stats[name] = msgspec.to_builtins(stats)
             self._emit(name, stats)
@@ -263,7 +263,7 @@ class Emitter:
     def _own_error(self, source: str) -> dict[str, ErrorInfo | None]:
         """The `error` field, where it is this monitor's to set."""
         error = self._status[source].error
-        found = {**self._outlet.faults(), **self.faults}
+        found = {**self._publisher.faults(), **self.faults}
         own = next((ErrorInfo(code=c, message=found[c]) for c in OWN_CODES if c in found), None)
         if error is not None and error.code not in OWN_CODES:
             return {"error": own} if own is not None and own.code == STAGE_STUCK else {}
@@ -291,7 +291,7 @@ class Emitter:
             if isinstance(data, AlertData):
                 self.alerts[data.phase] += 1
             try:
-                self._outlet.emit(source, data)
+                self._publisher.emit(source, data)
             except Exception as error:
                 first = first or error
         if first is not None:

@@ -7,50 +7,50 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from egomon.branches.segment_scorer import Lane
+from egomon.branches.segment_scorer import SegmentScorer
 from egomon.config import Settings
-from egomon.fusion.alert_engine import Refinement, SourceStage
-from egomon.fusion.circuit_breaker import Breaker
+from egomon.fusion.alert_engine import AlertEngine, LargeBranchAccess
+from egomon.fusion.circuit_breaker import CircuitBreaker
 from egomon.fusion.decision import CallBudget, Decider
-from egomon.fusion.large_branch_queue import RefineQueue
+from egomon.fusion.large_branch_queue import LargeBranchQueue
 from egomon.fusion.lifecycle import AlertLifecycle, AlertOrigin
-from egomon.monitor.run_plan import Plan, read_spans
-from egomon.monitor.source_worker import Input
+from egomon.monitor.run_plan import RunPlan, read_spans
+from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.buffer import RollingBuffer
 
 
 @dataclass(slots=True, eq=False)
-class Parts:
+class AlertEngines:
     """Fusion's state of a run."""
 
-    plan: Plan
-    refinement: Refinement
-    stages: dict[str, SourceStage] = field(default_factory=dict)
+    plan: RunPlan
+    refinement: LargeBranchAccess
+    engines: dict[str, AlertEngine] = field(default_factory=dict)
 
-    def use(self, plan: Plan, settings: Settings, *, timed: bool) -> None:
+    def use(self, plan: RunPlan, settings: Settings, *, timed: bool) -> None:
         """Judge by other settings from now on; in the thread that owns the stages."""
         self.plan = plan
         if timed:
             self.refinement.deadline_seconds = settings.decision.refine_deadline_seconds
-        for stage in self.stages.values():
+        for stage in self.engines.values():
             stage.use(plan.decision, CallBudget(settings.decision.refine_calls_per_minute))
 
     def media_seconds(self) -> float:
         """Media time up to which everything has been judged: a replay's clock."""
-        done = [stage.progress.t_seconds for stage in self.stages.values() if stage.progress]
+        done = [stage.progress.t_seconds for stage in self.engines.values() if stage.progress]
         return max(done, default=0.0)
 
 
-def build_parts(
-    plan: Plan,
-    inputs: Sequence[Input],
+def build_engines(
+    plan: RunPlan,
+    inputs: Sequence[SourceWorker],
     settings: Settings,
     *,
     boot: str,
     live: bool,
     clock: Callable[[], float] | None = None,
     coalesce: bool | None = None,
-) -> Parts:
+) -> AlertEngines:
     """Stages of all sources with their shared refinement.
 
     Args:
@@ -64,7 +64,7 @@ def build_parts(
     """
     deadline = settings.decision.refine_deadline_seconds
     timed = live or clock is not None
-    parts: Parts
+    parts: AlertEngines
 
     def media_clock() -> float:
         return parts.media_seconds()
@@ -72,27 +72,29 @@ def build_parts(
     ticking = clock or (time.monotonic if live else media_clock)
     queue = None
     if plan.use_large:
-        queue = RefineQueue(coalesce=timed if coalesce is None else coalesce, clock=ticking)
-    parts = Parts(
+        queue = LargeBranchQueue(coalesce=timed if coalesce is None else coalesce, clock=ticking)
+    parts = AlertEngines(
         plan,
-        Refinement(
+        LargeBranchAccess(
             queue,
-            Breaker(ticking),
+            CircuitBreaker(ticking),
             deadline_seconds=deadline if timed else None,
             clock=ticking,
         ),
     )
     for item in inputs:
         run = boot if live else plan.fingerprint(item.reference)
-        parts.stages[item.name] = _stage(plan, item.name, run, settings, parts.refinement, live)
+        parts.engines[item.name] = _stage(plan, item.name, run, settings, parts.refinement, live)
     return parts
 
 
-def build_lane(plan: Plan, item: Input, buffer: RollingBuffer, settings: Settings) -> Lane:
+def build_scorer(
+    plan: RunPlan, item: SourceWorker, buffer: RollingBuffer, settings: Settings
+) -> SegmentScorer:
     """One source's way from vectors to scored segments."""
-    return Lane(
+    return SegmentScorer(
         item.name,
-        plan.lane_parts,
+        plan.scoring_models,
         plan.segmenter(read_spans(settings.segments.file, item.reference)),
         window=buffer.window,
         reset_gap_seconds=settings.source.reset_gap_seconds,
@@ -100,8 +102,13 @@ def build_lane(plan: Plan, item: Input, buffer: RollingBuffer, settings: Setting
 
 
 def _stage(
-    plan: Plan, name: str, run: str, settings: Settings, refinement: Refinement, live: bool
-) -> SourceStage:
+    plan: RunPlan,
+    name: str,
+    run: str,
+    settings: Settings,
+    refinement: LargeBranchAccess,
+    live: bool,
+) -> AlertEngine:
     count = itertools.count(1)
     lifecycle = AlertLifecycle(
         AlertOrigin(
@@ -115,7 +122,7 @@ def _stage(
         overlapping=plan.stream.policy == "fixed",
         idle_close_seconds=plan.idle_close_seconds,
     )
-    return SourceStage(
+    return AlertEngine(
         Decider(plan.decision, plan.gate),
         lifecycle,
         refinement,

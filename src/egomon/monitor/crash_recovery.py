@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from egomon.fusion.event_publisher import Outlet
+from egomon.fusion.event_publisher import EventPublisher
 from egomon.fusion.messages.types import Previous
 from egomon.fusion.store.events import EventStore
 
 
-def close_orphans(store: EventStore, outlet: Outlet) -> int:
+def close_orphans(store: EventStore, publisher: EventPublisher) -> int:
     """Publish one `end` (`monitor_restarted`) for each alert that is still open in the store."""
     orphans = store.open_alerts()
     for _, alert in orphans:
@@ -22,5 +22,5 @@ def close_orphans(store: EventStore, outlet: Outlet) -> int:
             media_end=alert.segment.media_end,
             prev=Previous(state=alert.state, p=alert.p),
         )
-        outlet.emit(alert.source, closed)
+        publisher.emit(alert.source, closed)
     return len(orphans)

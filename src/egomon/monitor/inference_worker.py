@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.interfaces import FrameEncoder
-from egomon.branches.segment_scorer import Lane
-from egomon.monitor.messages import Ended, Scored
+from egomon.branches.segment_scorer import SegmentScorer
+from egomon.monitor.messages import Scored, SourceEnded
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import WAIT_SECONDS, Channel
 from egomon.stream.frame import Frame
-from egomon.stream.source import Gap
+from egomon.stream.source import Discontinuity
 from egomon.stream.worker import Worker
 
 MICRO_BATCH = 8
@@ -27,14 +27,14 @@ long for those of the others. Encoded one by one they cost half as much again.""
 
 
 @dataclass(slots=True, eq=False)
-class Camera:
+class ScoredSource:
     """One source as the small worker sees it."""
 
-    lane: Lane
+    scorer: SegmentScorer
     buffer: RollingBuffer
     in_whole_batches: bool
     """Files: always full batches, so that results do not depend on how fast frames arrive."""
-    on_gap: Callable[[Gap], None] = lambda gap: None
+    on_gap: Callable[[Discontinuity], None] = lambda gap: None
     """Hears about frames that a crash of this thread has cost."""
     done: bool = False
 
@@ -52,18 +52,18 @@ class Camera:
         newest, limit = self.buffer.latest(), self.buffer.staleness_seconds
         if self.in_whole_batches or self.buffer.finished or limit is None or newest is None:
             return 0.0
-        if self.lane.may_finish(newest):
+        if self.scorer.may_finish(newest):
             return 0.0
         return GATHER_SHARE * limit - self.buffer.oldest_unread_seconds
 
 
-class ScoringLoop:
-    """Body of the small worker's thread; owns the frame encoder, the small branch and all lanes."""
+class InferenceWorker:
+    """Body of the small worker: owns the frame encoder, the small branch and all scorers."""
 
     def __init__(
         self,
         encoder: FrameEncoder,
-        cameras: Sequence[Camera],
+        cameras: Sequence[ScoredSource],
         inbox: Channel[Scored],
         condition: threading.Condition,
         clock: Callable[[], float] = time.perf_counter,
@@ -85,7 +85,7 @@ class ScoringLoop:
     def run(self, worker: Worker) -> None:
         """Until every source is scored to its end; then closes the inbox.
 
-        After an exception it may be run again: frames in hand are lost and counted, lanes go on
+        After an exception it may be run again: frames in hand are lost and counted, scorers go on
         as after any other lost frame.
         """
         while not all(camera.done for camera in self._cameras) and not worker.stopping:
@@ -108,17 +108,17 @@ class ScoringLoop:
         taken = [
             (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
         ]
-        before = [camera.lane.frames for camera, _ in taken]
+        before = [camera.scorer.frames for camera, _ in taken]
         try:
             self._score(taken)
         except Exception:
             for (camera, batch), scored in zip(taken, before, strict=True):
-                self._tell_lost(camera, batch[camera.lane.frames - scored :])
+                self._tell_lost(camera, batch[camera.scorer.frames - scored :])
             raise
         for camera in self._cameras:
             if not camera.done and camera.buffer.finished and not camera.buffer.unread:
                 camera.done = True
-                self._send([*camera.lane.flush(), Ended(camera.lane.source)])
+                self._send([*camera.scorer.flush(), SourceEnded(camera.scorer.source)])
 
     def _spare_seconds(self) -> float:
         """How much longer a batch may be gathered across cameras; one camera never waits."""
@@ -129,20 +129,20 @@ class ScoringLoop:
             return 0.0
         return min(camera.spare_seconds for camera in waiting)
 
-    def _score(self, taken: Sequence[tuple[Camera, list[Frame]]]) -> None:
+    def _score(self, taken: Sequence[tuple[ScoredSource, list[Frame]]]) -> None:
         frames = [frame for _, batch in taken for frame in batch]
         if not frames:
             return
         vectors = self._encode(frames)
         first = 0
         for camera, batch in taken:
-            self._send(camera.lane.feed(batch, vectors[first : first + len(batch)]))
+            self._send(camera.scorer.feed(batch, vectors[first : first + len(batch)]))
             first += len(batch)
 
     @staticmethod
-    def _tell_lost(camera: Camera, lost: Sequence[Frame]) -> None:
+    def _tell_lost(camera: ScoredSource, lost: Sequence[Frame]) -> None:
         if lost:
-            camera.on_gap(Gap("crash", len(lost), lost[0].t_seconds, lost[-1].t_seconds))
+            camera.on_gap(Discontinuity("crash", len(lost), lost[0].t_seconds, lost[-1].t_seconds))
 
     def _encode(self, frames: Sequence[Frame]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         begin = self._clock()
@@ -159,5 +159,5 @@ class ScoringLoop:
         while self._resets:
             source = self._resets.popleft()
             for camera in self._cameras:
-                if camera.lane.source == source:
-                    camera.lane.reset_context()
+                if camera.scorer.source == source:
+                    camera.scorer.reset_context()

@@ -9,26 +9,26 @@ import numpy as np
 import zmq
 
 from egomon.branches.load_bundle import Bundle
-from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatusData
 from egomon.fusion.transport.control_server import ControlHandler
-from egomon.fusion.transport.server import AlertBus
-from egomon.monitor.run_plan import Plan
-from egomon.stream.channel import Wake
+from egomon.fusion.transport.server import EventServer
+from egomon.monitor.run_plan import RunPlan
+from egomon.stream.channel import WakeUp
 from egomon.stream.worker import Worker
 
 POLL_MS = 250
 
 
 def load_answering(
-    load: Callable[[], Plan], bus: AlertBus, control: ControlHandler, wake: Wake
-) -> Plan:
+    load: Callable[[], RunPlan], bus: EventServer, control: ControlHandler, wake: WakeUp
+) -> RunPlan:
     """Call `load` in another thread; until it is done, serve the bus in this one.
 
     Raises:
         BaseException: whatever `load` raised.
     """
-    found: list[Plan] = []
+    found: list[RunPlan] = []
 
     def body(worker: Worker) -> None:
         found.append(load())
@@ -51,18 +51,18 @@ def load_answering(
 
 
 @contextmanager
-def announced(desk: EvidenceDesk, sources: Sequence[str]) -> Iterator[None]:
+def announced(attacher: EvidenceAttacher, sources: Sequence[str]) -> Iterator[None]:
     """Tell readers that sources are on their way; and that they are over, if it comes to nothing.
 
     A signal ends it too: who listens must not wait for a monitor that is gone.
     """
     for source in sources:
-        desk.emit(source, StatusData(source_state="connecting"))
+        attacher.emit(source, StatusData(source_state="connecting"))
     try:
         yield
     except BaseException:
         for source in sources:
-            desk.emit(source, StatusData(source_state="ended"))
+            attacher.emit(source, StatusData(source_state="ended"))
         raise
 
 

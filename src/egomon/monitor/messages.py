@@ -6,29 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from egomon.branches.segment_scorer import Progress, ScoredSegment
-from egomon.stream.source import Gap, StateChange
+from egomon.stream.source import Discontinuity, StateChange
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SourceEnded:
     """A source has been scored to its end."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class SourceNotice:
     """A source changed state or lost frames."""
 
     source: str
-    event: StateChange | Gap
+    event: StateChange | Discontinuity
 
 
-Scored = ScoredSegment | Progress | Ended
+Scored = ScoredSegment | Progress | SourceEnded
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSummary:
     """What a run did; printed at the end."""
 
     sources: tuple[str, ...]

@@ -12,22 +12,22 @@ from typing import Literal
 from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config import Settings
-from egomon.fusion.event_publisher import EventListener, Outlet
-from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.event_publisher import EventListener, EventPublisher
+from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.monitor.alert_worker import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED
 from egomon.monitor.crash_recovery import close_orphans
 from egomon.monitor.loading import announced, load_answering, warm_up
-from egomon.monitor.messages import LatencyModel, Summary
+from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
-from egomon.monitor.pipeline import Crew, Seams, Watch
-from egomon.monitor.run_plan import Plan, make_plan
+from egomon.monitor.pipeline import Pipeline, Queues, Workers
+from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import Services, open_bus
 from egomon.monitor.simulated_live import simulate
-from egomon.monitor.source_worker import Input, SourceRequest
+from egomon.monitor.source_worker import SourceRequest, SourceWorker
 from egomon.monitor.statistics import summarise
 from egomon.monitor.storage import open_event_store
 from egomon.monitor.threads import Threads
@@ -79,13 +79,13 @@ class Monitor:
         self._stop = threading.Event()
         self._stopped_by: StoppedBy = "end"
         self._live = any(request.is_live for request in requests)
-        self._seams = Seams()
+        self._queues = Queues()
         self.inputs = [
-            Input(
+            SourceWorker(
                 request,
                 settings,
-                self._seams.condition,
-                self._seams.notices,
+                self._queues.condition,
+                self._queues.notices,
                 speed=speed,
                 range_seconds=range_seconds,
                 stop=self._stop,
@@ -99,20 +99,20 @@ class Monitor:
         self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
         self._services: Services | None = None
-        self.watch: Watch | None = None
+        self.pipeline: Pipeline | None = None
         """The workers, once the models are loaded."""
 
     @property
     def watching(self) -> bool:
         """True once models are loaded and frames may raise alerts."""
-        return self.watch is not None
+        return self.pipeline is not None
 
     def stop(self, by: StoppedBy = "shutdown") -> None:
         """Ask for a graceful end: sources close, what is buffered is scored, alerts end."""
         if not self._stop.is_set():
             self._stopped_by = by
-            if self.watch is not None:
-                self.watch.emitter.close_reason = "shutdown"
+            if self.pipeline is not None:
+                self.pipeline.alert_worker.close_reason = "shutdown"
             self._stop.set()
         for item in self.inputs:
             item.close()
@@ -121,7 +121,7 @@ class Monitor:
         """Ask for the settings to be read again; safe in a signal handler."""
         self._reload_wanted.set()
 
-    def run(self, on_tick: Callable[[], None] = lambda: None) -> Summary:
+    def run(self, on_tick: Callable[[], None] = lambda: None) -> RunSummary:
         """Watch; calls `on_tick` in this thread four times a second.
 
         Raises:
@@ -140,48 +140,50 @@ class Monitor:
                 self.inputs,
                 self._watchdog,
                 self._restarts,
-                wake=self._seams.wake,
+                wake=self._queues.wake,
                 live=self._live,
             ) as services,
         ):
             self._services = services
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
-            outlet = Outlet(bus, store, listeners=(*services.listeners, *self._listeners))
-            desk = services.desk(outlet)
+            publisher = EventPublisher(
+                bus, store, listeners=(*services.listeners, *self._listeners)
+            )
+            attacher = services.attacher(publisher)
             control = StoreControl(
                 store, bus.snapshot, reset_context=self.reset_context, stats=self._latest_stats
             )
-            close_orphans(store, outlet)
+            close_orphans(store, publisher)
             try:
                 if self._latency_model is not None:
-                    return self._simulate(desk, self._latency_model)
-                return self._watch(desk, bus, control, on_tick)
+                    return self._simulate(attacher, self._latency_model)
+                return self._watch(attacher, bus, control, on_tick)
             finally:
                 self._stop.set()
                 for item in self.inputs:
                     item.close()
-                self._seams.wake.close()
+                self._queues.wake.close()
 
     def reset_context(self, source: str) -> bool:
         """Begin a new workflow at this source; False where there is no such source yet."""
-        return self.watch is not None and self.watch.reset_context(source)
+        return self.pipeline is not None and self.pipeline.reset_context(source)
 
     def _watch(
         self,
-        desk: EvidenceDesk,
-        bus: AlertBus,
+        attacher: EvidenceAttacher,
+        bus: EventServer,
         control: StoreControl,
         on_tick: Callable[[], None],
-    ) -> Summary:
+    ) -> RunSummary:
         self._start_producers()
         self._wait_for_files()
-        with announced(desk, [item.name for item in self.inputs]):
-            plan = load_answering(self._load, bus, control, self._seams.wake)
-        watch = self._build(plan, desk, bus, control)
-        self.watch = watch
+        with announced(attacher, [item.name for item in self.inputs]):
+            plan = load_answering(self._load, bus, control, self._queues.wake)
+        watch = self._build(plan, attacher, bus, control)
+        self.pipeline = watch
         if self._stop.is_set():  # asked for while the models were loading
-            watch.emitter.close_reason = "shutdown"
+            watch.alert_worker.close_reason = "shutdown"
         try:
             watch.start()
             self._wait(watch, on_tick)
@@ -192,31 +194,33 @@ class Monitor:
             self.inputs,
             watch.parts,
             wall_seconds=watch.elapsed_seconds,
-            alerts=watch.emitter.alerts,
+            alerts=watch.alert_worker.alerts,
             stopped_by=self._stopped_by,
         )
 
-    def _build(self, plan: Plan, desk: EvidenceDesk, bus: AlertBus, control: StoreControl) -> Watch:
-        return Watch(
+    def _build(
+        self, plan: RunPlan, attacher: EvidenceAttacher, bus: EventServer, control: StoreControl
+    ) -> Pipeline:
+        return Pipeline(
             plan,
             self._settings,
             self.inputs,
-            self._seams,
-            Crew(self._threads, self._restarts, lambda: self.stop("crash")),
-            desk,
+            self._queues,
+            Workers(self._threads, self._restarts, lambda: self.stop("crash")),
+            attacher,
             bus,
             control,
             boot=self.boot,
             live=self._live,
         )
 
-    def _simulate(self, desk: EvidenceDesk, model: LatencyModel) -> Summary:
+    def _simulate(self, attacher: EvidenceAttacher, model: LatencyModel) -> RunSummary:
         """One thread, simulated time: the source is opened and read here."""
         (item,) = self.inputs
         began = time.monotonic()
         plan = self._load()
         alerts: Counter[str] = Counter()
-        parts = simulate(item, plan, self._settings, desk, model, alerts)
+        parts = simulate(item, plan, self._settings, attacher, model, alerts)
         wall_seconds = time.monotonic() - began
         return summarise(
             self.inputs, parts, wall_seconds=wall_seconds, alerts=alerts, stopped_by="end"
@@ -239,7 +243,7 @@ class Monitor:
                     break
         self._threads.raise_crash()
 
-    def _load(self) -> Plan:
+    def _load(self) -> RunPlan:
         model = self._settings.model
         bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
         self._threads.raise_crash()
@@ -248,7 +252,7 @@ class Monitor:
             warm_up(bundle)
         return plan
 
-    def _wait(self, watch: Watch, on_tick: Callable[[], None]) -> None:
+    def _wait(self, watch: Pipeline, on_tick: Callable[[], None]) -> None:
         limit = self._duration_seconds
         while not (watch.over or self._threads.fatal or self._stop.is_set()):
             if limit is not None and watch.elapsed_seconds >= limit:
@@ -271,16 +275,16 @@ class Monitor:
 
     def _use(self, settings: Settings) -> None:
         """Make settings effective that were read again."""
-        assert self.watch is not None
+        assert self.pipeline is not None
         assert self._services is not None
-        self.watch.use(settings)
+        self.pipeline.use(settings)
         self._services.use(settings)
 
     def _moving(self) -> list[Worker]:
-        return [] if self.watch is None else self.watch.moving()
+        return [] if self.pipeline is None else self.pipeline.moving()
 
     def _frames(self) -> int:
         return sum(item.frame_counts()["decoded"] for item in self.inputs)
 
     def _latest_stats(self) -> dict[str, object]:
-        return {} if self.watch is None else self.watch.emitter.latest_stats
+        return {} if self.pipeline is None else self.pipeline.alert_worker.latest_stats

@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 
 from egomon.branches.interfaces import LargeBranch
 from egomon.config import Settings
-from egomon.fusion.large_branch_queue import RefineResult, run_refiner
-from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.large_branch_queue import LargeBranchResult, run_refiner
+from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.control_server import ControlHandler
-from egomon.fusion.transport.server import AlertBus
-from egomon.monitor.alert_worker import Emitter
-from egomon.monitor.build import Parts, build_lane, build_parts
-from egomon.monitor.inference_worker import Camera, ScoringLoop
-from egomon.monitor.messages import Notice, Scored
+from egomon.fusion.transport.server import EventServer
+from egomon.monitor.alert_worker import AlertWorker
+from egomon.monitor.build import AlertEngines, build_engines, build_scorer
+from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
+from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
-from egomon.monitor.run_plan import Plan, make_plan
+from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import watch_all
-from egomon.monitor.source_worker import Input
+from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import source_stats
 from egomon.monitor.threads import Threads
-from egomon.stream.channel import Channel, Wake
+from egomon.stream.channel import Channel, WakeUp
 from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -35,16 +35,16 @@ NOTICES_CAPACITY = 4096
 
 
 @dataclass(slots=True, eq=False)
-class Seams:
+class Queues:
     """What threads hand over to each other; there before the sources are opened."""
 
     condition: threading.Condition = field(default_factory=threading.Condition)
     """Of all buffers: frames have come, or a source has ended."""
-    wake: Wake = field(default_factory=Wake)
+    wake: WakeUp = field(default_factory=WakeUp)
     """Of the emit thread."""
-    notices: Channel[Notice] = field(init=False)
+    notices: Channel[SourceNotice] = field(init=False)
     """From the producers."""
-    results: Channel[RefineResult] = field(init=False)
+    results: Channel[LargeBranchResult] = field(init=False)
     """From the large worker."""
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Seams:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Workers:
     """Who works, and what happens when one of them crashes."""
 
     threads: Threads
@@ -62,53 +62,53 @@ class Crew:
     """Ends the run."""
 
 
-class Watch:
+class Pipeline:
     """Scores, judges and tells until the sources end; built when the plan is known.
 
     Args:
         plan: what to do.
         settings: everything else.
         inputs: the sources, whose producers run.
-        seams: between the threads.
-        crew: its producers run; the other workers are added here.
+        queues: between the threads.
+        workers: its producers run; the other workers are added here.
         boot: name of this run.
         live: deadlines, restarts and drops; False waits for everything.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         settings: Settings,
-        inputs: Sequence[Input],
-        seams: Seams,
-        crew: Crew,
-        desk: EvidenceDesk,
-        bus: AlertBus,
+        inputs: Sequence[SourceWorker],
+        queues: Queues,
+        workers: Workers,
+        attacher: EvidenceAttacher,
+        bus: EventServer,
         control: ControlHandler,
         *,
         boot: str,
         live: bool,
     ) -> None:
-        self._inputs, self._seams, self._live = inputs, seams, live
-        self._crew, self._threads = crew, crew.threads
+        self._inputs, self._queues, self._live = inputs, queues, live
+        self._workers, self._threads = workers, workers.threads
         self._started, self._over = time.monotonic(), False
-        self.parts: Parts = build_parts(plan, inputs, settings, boot=boot, live=live)
-        watch_all(desk, self.parts.stages, inputs)
-        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=seams.wake)
+        self.parts: AlertEngines = build_engines(plan, inputs, settings, boot=boot, live=live)
+        watch_all(attacher, self.parts.engines, inputs)
+        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=queues.wake)
         self.cameras = [_camera(item, plan, settings) for item in inputs]
         encoder = plan.bundle.encoder
         assert encoder is not None
-        self.scoring = ScoringLoop(encoder, self.cameras, inbox, seams.condition)
-        self.emitter = Emitter(
-            self.parts.stages,
+        self.scoring = InferenceWorker(encoder, self.cameras, inbox, queues.condition)
+        self.alert_worker = AlertWorker(
+            self.parts.engines,
             self.parts.refinement,
-            desk,
+            attacher,
             bus,
             control,
             inbox=inbox,
-            results=seams.results,
-            notices=seams.notices,
-            wake=seams.wake,
+            results=queues.results,
+            notices=queues.notices,
+            wake=queues.wake,
             stats=self._stats,
             ordered=not live,
         )
@@ -126,11 +126,11 @@ class Watch:
 
     def start(self) -> None:
         """Start the workers, from the last one to the first."""
-        threads, may_restart = self._threads, self._crew.restarts.may_restart
+        threads, may_restart = self._threads, self._workers.restarts.may_restart
         threads.emit = Worker(
             "emit",
-            self.emitter.run,
-            on_crash=lambda _: self._crew.on_crash(),
+            self.alert_worker.run,
+            on_crash=lambda _: self._workers.on_crash(),
             may_restart=may_restart,
         )
         threads.emit.start()
@@ -152,7 +152,7 @@ class Watch:
 
     def show(self, faults: Mapping[str, str | None]) -> None:
         """Tell these faults of the monitor, sentence by code, in every source's status."""
-        self.emitter.faults = {code: told for code, told in faults.items() if told is not None}
+        self.alert_worker.faults = {code: told for code, told in faults.items() if told is not None}
 
     def use(self, settings: Settings) -> None:
         """Make settings effective; the emit thread changes its own part.
@@ -164,14 +164,14 @@ class Watch:
         for item in self._inputs:
             if item.is_live:
                 item.buffer.staleness_seconds = settings.source.staleness_seconds
-        self.emitter.order(lambda: self.parts.use(plan, settings, timed=self._live))
+        self.alert_worker.order(lambda: self.parts.use(plan, settings, timed=self._live))
 
     def reset_context(self, source: str) -> bool:
         """Begin a new workflow at this source; False where there is no such source."""
-        if source not in self.parts.stages:
+        if source not in self.parts.engines:
             return False
         self.scoring.request_reset(source)
-        self.emitter.order(lambda: self.emitter.close(source, "context_reset"))
+        self.alert_worker.order(lambda: self.alert_worker.close(source, "context_reset"))
         return True
 
     def shut_down(self, seconds: float) -> None:
@@ -190,7 +190,7 @@ class Watch:
             # The emit thread has ended: its state and sockets are ours now. Every alert that is
             # still open is closed here, also after a crash.
             try:
-                self.emitter.finish()
+                self.alert_worker.finish()
             except Exception:  # what ended the emit thread goes on; that one is told
                 if emit is None or emit.crash is None:
                     raise
@@ -204,7 +204,7 @@ class Watch:
         online = [
             worker
             for item, worker in zip(self._inputs, threads.producers, strict=False)
-            if item.is_live and self.emitter.source_state(item.name) == "online"
+            if item.is_live and self.alert_worker.source_state(item.name) == "online"
         ]
         return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
 
@@ -217,11 +217,11 @@ class Watch:
             assert branch is not None
             return branch
 
-        run_refiner(load, queue, self._seams.results)
+        run_refiner(load, queue, self._queues.results)
 
     def _on_small_crash(self, worker: Worker) -> None:
         self.scoring.close()
-        self._crew.on_crash()
+        self._workers.on_crash()
 
     def _on_large_crash(self, worker: Worker) -> None:
         if self._over:  # a model that was still loading; nobody waits for it any more
@@ -230,7 +230,7 @@ class Watch:
         self.parts.refinement.failed = str(worker.crash)
         logger.error("the large branch is not available: %s", worker.crash)
         if not self._live:
-            self._crew.on_crash()
+            self._workers.on_crash()
 
     def _stats(self, source: str) -> StatsData:
         return source_stats(
@@ -238,11 +238,11 @@ class Watch:
             self.parts,
             elapsed_seconds=self.elapsed_seconds,
             encode_ms=self.scoring.encode_ms,
-            alerts=self.emitter.alerts,
+            alerts=self.alert_worker.alerts,
         )
 
 
-def _camera(item: Input, plan: Plan, settings: Settings) -> Camera:
+def _camera(item: SourceWorker, plan: RunPlan, settings: Settings) -> ScoredSource:
     item.prepare_with(plan)
-    lane = build_lane(plan, item, item.buffer, settings)
-    return Camera(lane, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)
+    scorer = build_scorer(plan, item, item.buffer, settings)
+    return ScoredSource(scorer, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)

@@ -14,7 +14,7 @@ from egomon.branches.bundle.card import DecisionCard, StreamCard
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.interfaces import Gate
 from egomon.branches.load_bundle import Bundle
-from egomon.branches.segment_scorer import LaneParts
+from egomon.branches.segment_scorer import ScoringModels
 from egomon.config import Settings
 from egomon.errors import BundleError, ConfigError, DataError
 from egomon.fusion.gate import load_gate
@@ -31,7 +31,7 @@ EVIDENCE_PIXEL_FRAMES = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class RunPlan:
     """What a run does."""
 
     bundle: Bundle
@@ -58,11 +58,11 @@ class Plan:
         return ImagePreparer(large.frame_px, "squash")
 
     @property
-    def lane_parts(self) -> LaneParts:
-        """Models of a lane."""
+    def scoring_models(self) -> ScoringModels:
+        """Models of a segment scorer."""
         large = self.bundle.card.large
         frames = large.frames if self.use_large and large is not None else 0
-        return LaneParts(
+        return ScoringModels(
             small=self.bundle.small,
             stream=self.stream,
             dim=self.bundle.card.frame_encoder.dim,
@@ -109,7 +109,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def make_plan(bundle: Bundle, settings: Settings) -> Plan:
+def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
     """Merge and check.
 
     Raises:
@@ -148,7 +148,7 @@ def make_plan(bundle: Bundle, settings: Settings) -> Plan:
         if (value := getattr(decision, key)) is not None
     }
     gate = load_gate(bundle)
-    return Plan(
+    return RunPlan(
         bundle=bundle,
         gate=gate,
         settings=settings,

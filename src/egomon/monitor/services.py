@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Self
 
 from egomon.config import EvidenceSettings, Settings
-from egomon.fusion.alert_engine import SourceStage
-from egomon.fusion.event_publisher import EventListener, Outlet
-from egomon.fusion.media.attach import EvidenceDesk
-from egomon.fusion.media.clip_writer import ClipRules, EvidenceWriter
+from egomon.fusion.alert_engine import AlertEngine
+from egomon.fusion.event_publisher import EventListener, EventPublisher
+from egomon.fusion.media.attach import EvidenceAttacher
+from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
-from egomon.fusion.transport.server import AlertBus
-from egomon.monitor.operations.http import HealthServer
+from egomon.fusion.transport.server import EventServer
+from egomon.monitor.operations.http import OperationsServer
 from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
-from egomon.monitor.source_worker import Input
+from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.storage import retention
-from egomon.stream.channel import Wake
+from egomon.stream.channel import WakeUp
 
 NO_CONTROL = "none"
 
 
-def open_bus(settings: Settings, boot: str) -> AlertBus:
+def open_bus(settings: Settings, boot: str) -> EventServer:
     """The sockets of a run.
 
     Raises:
@@ -36,7 +36,7 @@ def open_bus(settings: Settings, boot: str) -> AlertBus:
         ConfigError: an endpoint is wrong, or open to the network without keys.
     """
     bus = settings.bus
-    return AlertBus(
+    return EventServer(
         publish=bus.publish,
         control=None if bus.control == NO_CONTROL else bus.control,
         host=socket.gethostname(),
@@ -59,21 +59,21 @@ class Services:
         self,
         settings: Settings,
         store: EventStore,
-        bus: AlertBus,
-        inputs: Sequence[Input],
+        bus: EventServer,
+        inputs: Sequence[SourceWorker],
         watchdog: Watchdog,
         restarts: Restarts,
         *,
-        wake: Wake,
+        wake: WakeUp,
         live: bool,
     ) -> None:
         evidence = settings.evidence
         self._snapshot = evidence.snapshot
         self._live = live
         self._blur = None if evidence.blur_faces is None else FaceBlur(YuNet(evidence.blur_faces))
-        self.writer: EvidenceWriter | None = None
+        self.writer: ClipWriter | None = None
         if evidence.folder is not None:
-            self.writer = EvidenceWriter(
+            self.writer = ClipWriter(
                 clip_rules(evidence, evidence.folder),
                 store,
                 wake=wake,
@@ -81,12 +81,12 @@ class Services:
             )
         self._store, self._bus, self._inputs = store, bus, inputs
         self._restarts = restarts
-        self.health: HealthServer | None = None
+        self.health: OperationsServer | None = None
         self.listeners: tuple[EventListener, ...] = ()
         if settings.metrics.address is not None:
             metrics = MonitorMetrics(probe=self._probe)
             self.listeners = (metrics.on_event,)
-            self.health = HealthServer(
+            self.health = OperationsServer(
                 settings.metrics.address,
                 metrics,
                 unhealthy=lambda: watchdog.trouble,
@@ -102,10 +102,10 @@ class Services:
         if self.health is not None:
             self.health.allow_degraded = settings.metrics.allow_degraded
 
-    def desk(self, outlet: Outlet) -> EvidenceDesk:
+    def attacher(self, publisher: EventPublisher) -> EvidenceAttacher:
         """The emit thread's way out."""
-        return EvidenceDesk(
-            outlet,
+        return EvidenceAttacher(
+            publisher,
             snapshot=self._snapshot,
             blur=self._blur,
             writer=self.writer,
@@ -141,9 +141,9 @@ class Services:
         }
 
 
-def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipRules:
+def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
     """Clips as the settings want them."""
-    return ClipRules(
+    return ClipBounds(
         folder=folder,
         before_seconds=evidence.before_seconds,
         after_seconds=evidence.after_seconds,
@@ -153,9 +153,9 @@ def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipRules:
 
 
 def watch_all(
-    desk: EvidenceDesk, stages: Mapping[str, SourceStage], inputs: Sequence[Input]
+    attacher: EvidenceAttacher, engines: Mapping[str, AlertEngine], inputs: Sequence[SourceWorker]
 ) -> None:
-    """Let the desk see every source."""
+    """Let the attacher see every source."""
     for item in inputs:
-        stage, size = stages[item.name], lambda item=item: item.size
-        desk.watch(stage, item.name, item.buffer, size, item.packets)
+        stage, size = engines[item.name], lambda item=item: item.size
+        attacher.watch(stage, item.name, item.buffer, size, item.packets)

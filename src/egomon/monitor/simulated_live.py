@@ -1,7 +1,7 @@
 """`replay --as-live`: what would live have done? Drops, deadlines and late answers on a fake clock.
 
-One thread steps buffer, lane and stage through simulated time; how long the models take comes
-from a seeded latency model, so the same seed gives the same alerts on any machine.
+One thread steps buffer, scorer and alert engine through simulated time; how long the models take
+comes from a seeded latency model, so the same seed gives the same alerts on any machine.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from egomon.branches.interfaces import FrameEncoder, LargeBranch
-from egomon.branches.segment_scorer import Lane, Progress, ScoredSegment
+from egomon.branches.segment_scorer import Progress, ScoredSegment, SegmentScorer
 from egomon.config import Settings
-from egomon.fusion.alert_engine import SourceStage
-from egomon.fusion.large_branch_queue import RefineJob, RefineQueue, RefineResult, refine
-from egomon.fusion.media.attach import EvidenceDesk
+from egomon.fusion.alert_engine import AlertEngine
+from egomon.fusion.large_branch_queue import (
+    LargeBranchJob,
+    LargeBranchQueue,
+    LargeBranchResult,
+    refine,
+)
+from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import AlertData, Data
-from egomon.monitor.build import Parts, build_lane, build_parts
+from egomon.monitor.build import AlertEngines, build_engines, build_scorer
 from egomon.monitor.inference_worker import MICRO_BATCH
 from egomon.monitor.messages import LatencyModel
-from egomon.monitor.run_plan import Plan
-from egomon.monitor.source_worker import Input
+from egomon.monitor.run_plan import RunPlan
+from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.frame import Frame
 
@@ -47,7 +52,7 @@ class LiveSimulation:
     """Steps one source through simulated time.
 
     Args:
-        lane: with the small branch.
+        scorer: with the small branch.
         buffer: live policy, on `clock`.
         stage: fusion, with `queue` on `clock`.
         queue, large: None without a large branch.
@@ -55,23 +60,23 @@ class LiveSimulation:
 
     def __init__(
         self,
-        lane: Lane,
+        scorer: SegmentScorer,
         buffer: RollingBuffer,
-        stage: SourceStage,
+        stage: AlertEngine,
         encoder: FrameEncoder,
-        queue: RefineQueue | None,
+        queue: LargeBranchQueue | None,
         large: LargeBranch | None,
         clock: SimulatedClock,
         model: LatencyModel,
     ) -> None:
-        self._lane, self._buffer, self._stage = lane, buffer, stage
+        self._scorer, self._buffer, self._stage = scorer, buffer, stage
         self._encoder = encoder
         self._queue, self._large = queue, large
         self._clock, self._model = clock, model
         self._random = random.Random(model.seed)
         self._small_free = 0.0
         self._large_free = 0.0
-        self._running: tuple[float, RefineJob] | None = None
+        self._running: tuple[float, LargeBranchJob] | None = None
 
     def push(self, frame: Frame) -> list[Data]:
         """A frame arrives at its media time."""
@@ -85,7 +90,7 @@ class LiveSimulation:
         out: list[Data] = []
         while self._buffer.unread:
             out += self._work_until(self._small_free + 1e-9)
-        out += self._handle(self._lane.flush())
+        out += self._handle(self._scorer.flush())
         while self._running is not None or (self._queue is not None and len(self._queue)):
             out += self._refine_until(self._clock.now + 1.0)
         return out
@@ -100,7 +105,7 @@ class LiveSimulation:
             vectors = self._encoder.encode(np.stack([f.image for f in frames]))
             self._small_free = self._clock.now + len(frames) * self._draw(self._model.frame_ms)
             out += self._refine_until(self._small_free)
-            out += self._handle(self._lane.feed(frames, vectors))
+            out += self._handle(self._scorer.feed(frames, vectors))
         return out + self._refine_until(max(t, self._clock.now))
 
     def _handle(self, events: Sequence[ScoredSegment | Progress]) -> list[Data]:
@@ -129,7 +134,7 @@ class LiveSimulation:
         self._clock.now = max(self._clock.now, t)
         return out + self._stage.tick()
 
-    def _result(self, job: RefineJob) -> RefineResult:
+    def _result(self, job: LargeBranchJob) -> LargeBranchResult:
         assert self._large is not None
         # The deadline was checked by the stage; a job that was started runs to its end.
         result = refine(self._large, dataclasses.replace(job, deadline=None), self._clock.now)
@@ -156,16 +161,16 @@ class _Arrivals:
 
 
 def simulate(
-    item: Input,
-    plan: Plan,
+    item: SourceWorker,
+    plan: RunPlan,
     settings: Settings,
-    desk: EvidenceDesk,
+    attacher: EvidenceAttacher,
     model: LatencyModel,
     alerts: Counter[str],
-) -> Parts:
+) -> AlertEngines:
     """Replay one file as if it were live; counts alert phases in `alerts`."""
     clock = SimulatedClock()
-    parts = build_parts(plan, [item], settings, boot="", live=False, clock=clock)
+    parts = build_engines(plan, [item], settings, boot="", live=False, clock=clock)
     buffer = RollingBuffer(
         seconds=settings.source.buffer_seconds,
         max_bytes=settings.source.buffer_mb * BYTES_PER_MB,
@@ -175,10 +180,10 @@ def simulate(
         clock=clock,
     )
     assert plan.bundle.encoder is not None
-    stage = parts.stages[item.name]
-    desk.watch(stage, item.name, buffer, lambda: item.size, item.packets)
+    stage = parts.engines[item.name]
+    attacher.watch(stage, item.name, buffer, lambda: item.size, item.packets)
     simulation = LiveSimulation(
-        build_lane(plan, item, buffer, settings),
+        build_scorer(plan, item, buffer, settings),
         buffer,
         stage,
         plan.bundle.encoder,
@@ -192,7 +197,7 @@ def simulate(
         for event in events:
             if isinstance(event, AlertData):
                 alerts[event.phase] += 1
-            desk.emit(item.name, event)
+            attacher.emit(item.name, event)
 
     with item.open() as source:
         producer = item.producer(plan, source, _Arrivals(simulation, emit))

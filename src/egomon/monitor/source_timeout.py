@@ -10,7 +10,7 @@ AWAY_SECONDS = 5.0
 """Away for so long, a source can renew no alert: an open one ends."""
 
 
-class Absence:
+class SourceTimeout:
     """Keeps since when each source has been away; `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

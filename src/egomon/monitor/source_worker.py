@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 
 from egomon.branches.bundle.card import CropMode
 from egomon.config import EvidenceSettings, Settings, SourceSettings
-from egomon.monitor.messages import Notice
+from egomon.monitor.messages import SourceNotice
 from egomon.monitor.operations.watchdog import RestartBudget
-from egomon.monitor.run_plan import Plan
+from egomon.monitor.run_plan import RunPlan
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import SourceKind
 from egomon.stream.packet_ring import PacketRing
-from egomon.stream.reader import FrameSink, Producer
+from egomon.stream.reader import FrameSink, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
-from egomon.stream.source import Gap, Source, StateChange
+from egomon.stream.source import Discontinuity, Source, StateChange
 from egomon.stream.source_options import SourceOptions
 from egomon.stream.sources.open import kind_of, open_source
 from egomon.stream.worker import Worker
@@ -61,7 +61,7 @@ class SourceRequest:
         return cls(name, reference, kind == "live")
 
 
-class Input:
+class SourceWorker:
     """Listens to its source and passes on what happens; the buffer is its way out."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Input:
         request: SourceRequest,
         settings: Settings,
         condition: threading.Condition,
-        notices: Channel[Notice],
+        notices: Channel[SourceNotice],
         *,
         speed: float,
         range_seconds: tuple[float, float | None],
@@ -85,8 +85,8 @@ class Input:
         self._range_seconds = range_seconds
         self._stop = stop
         self._source: Source | None = None
-        self._producer: Producer | None = None
-        self._plan: Plan | None = None
+        self._producer: SourceReader | None = None
+        self._plan: RunPlan | None = None
         self._dropped: Counter[str] = Counter()
         self._is_offline = False
         self._restarts = RestartBudget()
@@ -133,7 +133,7 @@ class Input:
             **{f"dropped_{cause}": n for cause, n in sorted(self._dropped.items())},
         }
 
-    def prepare_with(self, plan: Plan) -> None:
+    def prepare_with(self, plan: RunPlan) -> None:
         """The models are known: frames can be resized for them."""
         self._plan = plan
 
@@ -152,7 +152,7 @@ class Input:
             self.close()
             self.buffer.finish()
 
-    def _read_all(self, producer: Producer, worker: Worker) -> bool:
+    def _read_all(self, producer: SourceReader, worker: Worker) -> bool:
         """Read to the end; False if a live source crashed and was opened anew."""
         try:
             producer.read_all(worker)
@@ -171,7 +171,7 @@ class Input:
             if self._stop.is_set():
                 return True
             producer.resume(self.open())
-            self.on_gap(Gap("reconnect", 0, from_seconds=last))
+            self.on_gap(Discontinuity("reconnect", 0, from_seconds=last))
             return False
         return True
 
@@ -186,14 +186,14 @@ class Input:
         self._is_offline = change.state == "offline"
         self._tell(change)
 
-    def on_gap(self, gap: Gap) -> None:
+    def on_gap(self, gap: Discontinuity) -> None:
         """See `SourceListener`."""
         self._dropped[gap.cause] += gap.count
         self._tell(gap)
 
-    def _tell(self, event: StateChange | Gap) -> None:
+    def _tell(self, event: StateChange | Discontinuity) -> None:
         try:
-            self._notices.put(Notice(self.name, event))
+            self._notices.put(SourceNotice(self.name, event))
         except ChannelClosed:
             return  # the run is over, nobody listens any more
 
@@ -204,10 +204,10 @@ class Input:
         self.opened.set()
         return self._source
 
-    def producer(self, plan: Plan, source: Source, sink: FrameSink) -> Producer:
+    def producer(self, plan: RunPlan, source: Source, sink: FrameSink) -> SourceReader:
         """Reads the source into `sink`, for this plan."""
         assert plan.bundle.encoder is not None
-        self._producer = Producer(
+        self._producer = SourceReader(
             source,
             sink,
             grid=SamplingGrid(plan.stream.fps),

@@ -6,17 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 
 from egomon.fusion.messages.types import StatsData
-from egomon.monitor.build import Parts
-from egomon.monitor.messages import Summary
+from egomon.monitor.build import AlertEngines
+from egomon.monitor.messages import RunSummary
 from egomon.monitor.operations.process import rss_bytes
-from egomon.monitor.source_worker import Input
+from egomon.monitor.source_worker import SourceWorker
 
 
 def source_stats(
-    item: Input, parts: Parts, *, elapsed_seconds: float, encode_ms: float, alerts: Counter[str]
+    item: SourceWorker,
+    parts: AlertEngines,
+    *,
+    elapsed_seconds: float,
+    encode_ms: float,
+    alerts: Counter[str],
 ) -> StatsData:
     """What `stats` messages carry for one source."""
-    stage, refinement = parts.stages[item.name], parts.refinement
+    stage, refinement = parts.engines[item.name], parts.refinement
     counts = item.frame_counts()
     return StatsData(
         media_seconds=round(item.media_seconds, 3),
@@ -37,30 +42,30 @@ def source_stats(
 
 
 def summarise(
-    inputs: Sequence[Input],
-    parts: Parts,
+    inputs: Sequence[SourceWorker],
+    parts: AlertEngines,
     *,
     wall_seconds: float,
     alerts: Counter[str],
     stopped_by: str,
-) -> Summary:
+) -> RunSummary:
     """What a run did."""
     frames: Counter[str] = Counter()
     for item in inputs:
-        stage = parts.stages[item.name]
+        stage = parts.engines[item.name]
         frames.update(item.frame_counts())
         frames["encoded"] += stage.progress.frames if stage.progress else 0
     domains = {
         name: stage.progress.domain if stage.progress else "unknown"
-        for name, stage in parts.stages.items()
+        for name, stage in parts.engines.items()
     }
-    return Summary(
+    return RunSummary(
         sources=tuple(item.name for item in inputs),
         model=parts.plan.bundle.model_id,
         media_seconds=round(max((i.media_seconds for i in inputs), default=0.0), 3),
         wall_seconds=round(wall_seconds, 3),
         frames=dict(frames),
-        segments=sum(stage.segments for stage in parts.stages.values()),
+        segments=sum(stage.segments for stage in parts.engines.values()),
         alerts={phase: alerts[phase] for phase in ("new", "update", "end", "retract")},
         refine=dict(parts.refinement.counts),
         domain=domains,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from egomon.fusion.messages.types import AlertData, StatsData, StatusData
-from egomon.view.state import Progress, SourceView, ViewState
+from egomon.view.state import SourceProgress, SourceView, ViewState
 from egomon.view.strip import LEGEND, score_strip
 from egomon.view.words import (
     ASCII_SIGNS,
@@ -116,7 +116,7 @@ def _title(state: ViewState, width: int) -> RenderableType:
     return table
 
 
-def _progress(progress: Progress, width: int) -> Text:
+def _progress(progress: SourceProgress, width: int) -> Text:
     done = round(progress.fraction * width)
     eta = "" if progress.eta_seconds is None else f", {duration(progress.eta_seconds)} left"
     bar = "#" * done + "-" * (width - done)

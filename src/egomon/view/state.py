@@ -60,7 +60,7 @@ class SourceView:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SourceProgress:
     """How far a replay is."""
 
     fraction: float
@@ -80,7 +80,7 @@ class ViewState:
         self.alerts: OrderedDict[str, AlertData] = OrderedDict()
         """Latest revision by id, last touched last."""
         self.alert_count = 0
-        self.progress: Progress | None = None
+        self.progress: SourceProgress | None = None
         self.page_url = ""
         """Where the live page is served, if it is."""
         self.notes: deque[str] = deque(maxlen=MOST_NOTES)
@@ -106,7 +106,7 @@ class ViewState:
 
     def set_progress(self, fraction: float, eta_seconds: float | None) -> None:
         """Replay: how much is done, and how long the rest will take."""
-        self.progress = Progress(min(1.0, max(0.0, fraction)), eta_seconds)
+        self.progress = SourceProgress(min(1.0, max(0.0, fraction)), eta_seconds)
 
     def last_alerts(self, count: int) -> Sequence[AlertData]:
         """Newest first."""

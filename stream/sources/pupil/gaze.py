@@ -20,7 +20,7 @@ from collections.abc import Callable
 from egomon.errors import SourceError
 from egomon.stream.frame import Gaze
 from egomon.stream.sources.device_thread import Cancelled
-from egomon.stream.sources.pupil.rtsp_client import RtspReader
+from egomon.stream.sources.pupil.rtsp_client import RtspClient
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class GazeReader:
 
     def _read(self) -> None:
         """Read until the connection is lost."""
-        with RtspReader(
+        with RtspClient(
             self._find(),
             encoding=ENCODING,
             stop=self._stop,

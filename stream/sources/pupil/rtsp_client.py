@@ -40,7 +40,7 @@ RTP_HEAD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RtspReply:
     """Answer to a request."""
 
     status: int
@@ -50,14 +50,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class RtspPacket:
     """What came between the replies."""
 
     channel: int
     data: bytes
 
 
-class RtspReader:
+class RtspClient:
     """Plays one medium of an address; opened by the constructor, read and closed in one thread.
 
     Args:
@@ -111,7 +111,7 @@ class RtspReader:
             if self._clock() >= self._alive_until:
                 self._send("OPTIONS", self._url)
             message = self._message(deadline)
-            if isinstance(message, Packet) and message.channel == self._channel:
+            if isinstance(message, RtspPacket) and message.channel == self._channel:
                 payload = rtp_payload(message.data, self._kind)
                 if payload is not None:
                     return payload
@@ -148,10 +148,10 @@ class RtspReader:
         self._channel = int(channel[1])
         self._ask("PLAY", self._url, Range="npt=0.000-")
 
-    def _ask(self, method: str, url: str, **fields: str) -> Reply:
+    def _ask(self, method: str, url: str, **fields: str) -> RtspReply:
         self._send(method, url, **fields)
         deadline = self._clock() + self._timeout_seconds
-        while not isinstance(message := self._message(deadline), Reply):
+        while not isinstance(message := self._message(deadline), RtspReply):
             pass
         if message.status != OK:
             raise self._lost(f"refuses {method} ({message.status})")
@@ -169,7 +169,7 @@ class RtspReader:
         self._socket.settimeout(self._timeout_seconds)
         self._socket.sendall(f"{method} {url} RTSP/1.0\r\n{lines}\r\n".encode("latin-1"))
 
-    def _message(self, deadline: float) -> Reply | Packet:
+    def _message(self, deadline: float) -> RtspReply | RtspPacket:
         """The next reply or packet; what is neither is passed over."""
         for _ in range(MOST_ODD_BYTES):
             self._need(4, deadline)
@@ -178,13 +178,13 @@ class RtspReader:
             size = int.from_bytes(self._buffer[2:4])
             if self._buffer[0] == ord("$") and size <= MOST_PACKET_BYTES:
                 self._need(4 + size, deadline)
-                packet = Packet(self._buffer[1], bytes(self._buffer[4 : 4 + size]))
+                packet = RtspPacket(self._buffer[1], bytes(self._buffer[4 : 4 + size]))
                 del self._buffer[: 4 + size]
                 return packet
             del self._buffer[0]
         raise self._lost("sends no packets")
 
-    def _reply(self, deadline: float) -> Reply:
+    def _reply(self, deadline: float) -> RtspReply:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > MOST_HEAD_BYTES:
                 raise self._lost("sends a reply without an end")
@@ -200,7 +200,7 @@ class RtspReader:
         self._need(int(size[0]), deadline)
         body = self._buffer[: int(size[0])].decode("utf-8", "replace")
         del self._buffer[: int(size[0])]
-        return Reply(int(status[1]), fields, body)
+        return RtspReply(int(status[1]), fields, body)
 
     def _need(self, count: int, deadline: float) -> None:
         """Wait until so many bytes are there."""

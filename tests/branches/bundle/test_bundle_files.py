@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from tiny_models import build_tiny_bundle, tiny_card, tiny_tensors
 
+from egomon.branches.bundle import locate
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import check_card
 from egomon.branches.bundle.locate import find_bundle, list_bundles, read_card
@@ -126,7 +127,6 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large.frame_px", 50, "multiple of 32"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
         ("large.dim", 40, "has shape"),
-        ("gate.width", 9, "has shape"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),
     ],
@@ -138,6 +138,12 @@ def test_a_card_that_does_not_fit_is_refused_by_file_and_field(
     with pytest.raises(BundleError, match=message) as caught:
         load_bundle(bundle)
     assert str(bundle) in str(caught.value)
+
+
+def test_a_gate_that_does_not_fit_its_card_is_refused_by_file_and_name(bundle: Path) -> None:
+    edit_card(bundle, "gate.width", 9)
+    with pytest.raises(BundleError, match=r"model\.safetensors: gate: .*has shape"):
+        load_gate(load_bundle(bundle, with_encoder=False))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +264,7 @@ def test_a_wrong_encoder_hash_is_found_when_saving(tmp_path: Path) -> None:
 def test_bundles_are_found_by_name_folder_or_hub_id(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "BUNDLED_ROOT", tiny_bundle.parent)
+    monkeypatch.setattr(locate, "BUNDLED_ROOT", tiny_bundle.parent)
     assert find_bundle("tiny") == tiny_bundle
     assert find_bundle(str(tiny_bundle)) == tiny_bundle
     with pytest.raises(BundleError, match="no bundle is called 'other'"):

@@ -19,8 +19,8 @@ from fakes import FakeClock, frame, image
 from test_lifecycle import make, run
 
 from egomon.errors import ConfigError
-from egomon.fusion.media.attach import EvidenceDesk
-from egomon.fusion.media.clip_writer import DAY_NS, MOST_JOBS, ClipJob, ClipRules, EvidenceWriter
+from egomon.fusion.media.attach import EvidenceAttacher
+from egomon.fusion.media.clip_writer import DAY_NS, MOST_JOBS, ClipBounds, ClipJob, ClipWriter
 from egomon.fusion.media.images import file_stem, snapshot, write_clip
 from egomon.fusion.media.remux import write_packets
 from egomon.fusion.messages.types import Evidence
@@ -54,8 +54,8 @@ class Bench:
         self.clock, self.now_ns = FakeClock(), DAY_NS
         self.store = EventStore(None)
         self.store.begin(boot="b", sources=["cam"], started_wall_ns=1)
-        self.writer = EvidenceWriter(
-            ClipRules(folder, **rules),
+        self.writer = ClipWriter(
+            ClipBounds(folder, **rules),
             self.store,
             write=write,
             remux=remux,
@@ -291,7 +291,7 @@ def test_closing_writes_what_still_waits(tmp_path: Path) -> None:
 
 
 class Sink:
-    """An outlet that remembers."""
+    """A publisher that remembers."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Any, int]] = []
@@ -309,17 +309,17 @@ def test_a_finished_clip_updates_an_alert_that_is_still_open_and_never_a_closed_
     stage = SimpleNamespace(lifecycle=lifecycle, on_open=None)
     buffer = filled(10.0)
     with Bench(tmp_path) as bench:
-        desk = EvidenceDesk(Sink(), writer=bench.writer, announce=announce)  # type: ignore[arg-type]
-        desk.watch(stage, "cam", buffer)  # type: ignore[arg-type]
+        attacher = EvidenceAttacher(Sink(), writer=bench.writer, announce=announce)  # type: ignore[arg-type]
+        attacher.watch(stage, "cam", buffer)  # type: ignore[arg-type]
         new = run(lifecycle, [-5, 3, 3])[-1]
         stage.on_open(new.alert_id, segment(buffer))
-        desk.emit("cam", new)
+        attacher.emit("cam", new)
         assert bench.writer.work(bench.jobs()) == []
         if closed:
             lifecycle.close("below_t_off")
-        updates = desk.ready()
+        updates = attacher.ready()
         assert bench.store.media(new.alert_id) != []
-        assert desk.ready() == []
+        assert attacher.ready() == []
     assert [(a.rev, a.reason) for _, a in updates] == (
         [(2, "evidence_ready")] if announce and not closed else []
     )

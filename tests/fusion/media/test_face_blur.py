@@ -16,7 +16,7 @@ from test_clip_writer import Bench, Sink, filled
 from test_lifecycle import make, run
 
 from egomon.errors import ConfigError, StoreError
-from egomon.fusion.media.attach import EVIDENCE_FAILED, EvidenceDesk
+from egomon.fusion.media.attach import EVIDENCE_FAILED, EvidenceAttacher
 from egomon.fusion.media.face_blur import Box, FaceBlur, YuNet, cover
 from egomon.stream.frame import Frame, Segment, UInt8Image
 
@@ -115,17 +115,17 @@ def test_an_alert_whose_picture_cannot_be_blurred_goes_out_without_it_and_says_s
     blur = FaceBlur(Finder(RuntimeError("no memory"), [FACE]))
     sink, lifecycle = Sink(), make(overlapping=False)
     sink.store_error = None  # type: ignore[attr-defined]
-    desk = EvidenceDesk(sink, snapshot=True, blur=blur)  # type: ignore[arg-type]
+    attacher = EvidenceAttacher(sink, snapshot=True, blur=blur)  # type: ignore[arg-type]
     stage = SimpleNamespace(lifecycle=lifecycle, on_open=None)
-    desk.watch(stage, "cam", filled(1.0))  # type: ignore[arg-type]
+    attacher.watch(stage, "cam", filled(1.0))  # type: ignore[arg-type]
     shown = Segment(0, "cam", 0, 1, 0, np.zeros(1), tuple(frames(1)))
     faults = []
     for _ in range(2):
         (new,) = (e for e in run(lifecycle, [9]) if e.phase == "new")
         lifecycle.close("shutdown")
         stage.on_open(new.alert_id, shown)
-        desk.emit("cam", new)
-        faults.append(desk.faults().get(EVIDENCE_FAILED))
+        attacher.emit("cam", new)
+        faults.append(attacher.faults().get(EVIDENCE_FAILED))
     assert [count for _, count in sink.sent] == [0, 1]
     assert sink.sent[0][0].evidence == ()
     assert sink.sent[1][0].evidence[0].blurred

@@ -30,7 +30,7 @@ from egomon.fusion.messages.types import (
     Step,
     WallTimes,
 )
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 
 FULL_SCORES = Scores(
     small=BranchScores(p=0.87, logits=(-0.9, 1.0)),
@@ -111,7 +111,7 @@ def test_the_generator_writes_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", EXAMPLES, ids=lambda data: type(data).__name__)
 def test_every_message_follows_the_published_schema(data: Data) -> None:
     jsonschema.validate(json.loads(encode(data)), schema(kind_of(data)))
-    event = Ledger("boot-1", "bench", lambda: 0).number("cam0", data)
+    event = Sequencer("boot-1", "bench", lambda: 0).number("cam0", data)
     jsonschema.validate(json.loads(event.envelope), schema("envelope"))
 
 

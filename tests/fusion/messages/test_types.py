@@ -9,7 +9,7 @@ from wire_station import alert
 from egomon.errors import WireError
 from egomon.fusion.messages.envelope import decode_data, decode_envelope, encode, kind_of, topic
 from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 
 
 def test_a_topic_of_cam1_is_no_prefix_of_cam10() -> None:
@@ -17,7 +17,7 @@ def test_a_topic_of_cam1_is_no_prefix_of_cam10() -> None:
 
 
 def test_data_survive_the_way_through_an_envelope() -> None:
-    event = Ledger("boot-1", "bench", lambda: 1_700_000_000_123_456_789).number("cam0", alert())
+    event = Sequencer("boot-1", "bench", lambda: 1_700_000_000_123_456_789).number("cam0", alert())
     envelope = decode_envelope(event.envelope)
     assert decode_data("alert", envelope.data) == alert()
     assert (envelope.id, envelope.source) == ("boot-1-1", "egomon://bench/cam0")
@@ -30,25 +30,25 @@ def test_equal_messages_give_equal_bytes() -> None:
 
 
 def test_numbers_count_per_boot_and_per_topic() -> None:
-    ledger = Ledger("boot-1", "bench", lambda: 0)
+    sequencer = Sequencer("boot-1", "bench", lambda: 0)
     heartbeat = HeartbeatData(last_seq=0, last_tseq={})
     events = [
-        ledger.number("cam0", alert()),
-        ledger.number("cam1", alert()),
-        ledger.number("cam0", heartbeat),
-        ledger.number("cam0", alert("a-2")),
+        sequencer.number("cam0", alert()),
+        sequencer.number("cam1", alert()),
+        sequencer.number("cam0", heartbeat),
+        sequencer.number("cam0", alert("a-2")),
     ]
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert [event.tseq for event in events] == [1, 1, 1, 2]
 
 
 def test_a_heartbeat_names_only_what_was_sent_by_its_source() -> None:
-    ledger = Ledger("boot-1", "bench", lambda: 0)
+    sequencer = Sequencer("boot-1", "bench", lambda: 0)
     for source, send in (("cam0", True), ("cam1", True), ("cam0", False)):
-        event = ledger.number(source, alert())
+        event = sequencer.number(source, alert())
         if send:
-            ledger.sent(event, alert())
-    assert ledger.heartbeat("cam0") == HeartbeatData(
+            sequencer.sent(event, alert())
+    assert sequencer.heartbeat("cam0") == HeartbeatData(
         last_seq=2, last_tseq={"egomon/1/cam0/alert/": 1}
     )
 
@@ -56,7 +56,7 @@ def test_a_heartbeat_names_only_what_was_sent_by_its_source() -> None:
 @pytest.mark.parametrize("source", ["", "Cam", "a/b", "a b", "x" * 33, "cam0\n", "é"])
 def test_a_source_name_that_is_no_topic_level_is_refused(source: str) -> None:
     with pytest.raises(WireError, match="cannot be a topic"):
-        Ledger("boot-1", "bench", lambda: 0).number(source, alert())
+        Sequencer("boot-1", "bench", lambda: 0).number(source, alert())
 
 
 def test_an_unknown_kind_is_named() -> None:

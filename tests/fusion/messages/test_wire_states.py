@@ -27,9 +27,9 @@ from egomon.fusion.messages.types import (
     _KnownReason,
 )
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.source_timeout import Absence
+from egomon.monitor.source_timeout import SourceTimeout
 from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
@@ -159,7 +159,7 @@ def test_an_alert_ends_while_its_camera_is_away(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_short_absence_ends_nothing() -> None:
     clock = FakeClock()
-    absence = Absence(clock)
+    absence = SourceTimeout(clock)
     absence.hear("cam", "stalled")
     clock.now = 4.0
     absence.hear("cam", "reconnecting")
@@ -197,7 +197,7 @@ def shutdown(monkeypatch: pytest.MonkeyPatch) -> list[AlertData]:
 
 def killed(folder: Path) -> list[AlertData]:
     store = folder / "events.sqlite"
-    with EventStore(store) as kept, AlertBus((), None, host="here", boot="b0") as bus:
+    with EventStore(store) as kept, EventServer((), None, host="here", boot="b0") as bus:
         kept.begin(boot="b0", sources=["fake"], started_wall_ns=1)
         (opened, *_) = replay((3, 7))
         kept.append([bus.prepare("fake", opened).event])

@@ -18,7 +18,7 @@ from wire_station import alert, online
 from egomon.errors import StoreError, WireError
 from egomon.fusion.messages.types import AlertData, Data, HeartbeatData
 from egomon.fusion.store.events import EventStore, Retention, StoredEvent
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 
 DAY_NS = 86_400 * 10**9
 
@@ -28,14 +28,14 @@ class Numbered:
 
     def __init__(self, boot: str = "boot-1", start_ns: int = 0) -> None:
         self.now_ns = start_ns
-        self.ledger = Ledger(boot, "bench", self._tick)
+        self.sequencer = Sequencer(boot, "bench", self._tick)
 
     def _tick(self) -> int:
         self.now_ns += 10**9
         return self.now_ns
 
     def __call__(self, data: Data, source: str = "cam0") -> StoredEvent:
-        return self.ledger.number(source, data)
+        return self.sequencer.number(source, data)
 
 
 @pytest.fixture
@@ -342,14 +342,14 @@ def test_without_a_path_everything_is_in_memory(tmp_path: Path) -> None:
 
 _VICTIM = """
 import sys
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 from egomon.fusion.store.events import EventStore
 from wire_station import alert
 store = EventStore(sys.argv[1])
 store.begin(boot=sys.argv[2], sources=["cam0"], started_wall_ns=0)
-ledger = Ledger(sys.argv[2], "bench", lambda: 0)
+sequencer = Sequencer(sys.argv[2], "bench", lambda: 0)
 for i in range(100_000):
-    event = ledger.number("cam0", alert(f"{sys.argv[2]}-{i}"))
+    event = sequencer.number("cam0", alert(f"{sys.argv[2]}-{i}"))
     store.append([event])
     sys.stdout.write(f"{event.seq}\\n")
     sys.stdout.flush()

@@ -13,7 +13,7 @@ from wire_station import alert, online
 from egomon.errors import SourceError, StoreError
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import SINCE_MAX_BYTES, StoreControl, answer
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 
 VERBS = ("hello", "snapshot", "since", "reset-context", "ack", "feedback", "alert.get", "stats")
 
@@ -23,19 +23,19 @@ class Desk:
 
     def __init__(self, store: EventStore) -> None:
         self.store = store
-        self.ledger = Ledger("boot-1", "bench", lambda: 10**9)
+        self.sequencer = Sequencer("boot-1", "bench", lambda: 10**9)
         self.resets: list[str] = []
         self.handler = StoreControl(
             store,
-            self.ledger.snapshot,
+            self.sequencer.snapshot,
             reset_context=self._reset,
             stats=lambda: {"frames": 1},
             wall_clock_ns=lambda: 5,
         )
         for data in (online(), alert("a-1"), alert("a-2"), alert("a-2", 2, "end")):
-            event = self.ledger.number("cam0", data)
+            event = self.sequencer.number("cam0", data)
             store.append([event])
-            self.ledger.sent(event, data)
+            self.sequencer.sent(event, data)
 
     def _reset(self, source: str) -> bool:
         self.resets.append(source)
@@ -50,7 +50,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
+def station() -> Iterator[Desk]:
     with EventStore(None) as store:
         store.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
         yield Desk(store)
@@ -60,8 +60,8 @@ def seqs(reply: dict[str, Any]) -> list[int]:
     return [event["envelope"]["seq"] for event in reply["events"]]
 
 
-def test_hello_names_schema_boot_and_verbs(desk: Desk) -> None:
-    assert desk.ask(verb="hello") == {
+def test_hello_names_schema_boot_and_verbs(station: Desk) -> None:
+    assert station.ask(verb="hello") == {
         "id": 1,
         "ok": True,
         "schema": 1,
@@ -70,52 +70,52 @@ def test_hello_names_schema_boot_and_verbs(desk: Desk) -> None:
     }
 
 
-def test_a_snapshot_holds_open_alerts_last_status_and_numbers(desk: Desk) -> None:
-    reply = desk.ask(verb="snapshot", prefix="egomon/1/")
+def test_a_snapshot_holds_open_alerts_last_status_and_numbers(station: Desk) -> None:
+    reply = station.ask(verb="snapshot", prefix="egomon/1/")
     assert (reply["boot"], reply["seq"]) == ("boot-1", 4)
     assert seqs(reply) == [1, 2]
     assert reply["tseq"] == {"egomon/1/cam0/status/": 1, "egomon/1/cam0/alert/": 3}
-    assert seqs(desk.ask(verb="snapshot", prefix="egomon/1/cam1/")) == []
+    assert seqs(station.ask(verb="snapshot", prefix="egomon/1/cam1/")) == []
 
 
-def test_since_gives_what_came_after(desk: Desk) -> None:
-    reply = desk.ask(verb="since", boot="boot-1", seq=2)
+def test_since_gives_what_came_after(station: Desk) -> None:
+    reply = station.ask(verb="since", boot="boot-1", seq=2)
     assert seqs(reply) == [3, 4]
     assert reply["more"] is False
     assert reply["events"][0]["topic"] == "egomon/1/cam0/alert/"
-    assert seqs(desk.ask(verb="since", seq=0, prefix="egomon/1/cam0/status/")) == [1]
-    paged = desk.ask(verb="since", seq=0, limit=2)
+    assert seqs(station.ask(verb="since", seq=0, prefix="egomon/1/cam0/status/")) == [1]
+    paged = station.ask(verb="since", seq=0, limit=2)
     assert (seqs(paged), paged["more"]) == ([1, 2], True)
 
 
-def test_since_of_an_unknown_boot_is_too_old(desk: Desk) -> None:
-    assert desk.ask(verb="since", boot="boot-0", seq=2)["error"]["code"] == "too_old"
+def test_since_of_an_unknown_boot_is_too_old(station: Desk) -> None:
+    assert station.ask(verb="since", boot="boot-0", seq=2)["error"]["code"] == "too_old"
 
 
 def test_a_since_answer_stays_small() -> None:
     with EventStore(None) as store:
         store.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
-        desk = Desk(store)
+        station = Desk(store)
         long = msgspec.structs.replace(alert("a-long"), explanation="x" * (SINCE_MAX_BYTES // 8))
         for rev in range(1, 12):
-            store.append([desk.ledger.number("cam0", msgspec.structs.replace(long, rev=rev))])
-        reply = desk.ask(verb="since", seq=4)
+            store.append([station.sequencer.number("cam0", msgspec.structs.replace(long, rev=rev))])
+        reply = station.ask(verb="since", seq=4)
         assert (len(reply["events"]), reply["more"]) == (7, True)
 
 
-def test_ack_feedback_and_get(desk: Desk) -> None:
-    assert desk.ask(verb="ack", alert_id="a-2", by="Ada") == {"id": 1, "ok": True}
-    assert desk.ask(verb="feedback", alert_id="a-2", verdict="false", note="no")["ok"]
-    got = desk.ask(verb="alert.get", alert_id="a-2")["alert"]
+def test_ack_feedback_and_get(station: Desk) -> None:
+    assert station.ask(verb="ack", alert_id="a-2", by="Ada") == {"id": 1, "ok": True}
+    assert station.ask(verb="feedback", alert_id="a-2", verdict="false", note="no")["ok"]
+    got = station.ask(verb="alert.get", alert_id="a-2")["alert"]
     assert (got["acked_by"], got["acked_wall_ns"], got["verdict"]) == ("Ada", 5, "false")
     assert got["data"]["rev"] == 2
-    assert desk.ask(verb="alert.get", alert_id="a-9")["error"]["code"] == "not_found"
+    assert station.ask(verb="alert.get", alert_id="a-9")["error"]["code"] == "not_found"
 
 
-def test_stats_and_reset_context(desk: Desk) -> None:
-    assert desk.ask(verb="stats")["stats"] == {"frames": 1}
-    assert desk.ask(verb="reset-context", source="cam0")["ok"]
-    assert desk.ask(verb="reset-context", source="cam7")["error"]["code"] == "not_found"
+def test_stats_and_reset_context(station: Desk) -> None:
+    assert station.ask(verb="stats")["stats"] == {"frames": 1}
+    assert station.ask(verb="reset-context", source="cam0")["ok"]
+    assert station.ask(verb="reset-context", source="cam7")["error"]["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_stats_and_reset_context(desk: Desk) -> None:
         ({}, "verb"),
     ],
 )
-def test_a_bad_field_is_named(desk: Desk, request_: dict[str, Any], says: str) -> None:
-    reply = desk.ask(**request_)
+def test_a_bad_field_is_named(station: Desk, request_: dict[str, Any], says: str) -> None:
+    reply = station.ask(**request_)
     assert reply["id"] == 1
     assert reply["error"]["code"] == "bad_request"
     assert says in reply["error"]["message"]
 
 
-def test_an_unknown_verb_lists_the_known_ones(desk: Desk) -> None:
-    error = desk.ask(verb="shutdown")["error"]
+def test_an_unknown_verb_lists_the_known_ones(station: Desk) -> None:
+    error = station.ask(verb="shutdown")["error"]
     assert error["code"] == "unknown_verb"
     assert all(verb in error["message"] for verb in VERBS)
 
@@ -165,8 +165,8 @@ def test_an_unknown_verb_lists_the_known_ones(desk: Desk) -> None:
         b'{"id":' + b"9" * 50_000 + b',"verb":"hello"}',
     ],
 )
-def test_what_is_no_request_is_answered_with_an_error(desk: Desk, body: bytes) -> None:
-    assert desk.raw(body)["error"]["code"] == "bad_request"
+def test_what_is_no_request_is_answered_with_an_error(station: Desk, body: bytes) -> None:
+    assert station.raw(body)["error"]["code"] == "bad_request"
 
 
 class Broken(StoreControl):
@@ -200,6 +200,6 @@ _requests = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=100) | _requests)
-def test_whatever_arrives_gets_one_answer(desk: Desk, body: bytes) -> None:
-    reply = desk.raw(body)
+def test_whatever_arrives_gets_one_answer(station: Desk, body: bytes) -> None:
+    reply = station.raw(body)
     assert reply["ok"] is True or set(reply["error"]) == {"code", "message"}

@@ -14,7 +14,7 @@ from wire_station import MakeStation, Station, alert, online
 
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.messages.envelope import decode_envelope
-from egomon.fusion.transport.server import AlertBus
+from egomon.fusion.transport.server import EventServer
 from egomon.fusion.transport.sockets import (
     MAX_MESSAGE_BYTES,
     Context,
@@ -94,7 +94,7 @@ def test_zmtp_heartbeats_stay_off_since_they_abort_the_process(term_context: Con
 
 
 def test_closing_takes_less_than_a_second_with_unread_messages() -> None:
-    bus = AlertBus(["tcp://127.0.0.1:*"], None, host="bench", boot="boot-1")
+    bus = EventServer(["tcp://127.0.0.1:*"], None, host="bench", boot="boot-1")
     context: Context = zmq.Context()
     with subscriber_to(context, bus.endpoints[0], hwm=1) as stalled:
         while bus.subscriptions == 0:
@@ -111,7 +111,7 @@ def test_closing_takes_less_than_a_second_with_unread_messages() -> None:
 
 
 def test_messages_sent_just_before_closing_arrive(term_context: Context) -> None:
-    bus = AlertBus(["tcp://127.0.0.1:*"], None, host="bench", boot="boot-1")
+    bus = EventServer(["tcp://127.0.0.1:*"], None, host="bench", boot="boot-1")
     with subscriber_to(term_context, bus.endpoints[0]) as reader:
         while bus.subscriptions == 0:
             bus.sockets_to_poll[0][0].poll(1000)
@@ -129,14 +129,14 @@ def test_an_address_in_use_is_named_with_its_option(station: MakeStation) -> Non
     publisher = station()
     taken, control = publisher.bus.endpoints[0], publisher.bus.control_endpoint
     with pytest.raises(AddressInUseError, match=f"{taken} is in use .* with --pub"):
-        AlertBus([taken], None, host="bench", boot="b")
+        EventServer([taken], None, host="bench", boot="b")
     with pytest.raises(AddressInUseError, match=f"{control} is in use .* with --control"):
-        AlertBus(["tcp://127.0.0.1:*"], control, host="bench", boot="b")
+        EventServer(["tcp://127.0.0.1:*"], control, host="bench", boot="b")
     with posix.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(AddressInUseError):
-            AlertBus([f"tcp://127.0.0.1:{other.getsockname()[1]}"], None, host="bench", boot="b")
+            EventServer([f"tcp://127.0.0.1:{other.getsockname()[1]}"], None, host="bench", boot="b")
 
 
 def test_the_ipc_path_of_a_living_monitor_is_not_taken_but_a_stale_one_is(
@@ -147,10 +147,10 @@ def test_the_ipc_path_of_a_living_monitor_is_not_taken_but_a_stale_one_is(
     assert first.bus.endpoints == (endpoint,)
     assert (tmp_path / "run").stat().st_mode & 0o077 == 0
     with pytest.raises(AddressInUseError, match="alerts is in use"):
-        AlertBus([endpoint], None, host="bench", boot="b")
+        EventServer([endpoint], None, host="bench", boot="b")
     with posix.socket(posix.AF_UNIX) as dead:
         dead.bind(f"{tmp_path}/run/stale")
-    bus = AlertBus([f"ipc://{tmp_path}/run/stale", endpoint + "2"], None, host="bench", boot="b")
+    bus = EventServer([f"ipc://{tmp_path}/run/stale", endpoint + "2"], None, host="bench", boot="b")
     assert len(bus.endpoints) == 2
     bus.close()
 
@@ -174,7 +174,7 @@ def test_the_ipc_path_of_a_living_monitor_is_not_taken_but_a_stale_one_is(
 )
 def test_an_endpoint_that_must_not_be_bound_is_refused(endpoint: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        AlertBus([endpoint], None, host="bench", boot="b")
+        EventServer([endpoint], None, host="bench", boot="b")
 
 
 def test_insecure_bind_is_obeyed_and_ipv6_loopback_is_local() -> None:
@@ -182,7 +182,7 @@ def test_insecure_bind_is_obeyed_and_ipv6_loopback_is_local() -> None:
     assert is_local("tcp://[::1]:5556")
     assert is_local("tcp://127.3.2.1:5556")
     assert is_local("tcp://localhost:5556")
-    bus = AlertBus(["tcp://0.0.0.0:*"], None, host="bench", boot="b", insecure_bind=True)
+    bus = EventServer(["tcp://0.0.0.0:*"], None, host="bench", boot="b", insecure_bind=True)
     assert bus.endpoints[0].startswith("tcp://0.0.0.0:")
     bus.close()
 

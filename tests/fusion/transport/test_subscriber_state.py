@@ -9,16 +9,16 @@ from wire_station import alert, online, scores
 from egomon.errors import WireError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.fusion.store.tables import StoredEvent
-from egomon.fusion.transport.sequencer import Ledger
+from egomon.fusion.transport.sequencer import Sequencer
 from egomon.fusion.transport.subscriber_state import (
     Ask,
     Event,
-    Follower,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
     Steps,
+    SubscriberState,
 )
 
 SEGMENT = SegmentData(
@@ -30,24 +30,24 @@ class Publisher:
     """Numbers messages and remembers all of them, as the store does."""
 
     def __init__(self, boot: str = "boot-1") -> None:
-        self.ledger = Ledger(boot, "bench", lambda: 0)
+        self.sequencer = Sequencer(boot, "bench", lambda: 0)
         self.events: list[StoredEvent] = []
 
     def say(self, data: Data, source: str = "cam0") -> list[bytes]:
-        event = self.ledger.number(source, data)
+        event = self.sequencer.number(source, data)
         self.events.append(event)
-        self.ledger.sent(event, data)
+        self.sequencer.sent(event, data)
         return [event.topic.encode(), event.envelope]
 
     def heartbeat(self, source: str = "cam0") -> list[bytes]:
-        return self.say(self.ledger.heartbeat(source), source)
+        return self.say(self.sequencer.heartbeat(source), source)
 
 
 class Reader:
     """Runs the steps; the answers come from `events`, and the questions are kept."""
 
     def __init__(self, *, snapshot: bool = False, kinds: tuple[str, ...] = ("alert",)) -> None:
-        self.follower = Follower(source=None, kinds=kinds, snapshot=snapshot, control=True)
+        self.follower = SubscriberState(source=None, kinds=kinds, snapshot=snapshot, control=True)
         self.asked: list[Ask] = []
         self.answers: list[dict[str, Any] | None] = []
 
@@ -103,7 +103,7 @@ def test_a_hole_is_asked_for_from_the_last_point_known_to_be_complete() -> None:
     for _ in range(5):
         publisher.say(SEGMENT)
     reader.take(publisher.heartbeat())
-    assert publisher.ledger.sent_seq == 7
+    assert publisher.sequencer.sent_seq == 7
     publisher.say(alert("a-2"))
     reader.answers = [page(publisher.events[7:8])]
     assert names(reader.take(publisher.say(alert("a-3")))) == ["a-2", "a-3"]
@@ -124,7 +124,7 @@ def test_the_snapshot_is_the_point_from_which_holes_are_asked_for() -> None:
     publisher, reader = Publisher(), Reader(snapshot=True)
     for i in range(4):
         publisher.say(alert(f"a-{i}"))
-    found = publisher.ledger.snapshot("egomon/1/")
+    found = publisher.sequencer.snapshot("egomon/1/")
     reader.answers = [{**page(found.events), "seq": found.seq, "tseq": found.tseq}]
     assert names(reader.run(reader.follower.start())) == ["a-0", "a-1", "a-2", "a-3"]
     publisher.say(alert("a-4"))

@@ -12,8 +12,8 @@ from fakes import RecordingListener
 from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
 from egomon.errors import SourceLostError, SourceOpenError
-from egomon.stream.source import Gap
-from egomon.stream.sources.decode import FrameReader
+from egomon.stream.source import Discontinuity
+from egomon.stream.sources.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
 
@@ -279,7 +279,7 @@ def test_a_frame_that_does_not_advance_is_dropped_and_counted() -> None:
         ("out_of_order", 2),
         ("out_of_order", 1),
     ]
-    assert isinstance(listener.gaps[0], Gap)
+    assert isinstance(listener.gaps[0], Discontinuity)
 
 
 def test_ffmpegs_log_callback_stays_off() -> None:
@@ -297,7 +297,7 @@ def read_with_times(
 ) -> tuple[list[float], list[int], list[int], RecordingListener]:
     """Read a file as if its container held these times."""
     left = iter(times)
-    monkeypatch.setattr(FrameReader, "seconds", lambda reader, frame: next(left))
+    monkeypatch.setattr(VideoDecoder, "seconds", lambda reader, frame: next(left))
     return read_all(path)
 
 
@@ -343,7 +343,7 @@ def test_a_time_out_of_ffmpeg_is_a_lost_source_not_damage() -> None:
             raise av.error.ExitError(0, "Immediate exit requested")
             yield
 
-    reader = FrameReader(Silent(), None, "rtsp://cam")
+    reader = VideoDecoder(Silent(), None, "rtsp://cam")
     with pytest.raises(SourceLostError) as caught:
         reader.next()
     assert caught.value.code == "STREAM_TIMEOUT"

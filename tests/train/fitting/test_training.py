@@ -16,7 +16,7 @@ from feature_sets import DIM, workshop, write_workshop
 from egomon.branches.bundle.card import SmallCard, StreamCard
 from egomon.branches.interfaces import SmallBranch, StepSeen
 from egomon.branches.load_bundle import load_bundle
-from egomon.branches.segment_scorer import Lane, LaneParts, ScoredSegment
+from egomon.branches.segment_scorer import ScoredSegment, ScoringModels, SegmentScorer
 from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.uemcm.heads import ContextBranch
 from egomon.errors import BundleError, ConfigError, DataError, UsageError
@@ -28,7 +28,7 @@ from egomon.train.features.feature_set import FeatureSet, Track
 from egomon.train.fitting.batches import make_views, pool, stratified
 from egomon.train.fitting.fit import train
 from egomon.train.fitting.recipe import FOLDER, Recipe, load_recipe
-from egomon.train.fitting.step_statistics import EvidencePlan, cross_validate, fit_evidence
+from egomon.train.fitting.step_statistics import StatisticsPlan, cross_validate, fit_evidence
 from egomon.train.fitting.step_statistics_data import prepare
 from egomon.train.fitting.step_statistics_tables import count, reduce
 
@@ -107,18 +107,18 @@ def test_a_recipe_from_a_file_gives_a_bundle_that_streams_as_it_was_evaluated(
 def stream_live(
     small: SmallBranch, stream: StreamCard, data: FeatureSet, recording: str
 ) -> list[float]:
-    """Log odds of one recording's segments: frames one by one through a live lane."""
+    """Log odds of one recording's segments: frames one by one through a live scorer."""
     rows = [row for row in data.segments if row.recording == recording]
     spans = [Span(row.start, row.end) for row in rows]
-    parts = LaneParts(small=small, stream=stream, dim=DIM)
-    lane = Lane("cam", parts, GivenSpans(spans, period_seconds=1.0))
+    parts = ScoringModels(small=small, stream=stream, dim=DIM)
+    scorer = SegmentScorer("cam", parts, GivenSpans(spans, period_seconds=1.0))
     track = data.track(recording)
     events = [
         event
         for time, vector in zip(track.times, track.vectors.astype(np.float32), strict=True)
-        for event in lane.feed([frame(float(time))], vector[None])
+        for event in scorer.feed([frame(float(time))], vector[None])
     ]
-    events += lane.flush()
+    events += scorer.flush()
     return [event.score.log_odds for event in events if isinstance(event, ScoredSegment)]
 
 
@@ -175,7 +175,7 @@ def test_evidence_finds_order_mistakes_in_new_recordings(evidence_bundle: Path) 
 def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> None:
     data = workshop()
     demos = prepare(data)
-    fitted = fit_evidence(demos, demos.recordings, EvidencePlan(), 0)
+    fitted = fit_evidence(demos, demos.recordings, StatisticsPlan(), 0)
     live = score_segments(load_bundle(evidence_bundle).small, STREAM, data)
     for recording in demos.recordings:
         assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
@@ -254,17 +254,17 @@ def test_a_repeated_step_is_told_as_the_reason_or_the_order(evidence_bundle: Pat
 def test_an_evidence_bundle_with_a_wrong_table_is_refused(evidence_bundle: Path) -> None:
     from egomon.branches.bundle.weights import part
     from egomon.branches.load_bundle import read_tensors
-    from egomon.branches.step_statistics.branch import EvidenceBranch
+    from egomon.branches.step_statistics.branch import StepStatisticsBranch
 
     card = load_bundle(evidence_bundle).card
     tensors = part(read_tensors(evidence_bundle), "small.")
     with pytest.raises(BundleError, match=r"tables\.need"):
-        EvidenceBranch.load(card, {**tensors, "tables.need": torch.zeros(3, 3)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.need": torch.zeros(3, 3)})
     with pytest.raises(BundleError, match=r"tables\.workflow"):
-        EvidenceBranch.load(card, {**tensors, "tables.workflow": torch.full((4,), 9.0)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.workflow": torch.full((4,), 9.0)})
     del tensors["psi.weight"]
     with pytest.raises(BundleError, match=r"psi\.weight"):
-        EvidenceBranch.load(card, tensors)
+        StepStatisticsBranch.load(card, tensors)
 
 
 def test_out_of_fold_scores_do_not_see_their_recording() -> None:
@@ -275,7 +275,7 @@ def test_out_of_fold_scores_do_not_see_their_recording() -> None:
         msgspec.structs.replace(r, label=int(coins[int(r.recording[3:])])) for r in data.segments
     )
     demos = prepare(type(data)(data.card, rows, data.track, data.where))
-    scores = cross_validate(demos, EvidencePlan(), 0)
+    scores = cross_validate(demos, StatisticsPlan(), 0)
     y = np.array([r.label for r in rows])
     gap = scores[y == 1].mean() - scores[y == 0].mean()
     assert gap < 0.5 * scores.std()

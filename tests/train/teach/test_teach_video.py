@@ -10,7 +10,7 @@ import pytest
 
 from egomon.branches.bundle.card import BundleCard, StreamCard
 from egomon.branches.load_bundle import Bundle, load_bundle
-from egomon.branches.segment_scorer import Lane, LaneParts, ScoredSegment
+from egomon.branches.segment_scorer import ScoredSegment, ScoringModels, SegmentScorer
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import TaughtBranch
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
@@ -73,17 +73,17 @@ def taught(
 
 
 def watch(bundle: Bundle, path: Path) -> list[ScoredSegment]:
-    """What a live lane makes of a video."""
+    """What a live scorer makes of a video."""
     assert bundle.encoder is not None
     seen = encode_video(path, bundle.encoder, bundle.card.stream.fps)
-    lane = Lane(
+    scorer = SegmentScorer(
         "film",
-        LaneParts(small=bundle.small, stream=bundle.card.stream, dim=bundle.encoder.dim),
+        ScoringModels(small=bundle.small, stream=bundle.card.stream, dim=bundle.encoder.dim),
         FixedWindows(length_seconds=2.0, stride_seconds=1.0, period_seconds=0.25),
     )
     pixel = np.zeros((1, 1, 3), np.uint8)
     frames = [Frame(pixel, None, float(t), 0, 0, i, 0) for i, t in enumerate(seen.times)]
-    events = lane.feed(frames, seen.vectors) + lane.flush()
+    events = scorer.feed(frames, seen.vectors) + scorer.flush()
     return [e for e in events if isinstance(e, ScoredSegment)]
 
 

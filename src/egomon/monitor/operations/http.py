@@ -42,7 +42,7 @@ def parse_address(address: str, *, insecure_bind: bool) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-class HealthServer:
+class OperationsServer:
     """Serves the pages from a thread of its own; a context manager.
 
     Args:

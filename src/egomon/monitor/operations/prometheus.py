@@ -49,7 +49,7 @@ class _SourceFigures:
 
 
 class MonitorMetrics(Collector):
-    """Listens to the outlet (`on_event`, emit thread) and is read by the HTTP server's thread.
+    """Listens to the event publisher (`on_event`, emit thread); the HTTP thread reads it.
 
     Args:
         probe: extra gauges and counters; a name that ends in `_total` is a counter.
@@ -72,7 +72,7 @@ class MonitorMetrics(Collector):
         self._alerts: Counter[tuple[str, str, str]] = Counter()
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self._stages = Histogram(
+        self._engines = Histogram(
             "egomon_stage_latency_seconds",
             "Time in one stage",
             ["stage"],
@@ -130,7 +130,7 @@ class MonitorMetrics(Collector):
             figures.fps = max(0, came) / (now - figures.stats_at)
         figures.stats, figures.stats_at = data, now
         if encode_ms := data.latency_ms.get("encode_frame"):
-            self._stages.labels("encode_frame").observe(encode_ms / 1000)
+            self._engines.labels("encode_frame").observe(encode_ms / 1000)
 
     def _on_status(self, figures: _SourceFigures, data: StatusData) -> None:
         before, figures.status = figures.status, data
@@ -143,9 +143,9 @@ class MonitorMetrics(Collector):
         self._alerts[source, data.phase, data.severity] += 1
         if data.phase != "new" or data.latency_ms is None:
             return
-        self._stages.labels("small").observe(data.latency_ms.small / 1000)
+        self._engines.labels("small").observe(data.latency_ms.small / 1000)
         if data.latency_ms.large is not None:
-            self._stages.labels("large").observe(data.latency_ms.large / 1000)
+            self._engines.labels("large").observe(data.latency_ms.large / 1000)
         self._end_to_end.observe(data.latency_ms.end_to_end / 1000)
 
     def _is_fresh(self, figures: _SourceFigures) -> bool:

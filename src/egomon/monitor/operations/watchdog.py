@@ -68,7 +68,7 @@ class Watchdog:
 
     def __init__(
         self,
-        stages: Callable[[], Iterable[Worker]],
+        engines: Callable[[], Iterable[Worker]],
         frames: Callable[[], int],
         *,
         stuck_seconds: float = STUCK_SECONDS,
@@ -76,7 +76,7 @@ class Watchdog:
         dump: Callable[[], str] | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        self._stages = stages
+        self._engines = engines
         self._frames = frames
         self._stuck_seconds = stuck_seconds
         self._clock = clock
@@ -93,7 +93,7 @@ class Watchdog:
         now = self._clock()
         stuck = [
             worker
-            for worker in self._stages()
+            for worker in self._engines()
             if worker.alive and now - worker.last_beat > self._stuck_seconds
         ]
         names = {worker.name for worker in stuck}

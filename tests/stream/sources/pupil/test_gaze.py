@@ -30,7 +30,7 @@ from egomon.stream.sources.device_thread import Cancelled
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.pupil.gaze import GazeReader, parse_gaze
 from egomon.stream.sources.pupil.rtsp_client import (
-    RtspReader,
+    RtspClient,
     control_url,
     find_medium,
     rtp_payload,
@@ -262,7 +262,7 @@ def test_glasses_without_gaze_are_watched_all_the_same(
 )
 def test_an_address_that_none_can_have_is_one_sentence(host: str) -> None:
     with GazeServer() as server, pytest.raises(SourceLostError, match="address"):
-        RtspReader(
+        RtspClient(
             f"rtsp://{host.format(server.port)}/",
             encoding="com.pupillabs.gaze1",
             stop=threading.Event(),
@@ -351,7 +351,7 @@ def test_a_session_is_kept_alive_in_half_its_time() -> None:
     with GazeServer(QUARTER) as server:
         server.session = "7;timeout=20"
         url = f"rtsp://127.0.0.1:{server.port}/"
-        with RtspReader(
+        with RtspClient(
             url, encoding="com.pupillabs.gaze1", stop=stop, timeout_seconds=5, clock=clock
         ) as reader:
             for now in (0.0, 9.9, 10.0, 15.0, 20.0):
