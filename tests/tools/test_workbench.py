@@ -146,7 +146,7 @@ def test_the_threshold_keeps_false_alarms_within_the_budget_and_wastes_none():
     assert 0.9 * FALSE_ALARMS_PER_MINUTE <= per_minute <= FALSE_ALARMS_PER_MINUTE
 
 
-def opinions(count: int, seed: int) -> fuse.Opinions:
+def opinions(count: int, seed: int) -> fuse.GateInputs:
     """The small branch sees workflow mistakes, the large one execution mistakes."""
     rng = np.random.default_rng(seed)
     kinds = np.where(rng.random(count) < 0.3, rng.integers(1, len(KINDS), count), 0)
@@ -162,7 +162,7 @@ def opinions(count: int, seed: int) -> fuse.Opinions:
 
     (h_s, z_s), (h_l, z_l) = side(2), side(1)
     recording = np.arange(count) // 6
-    return fuse.Opinions(h_s, z_s, h_l, z_l, kinds, np.zeros(count, np.int64), recording)
+    return fuse.GateInputs(h_s, z_s, h_l, z_l, kinds, np.zeros(count, np.int64), recording)
 
 
 def test_the_cross_fitted_gate_beats_the_mean_where_the_branches_know_different_things():

@@ -358,7 +358,7 @@ for i in range(100_000):
 
 def test_nothing_that_was_announced_is_lost_by_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
-    here = os.fspath(Path(__file__).parent)
+    here = os.fspath(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": here}
     random.seed(0)
     for round_ in range(4):
