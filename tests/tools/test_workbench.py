@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tools.make_workbench import fuse, qwen
+from tools.make_workbench import fuse
 from tools.make_workbench.augment import Splicer, real_samples
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
@@ -15,9 +15,10 @@ from tools.make_workbench.decide import (
     threshold,
 )
 from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
+from tools.make_workbench.networks import qwen
+from tools.make_workbench.networks.tower import heat_targets
+from tools.make_workbench.networks.vocabulary import END, LENGTH, WORDS, tokens, word_bags
 from tools.make_workbench.scores import auc
-from tools.make_workbench.tower import heat_targets
-from tools.make_workbench.vocabulary import END, LENGTH, WORDS, tokens, word_bags
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder

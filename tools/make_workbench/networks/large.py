@@ -23,8 +23,8 @@ from egomon.branches.uemcm.heads import LargeHead
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.augment import JITTER_SECONDS
 from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
-from tools.make_workbench.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
-from tools.make_workbench.state import StateHead, state_loss
+from tools.make_workbench.networks.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
+from tools.make_workbench.networks.state import StateHead, state_loss
 
 log = logging.getLogger(__name__)
 
