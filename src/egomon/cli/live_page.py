@@ -87,15 +87,14 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
     Raises:
         ConfigError: not an address.
         AddressInUseError: the port is taken.
-        MissingExtraError: the extra `view` is not installed.
     """
     if hub is None:
         yield ""
         return
-    from egomon.report.access import is_loopback, new_token, parse_address
+    from egomon.http.access import is_loopback, new_token, parse_address
     from egomon.report.server import LiveServer
 
-    host, port = parse_address(address)
+    host, port = parse_address(address, option="--view-address", example="127.0.0.1:8080")
     token = None if is_loopback(host) else new_token()
     with LiveServer(hub, host=host, port=port, token=token) as server:
         where = server.url if token is None else f"{server.url} token {token}"
