@@ -12,7 +12,7 @@ from fakes import RecordingListener
 
 from egomon.errors import SourceOpenError
 from egomon.stream.source import Source
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera import open_camera
 from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.open import open_source
@@ -78,10 +78,11 @@ def camera(
 ) -> Reconnecting:
     return open_camera(
         "0",
-        "cam",
-        SourceOptions(**options),  # type: ignore[arg-type]
-        listener or RecordingListener(),
-        factory=factory,
+        OpenContext(
+            options=SourceOptions(**options),  # type: ignore[arg-type]
+            listener=listener or RecordingListener(),
+        ),
+        factory,
     )
 
 

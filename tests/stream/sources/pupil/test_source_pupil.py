@@ -22,7 +22,7 @@ from videos import TcpServer
 from egomon.cli.app import app
 from egomon.errors import MissingExtraError, SourceOpenError
 from egomon.stream.source import Source
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.pupil.camera import open_pupil
 from egomon.stream.sources.pupil.discovery import Glasses, find_glasses
@@ -55,9 +55,7 @@ def announced(*phones: tuple[str, int]) -> Iterator[None]:
 
 def look(options: SourceOptions = QUICK) -> Source:
     """Open the first glasses found, listening on loopback only."""
-    return open_pupil(
-        "pupil://", "glasses", options, RecordingListener(), time.monotonic, interfaces=HERE
-    )
+    return open_pupil("pupil://", OpenContext("glasses", options), interfaces=HERE)
 
 
 def test_the_scene_camera_keeps_the_contract() -> None:
