@@ -13,11 +13,11 @@ from egomon.fusion.transport.sequencer import Sequencer
 from egomon.fusion.transport.subscriber_state import (
     Ask,
     Event,
+    EventGenerator,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
-    Steps,
     SubscriberState,
 )
 
@@ -54,7 +54,7 @@ class Reader:
     def take(self, frames: list[bytes]) -> list[Event]:
         return self.run(self.follower.message(frames))
 
-    def run(self, steps: Steps) -> list[Event]:
+    def run(self, steps: EventGenerator) -> list[Event]:
         events: list[Event] = []
         answer: dict[str, Any] | None = None
         while True:
