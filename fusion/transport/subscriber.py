@@ -23,16 +23,14 @@ import zmq
 from egomon.errors import ControlError
 from egomon.fusion.transport.control_client import ControlClient, connect
 from egomon.fusion.transport.sockets import MAX_MESSAGE_BYTES, Context, open_socket
-from egomon.fusion.transport.subscriber_state import (
-    Ask,
+from egomon.fusion.transport.subscriber_events import (
     Event,
-    EventGenerator,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
-    SubscriberState,
 )
+from egomon.fusion.transport.subscriber_state import Ask, EventGenerator, SubscriberState
 
 if TYPE_CHECKING:
     from egomon.fusion.transport.keys import CurveConfig

@@ -10,16 +10,14 @@ from egomon.errors import WireError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport.sequencer import Sequencer
-from egomon.fusion.transport.subscriber_state import (
-    Ask,
+from egomon.fusion.transport.subscriber_events import (
     Event,
-    EventGenerator,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
-    SubscriberState,
 )
+from egomon.fusion.transport.subscriber_state import Ask, EventGenerator, SubscriberState
 
 SEGMENT = SegmentData(
     segment=alert().segment, p=0.1, stage="small", scores=scores(0.1), flagged=False
