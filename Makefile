@@ -25,6 +25,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.house_numbers
 
 test: check
 	$(BIN)/python -m pytest

@@ -7,9 +7,9 @@ from tools.make_workbench.networks.large import LargePlan
 from tools.make_workbench.networks.small import SmallPlan
 from tools.make_workbench.networks.tower import TowerPlan
 from tools.make_workbench.networks.vision_pretraining import EyesPlan
-from tools.make_workbench.run import SEED, Size, Workshop
+from tools.make_workbench.run import SEED, WorkbenchSize, Workshop
 
-SMALLEST = Size(
+SMALLEST = WorkbenchSize(
     chunks=1,
     reels=(
         RecordingCache("bank", 2, bank=True, salt=0),

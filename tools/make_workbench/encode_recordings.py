@@ -70,7 +70,7 @@ class EncodedRecording:
     cards: NDArray[np.float64]
     """(C, 3): start, end, sign."""
     states: NDArray[np.float32]
-    """(N, 7) what the simulator knows of each frame (`annotate.State`)."""
+    """(N, 7) what the simulator knows of each frame (`annotate.PartState`)."""
     vectors: NDArray[np.float16]
     """(N, D) frame vectors."""
 

@@ -45,7 +45,7 @@ GUARD_QUANTILE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class WorkbenchSize:
     """How much of everything; the smallest is for tests."""
 
     chunks: int = PICTURE_CHUNKS
@@ -75,7 +75,7 @@ class Workshop:
     def __init__(
         self,
         cache: Path,
-        size: Size,
+        size: WorkbenchSize,
         processes: int = 2,
         seed: int = SEED,
         *,

@@ -35,7 +35,7 @@ from egomon.train.teach.base import Base, open_base
 from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
     SINGLE_AGREEMENT,
-    Progress,
+    ProgressCallback,
     TaughtWorkflow,
     teach_from_vectors,
 )
@@ -114,7 +114,7 @@ def teach(
     base: str = "workbench",
     name: str | None = None,
     false_alarms_per_hour: float = 6.0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> TeachReport:
     """Make a bundle from correct recordings.
 
@@ -163,7 +163,7 @@ def learn_bundle(
     recordings: Sequence[RecordingVectors],
     name: str,
     false_alarms_per_hour: float,
-    tell: Progress,
+    tell: ProgressCallback,
 ) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
     """Learn from encoded recordings: the workflows, and what `save_bundle` writes.
 

@@ -109,13 +109,13 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
 
 def _feedback(settings: Settings) -> Feedback:
     def store(alert_id: str, verdict: str) -> bool:
-        from egomon.fusion.store.events import EventStore, Verdict
+        from egomon.fusion.store.events import EventStore, FeedbackVerdict
         from egomon.monitor.storage import store_path
 
         path = store_path(settings, live=True)
         if path is None:
             raise StoreError("this run keeps its events in memory only; give --store FILE")
         with EventStore(path) as events:
-            return events.feedback(alert_id, cast(Verdict, verdict), "", time.time_ns())
+            return events.feedback(alert_id, cast(FeedbackVerdict, verdict), "", time.time_ns())
 
     return store
