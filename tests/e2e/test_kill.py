@@ -24,7 +24,8 @@ ALL_LINES = 12
 
 @contextmanager
 def zygote(store: Path) -> Iterator[subprocess.Popen[str]]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
+    folders = os.pathsep.join((str(TESTS), str(TESTS / "monitor")))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
     command = [sys.executable, str(TESTS / "e2e" / "kill_child.py"), str(store)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
