@@ -220,7 +220,7 @@ def tiny_card(clip_folder: Path, *, large: bool, name: str = "tiny") -> BundleCa
         created="2026-01-01",
         egomon_version=egomon.__version__,
         licence="Apache-2.0",
-        frame_encoder=tiny_clip_card(clip_folder),
+        frame_encoder=tiny_clip_card(clip_folder).recorded(),
         small=SmallCard(width=16, steps=("take", "place", "fasten")),
         large=LargeEncoderCard(
             weights="bundle", frames=4, frame_px=64, max_tokens=64, dim=LARGE_DIM

@@ -55,7 +55,7 @@ def vit_card(architecture: str, *, fps: float = 4.0, large: LargeEncoderCard | N
             weights="random:0",
             image_px=224,
             dim=dim,
-        ),
+        ).recorded(),
         small=dataclasses_small(dim),
         large=large,
         gate=None if large is None else GateCard(),

@@ -9,7 +9,24 @@ import msgspec
 BUNDLE_SCHEMA = 1
 """Version of the card; a loader refuses any other."""
 
-CropMode = Literal["center", "squash", "letterbox"]
+CropMode = Literal["center", "center_floor", "squash", "letterbox"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
+    """From a picture of any size to the tower's input; the defaults are CLIP's."""
+
+    crop: CropMode = "center"
+    """How a picture becomes square, see `ImagePreparer`."""
+    crop_pct: float = 1.0
+    """Share of the scaled side that the cut keeps, above 0 to 1: the picture is scaled to
+    floor(image_px / crop_pct)."""
+    interpolation: Interpolation = "bicubic"
+    """Of the scaling, always with antialiasing."""
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    """Of red, green and blue, subtracted from values of 0 to 1 ..."""
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    """... which are then divided by this."""
 
 
 class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,13 +44,32 @@ class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Hash of the weights that the heads were trained on; loading refuses another."""
     image_px: int
     """Side of the square input, pixels."""
-    crop: CropMode = "center"
-    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    crop: CropMode | None = None
+    """This and the next four are a `Preprocessing`. None: the tower's own, which
+    `build_frame_encoder` fills in and feature sets and bundles record."""
+    crop_pct: float | None = None
+    interpolation: Interpolation | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
     dim: int
     """Length D of a frame vector."""
     options: dict[str, int | float | str | bool] = {}
     """Constructor arguments of a bundled architecture."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """As recorded, with CLIP's values for what is None."""
+        given = {name: getattr(self, name) for name in Preprocessing.__struct_fields__}
+        return Preprocessing(**{name: value for name, value in given.items() if value is not None})
+
+    def recorded(self) -> FrameEncoderCard:
+        """The card of vectors that exist: what it leaves out is CLIP's preprocessing.
+
+        Files that were written before a field existed mean that. Precomputed vectors have none.
+        """
+        if self.library == "none":
+            return self
+        return msgspec.structs.replace(self, **msgspec.structs.asdict(self.preprocessing))
 
 
 class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

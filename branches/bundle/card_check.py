@@ -77,9 +77,11 @@ def _range(path: str, value: float, low: float, high: float) -> Iterator[str]:
 def _encoder(card: FrameEncoderCard) -> Iterator[str]:
     yield from _range("frame_encoder.image_px", card.image_px, 1, MAX_IMAGE_PX)
     yield from _range("frame_encoder.dim", card.dim, 1, MAX_WIDTH)
-    if not all(math.isfinite(v) for v in card.mean):
+    if card.crop_pct is not None and not 0.1 <= card.crop_pct <= 1:
+        yield f"field `frame_encoder.crop_pct` is {card.crop_pct}, not within 0.1 to 1"
+    if not all(math.isfinite(v) for v in card.mean or ()):
         yield "field `frame_encoder.mean` has a value that is not finite"
-    if not all(math.isfinite(v) and v > 0 for v in card.std):
+    if not all(math.isfinite(v) and v > 0 for v in card.std or ()):
         yield "field `frame_encoder.std` has a value that is not above 0"
     yield from _weights("frame_encoder.weights", card.weights)
 

@@ -83,7 +83,7 @@ def parse_card(data: bytes, where: str) -> BundleCard:
         check_card(card)
     except BundleError as error:
         raise BundleError(f"{where}: {error}") from None
-    return card
+    return msgspec.structs.replace(card, frame_encoder=card.frame_encoder.recorded())
 
 
 def list_bundles(root: Path = BUNDLED_ROOT) -> list[BundleEntry]:

@@ -47,6 +47,11 @@ def save_bundle(
     """
     folder = Path(folder)
     check_card(card)
+    if card.frame_encoder != card.frame_encoder.recorded():
+        raise BundleError(
+            "field `frame_encoder.interpolation`, or another of its preprocessing, is missing: "
+            "give the card of the encoder that made the vectors (`encoder.card`)"
+        )
     check_finite(tensors, "the weights to save")
     for name in tensors:
         if not name.startswith(PREFIXES):

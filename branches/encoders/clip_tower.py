@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.encoders.tower import LoadedTower, seed_of
+from egomon.branches.encoders.tower_config import CLIP, agreed, of_open_clip, side_of
 from egomon.errors import BundleError
 
 log = logging.getLogger(__name__)
@@ -48,18 +49,25 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
         )
     seed = 0 if weights == "bundle" else seed_of(weights)
     if seed is not None:
-        return as_tower(create(card.architecture, seed=seed))
-    return as_tower(_pretrained(card.architecture, weights, folder))
+        # Random weights were trained with nothing: where tags disagree, open_clip's default.
+        own = CLIP | _of_tags(card.architecture)
+        return as_tower(create(card.architecture, seed=seed), own)
+    return _pretrained(card.architecture, weights, folder)
 
 
-def as_tower(visual: nn.Module) -> LoadedTower:
-    """Describe a visual tower of open_clip."""
-    size: Any = getattr(visual, "image_size", None)
-    side = size[0] if isinstance(size, tuple) else size
+def as_tower(visual: nn.Module, own: Mapping[str, Any]) -> LoadedTower:
+    """Describe a visual tower of open_clip, with its own preprocessing.
+
+    Raises:
+        BundleError: if its input is not square.
+    """
+    tower: Any = visual
+    if getattr(tower, "output_tokens", False):
+        tower.output_tokens = False  # CoCa's decoder wants them; a vector is the pooled one
     names = {name for name, module in visual.named_modules() if isinstance(module, nn.Conv2d)}
     # The patch convolutions of ViT towers, open_clip's own and timm's.
     first = next((n for n in ("conv1", "trunk.patch_embed.proj") if n in names), None)
-    return LoadedTower(visual, side, first)
+    return LoadedTower(visual, side_of(getattr(visual, "image_size", None)), first, own)
 
 
 def create(architecture: str, *, seed: int) -> nn.Module:
@@ -111,7 +119,16 @@ def refuse_exact_gelu(architecture: str, weights: str) -> None:
         )
 
 
-def _pretrained(architecture: str, weights: str, folder: Path) -> nn.Module:
+def _of_tags(architecture: str) -> dict[str, Any]:
+    """What all pretrained tags of an architecture have in common; open_clip's default without."""
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    configs = [of_open_clip(open_clip.get_pretrained_cfg(architecture, tag)) for tag in tags]
+    return agreed(configs or [CLIP])
+
+
+def _pretrained(architecture: str, weights: str, folder: Path) -> LoadedTower:
     import open_clip
 
     name, pretrained = _address(architecture, weights, folder)
@@ -136,8 +153,9 @@ def _pretrained(architecture: str, weights: str, folder: Path) -> nn.Module:
             "`frame_encoder.weights`"
         ) from error
     log.info("loaded %s with %s", architecture, weights)
-    visual: nn.Module = model.visual
-    return visual
+    if pretrained is None or open_clip.is_pretrained_cfg(architecture, weights):
+        return as_tower(model.visual, of_open_clip(model.visual.preprocess_cfg))
+    return as_tower(model.visual, _of_tags(architecture))  # a file does not say what it is
 
 
 @contextmanager

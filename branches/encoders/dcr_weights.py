@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
@@ -21,6 +22,7 @@ from egomon.branches.bundle.weights import Tensors, check_finite, check_shapes
 from egomon.branches.encoders.clip_tower import as_tower, create, refuse_exact_gelu
 from egomon.branches.encoders.clip_tower import load as load_open_clip
 from egomon.branches.encoders.tower import LoadedTower
+from egomon.branches.encoders.tower_config import CLIP, of_hugging_face
 from egomon.errors import BundleError
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -58,7 +60,8 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
     """
     if card.weights == "bundle" or (card.weights or "").startswith("random:"):
         refuse_exact_gelu(card.architecture, "DCR")
-        return load_open_clip(card, folder)
+        tower = load_open_clip(card, folder)
+        return replace(tower, own=CLIP | {"crop": "center_floor"})
     path = folder / (card.weights or "")
     if card.weights is None or not path.exists():
         raise BundleError(
@@ -72,7 +75,7 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
     visual = create(card.architecture, seed=0)
     check_shapes(visual.state_dict(), state, f"{path} as {card.architecture}")
     visual.load_state_dict(state)
-    return as_tower(visual)
+    return as_tower(visual, of_hugging_face(path))
 
 
 def read_state(path: Path) -> Tensors:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.tower import LoadedTower, seed_of
+from egomon.branches.encoders.tower_config import CLIP
 from egomon.errors import BundleError, MissingExtraError
 
 ARCHITECTURE = "efficientnet-lite0"
@@ -65,4 +66,5 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
         raise BundleError(
             f"field `frame_encoder.weights` is {weights!r}; library 'lite0' takes 'package'"
         )
-    return LoadedTower(PooledLite0(model))
+    own = CLIP | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    return LoadedTower(PooledLite0(model), own=own)

@@ -60,7 +60,7 @@ class OnnxEncoder:
         self.weights_sha256 = reference.weights_sha256
         """Of the tower's float32 weights, what a card's `weights_sha256` is compared with."""
         self.dim, self.image_px = reference.dim, reference.image_px
-        self._prepare = ImagePreparer(self.card.image_px, self.card.crop)
+        self._prepare = ImagePreparer.of(self.card)
         folder = cache or Path(platformdirs.user_cache_dir("egomon")) / "onnx"
         path = folder / f"{_graph_key(self.card, reference.weights_sha256)}.onnx"
         if not path.is_file():

@@ -1,20 +1,22 @@
 """Full-size RGB to the square that an encoder was trained on, exactly as its own transform does.
 
-Bicubic with antialiasing on uint8, which torch computes in one thread, measured 73 dB from
-open_clip's PIL transform at an eighth of its time. Mean and standard deviation are not applied
+Scaling with antialiasing on uint8, which torch computes in one thread, measured 73 dB (bicubic)
+from open_clip's PIL transform at an eighth of its time. Mean and standard deviation are not applied
 here: the buffer holds uint8, the encoder does the rest.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from egomon.branches.bundle.card import CropMode
+from egomon.branches.bundle.card import CropMode, FrameEncoderCard, Interpolation
 from egomon.stream.frame import UInt8Image
 
 
@@ -22,12 +24,22 @@ from egomon.stream.frame import UInt8Image
 class ImagePreparer:
     """Resizes and crops one image; stateless, so any thread may call it.
 
-    Crop modes: `center` scales the shorter side to `image_px` and cuts the middle square;
-    `squash` scales both sides; `letterbox` scales the longer side and pads with black.
+    Crop modes: `center` scales the shorter side to floor(`image_px` / `crop_pct`) and cuts the
+    middle square, an odd pixel left over going to the even side (torchvision); `center_floor`
+    cuts it off at the end (Hugging Face's processors); `squash` scales both sides and cuts;
+    `letterbox` scales the longer side to `image_px` and pads with black.
     """
 
     image_px: int
     crop: CropMode = "center"
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
+
+    @classmethod
+    def of(cls, card: FrameEncoderCard) -> Self:
+        """As a card says."""
+        p = card.preprocessing
+        return cls(card.image_px, p.crop, p.crop_pct, p.interpolation)
 
     def __call__(self, rgb: UInt8Image) -> UInt8Image:
         """(H, W, 3) RGB uint8 to (image_px, image_px, 3), contiguous and not shared with `rgb`.
@@ -37,42 +49,44 @@ class ImagePreparer:
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise ValueError(f"expected (H, W, 3) uint8 RGB, got {rgb.shape} {rgb.dtype}")
-        px = self.image_px
-        height, width = rgb.shape[:2]
-        if height == width == px:
-            return np.array(rgb, order="C")
-        resized = _resize(rgb, self._target(height, width))
-        if self.crop == "center":
-            return np.ascontiguousarray(_center(resized, px))
-        return _pad(resized, px) if self.crop == "letterbox" else resized
+        size = self._target(*rgb.shape[:2])
+        if size == rgb.shape[:2]:
+            resized = np.array(rgb, order="C")
+        else:
+            resized = _resize(rgb, size, self.interpolation)
+        if self.crop == "letterbox":
+            return _pad(resized, self.image_px)
+        return np.ascontiguousarray(self._cut(resized))
 
     def _target(self, height: int, width: int) -> tuple[int, int]:
         px = self.image_px
-        if self.crop == "squash":
-            return px, px
         if self.crop == "letterbox":
             longest = max(height, width)
             return max(1, round(height * px / longest)), max(1, round(width * px / longest))
+        px = math.floor(px / self.crop_pct)
+        if self.crop == "squash":
+            return px, px
         # torchvision's Resize truncates the longer side.
         if height <= width:
             return px, int(px * width / height)
         return int(px * height / width), px
 
+    def _cut(self, image: UInt8Image) -> UInt8Image:
+        px = self.image_px
+        whole = math.floor if self.crop == "center_floor" else round
+        top, left = (whole((side - px) / 2.0) for side in image.shape[:2])
+        return image[top : top + px, left : left + px]
 
-def _resize(rgb: UInt8Image, size: tuple[int, int]) -> UInt8Image:
+
+def _resize(rgb: UInt8Image, size: tuple[int, int], interpolation: Interpolation) -> UInt8Image:
     # from_numpy refuses read-only and negatively strided arrays.
     source = rgb if rgb.flags.writeable and rgb.flags.c_contiguous else np.array(rgb, order="C")
     # The batch axis comes first of all: so torch knows the channels to be last and leaves them
     # there, which saves a third to a half of the time.
     planes = torch.from_numpy(source).unsqueeze(0).permute(0, 3, 1, 2)
-    scaled: Tensor = F.interpolate(planes, size=size, mode="bicubic", antialias=True)
+    scaled: Tensor = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
     result: UInt8Image = scaled[0].permute(1, 2, 0).contiguous().numpy()
     return result
-
-
-def _center(image: UInt8Image, px: int) -> UInt8Image:
-    top, left = (round((side - px) / 2.0) for side in image.shape[:2])
-    return image[top : top + px, left : left + px]
 
 
 def _pad(image: UInt8Image, px: int) -> UInt8Image:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.bundle.weights import check_shapes
+from egomon.branches.bundle.weights import check_shapes, weights_sha256
 from egomon.branches.encoders.torch_setup import pick_dtype
 from egomon.branches.encoders.tower import (
     LoadedTower,
@@ -19,6 +19,7 @@ from egomon.branches.encoders.tower import (
     TowerEncoder,
     seed_of,
 )
+from egomon.branches.encoders.tower_config import CLIP, complete
 from egomon.branches.interfaces import FrameEncoder
 from egomon.errors import BundleError, EgomonError
 
@@ -47,10 +48,10 @@ def build_frame_encoder(
     dtype: str = "auto",
     folder: Path | None = None,
 ) -> FrameEncoder:
-    """Make the encoder that a card names.
+    """Make the encoder that a card names; its own `card` has all that the given one leaves out.
 
     Args:
-        card: which tower.
+        card: which tower. Preprocessing that it leaves out is the tower's own.
         weights: its state dict, where the card's weights are `bundle` or the library `bundled`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dtype: `auto` (float32), `float32`, `bfloat16`, or `int8` (ONNX Runtime, extra `onnx`).
@@ -74,13 +75,9 @@ def build_frame_encoder(
         pick_dtype(dtype)
     if dtype == INT8 or card.library == "bundled":
         dtype = "float32"
-    encoder = TowerEncoder(card, tower, device="cpu" if as_int8 else device, dtype=dtype)
-    if card.weights_sha256 not in (None, encoder.weights_sha256):
-        raise BundleError(
-            f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
-            f"{card.weights!r} of {card.architecture} have {encoder.weights_sha256}: the heads "
-            "were trained on other weights; get those, or train again on these"
-        )
+    full = complete(card, tower.own)
+    encoder = TowerEncoder(full, tower, device="cpu" if as_int8 else device, dtype=dtype)
+    _check_weights(card, encoder.weights_sha256)
     if as_int8:
         from egomon.branches.encoders.onnx_tower import OnnxEncoder
 
@@ -88,11 +85,35 @@ def build_frame_encoder(
     return encoder
 
 
+def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
+    """Refuse weights that were exchanged since the vectors were made, where they are at hand.
+
+    Weights that are not there, or come from a library or hub by name, are checked by whoever
+    encodes with them.
+
+    Raises:
+        BundleError: if the weights are there and have another hash than the card's, or are damaged.
+    """
+    path = (folder or Path()) / (card.weights or "")
+    if card.weights_sha256 is None or card.weights in (None, "bundle") or not path.exists():
+        return
+    _check_weights(card, weights_sha256(_tower(card, None, folder).module.state_dict()))
+
+
+def _check_weights(card: FrameEncoderCard, found: str) -> None:
+    if card.weights_sha256 not in (None, found):
+        raise BundleError(
+            f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
+            f"{card.weights!r} of {card.architecture} have {found}: the vectors were made and "
+            "the heads trained on other weights; get those, or extract and train again with these"
+        )
+
+
 def _tower(
     card: FrameEncoderCard, weights: Mapping[str, Tensor] | None, folder: Path | None
 ) -> LoadedTower:
     if card.library == "bundled":
-        tower = LoadedTower(_bundled(card, weights))
+        tower = LoadedTower(_bundled(card, weights), own=CLIP)
     else:
         tower = cast(LoadedTower, _call(LOADERS[card.library], card, folder or Path()))
     if card.weights != "bundle":

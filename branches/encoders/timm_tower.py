@@ -7,6 +7,7 @@ For example `vit_pe_core_base_patch16_224.fb`, the Perception Encoder. Weights: 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.weights import check_shapes, parse_safetensors
 from egomon.branches.encoders.tower import LoadedTower, seed_of
+from egomon.branches.encoders.tower_config import of_timm, side_of
 from egomon.errors import BundleError
 
 
@@ -81,7 +83,11 @@ def _load_file(model: nn.Module, path: Path, card: FrameEncoderCard) -> None:
 
 
 def _as_tower(model: nn.Module) -> LoadedTower:
+    from timm import data
+
+    known: Any = data
+    config = known.resolve_data_config({}, pretrained_cfg=model.pretrained_cfg)
     patch = getattr(model, "patch_embed", None)
     size = getattr(patch, "img_size", None)
     first = "patch_embed.proj" if isinstance(getattr(patch, "proj", None), nn.Conv2d) else None
-    return LoadedTower(model, size[0] if size else None, first)
+    return LoadedTower(model, side_of(size), first, of_timm(config))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +33,9 @@ class LoadedTower:
     """Input side that the architecture fixes; None if any will do."""
     first_conv: str | None = None
     """Name of the convolution that reads the image directly, for folding in mean and std."""
+    own: Mapping[str, object] = field(default_factory=dict)
+    """The tower's own `Preprocessing`, by field, in its library's words where egomon has none;
+    what is not known is missing."""
 
 
 class WholeTower(nn.Module):
@@ -51,7 +56,8 @@ class WholeTower(nn.Module):
         self.dtype = dtype
         self.normalise = card is not None
         if card is not None:
-            for name, values in (("mean", card.mean), ("scale", card.std)):
+            used = card.preprocessing
+            for name, values in (("mean", used.mean), ("scale", used.std)):
                 constant = torch.tensor(values).mul(255).view(1, 3, 1, 1)
                 self.register_buffer(name, constant, persistent=False)
 
@@ -70,10 +76,11 @@ class TowerEncoder:
     def __init__(
         self, card: FrameEncoderCard, tower: LoadedTower, *, device: str, dtype: str
     ) -> None:
-        self.card = card
         self.weights_sha256 = weights_sha256(tower.module.state_dict())
         """Hash of the tower's weights, what a card's `weights_sha256` is compared with."""
-        self._prepare = ImagePreparer(card.image_px, card.crop)
+        self.card = msgspec.structs.replace(card, weights_sha256=self.weights_sha256)
+        """What made the vectors, weights and preprocessing included."""
+        self._prepare = ImagePreparer.of(card)
         self._device, self._dtype = pick_device(device), pick_dtype(dtype)
         self._batch = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
         module = tower.module.eval().requires_grad_(False)
@@ -117,6 +124,8 @@ class TowerEncoder:
         for start in range(0, len(images), self._batch):
             stop = start + self._batch
             out = self.whole(torch.from_numpy(np.array(images[start:stop])).to(self._device))
+            if not isinstance(out, Tensor):
+                raise BundleError(f"{self.card.architecture} gives no vectors; take another tower")
             if out.ndim != 2 or out.shape[1] != self.dim:
                 raise BundleError(
                     f"field `frame_encoder.dim` is {self.dim}, but {self.card.architecture} "
@@ -178,8 +187,9 @@ def _fold(module: nn.Module, name: str | None, card: FrameEncoderCard) -> bool:
     ):
         return False
     weight = conv.weight.double()
-    std = torch.tensor(card.std, dtype=torch.float64).view(1, 3, 1, 1)
-    mean = torch.tensor(card.mean, dtype=torch.float64).view(1, 3, 1, 1)
+    used = card.preprocessing
+    std = torch.tensor(used.std, dtype=torch.float64).view(1, 3, 1, 1)
+    mean = torch.tensor(used.mean, dtype=torch.float64).view(1, 3, 1, 1)
     shift = (weight * (mean / std)).sum(dim=(1, 2, 3))
     bias = -shift if conv.bias is None else conv.bias.double() - shift
     conv.weight = nn.Parameter((weight / (std * 255)).float(), requires_grad=False)

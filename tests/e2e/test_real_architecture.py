@@ -26,7 +26,7 @@ def test_vit_b_32_quickgelu_and_qwen3_vl_score_one_video_together(
     )
     card = msgspec.structs.replace(
         tiny_card(tmp_path, large=True, name="real-size"),
-        frame_encoder=encoder,
+        frame_encoder=encoder.recorded(),
         guard=None,
         activity_width=0,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import frame
 
-from egomon.branches.bundle.card import CropMode
+from egomon.branches.bundle.card import CropMode, Preprocessing
 from egomon.cli.live_page import camera_of
 from egomon.fusion.media.images import picture_of
 from egomon.report.gaze_overlay import ringed
@@ -19,17 +19,19 @@ from egomon.stream.frame import Gaze
 
 
 @pytest.mark.parametrize(
-    ("crop", "detail", "x", "shown"),
+    ("crop", "pct", "detail", "x", "shown"),
     [
-        ("squash", False, 0.75, 0.75),
-        ("center", False, 0.625, 0.75),  # the middle half of a picture twice as wide as high
-        ("letterbox", False, 0.75, 0.75),
-        ("center", True, 0.75, 0.75),  # the whole picture
-        ("center", False, 0.8, None),
+        ("squash", 1.0, False, 0.75, 0.75),
+        ("squash", 0.8, False, 0.7, 0.75),
+        ("center", 0.8, False, 0.6, 0.75),
+        ("center", 1.0, False, 0.625, 0.75),  # the middle half of a picture twice as wide as high
+        ("letterbox", 1.0, False, 0.75, 0.75),
+        ("center", 1.0, True, 0.75, 0.75),  # the whole picture
+        ("center", 1.0, False, 0.8, None),
     ],
 )
 def test_a_ring_shows_where_the_wearer_looks(
-    crop: CropMode, detail: bool, x: float, shown: float | None
+    crop: CropMode, pct: float, detail: bool, x: float, shown: float | None
 ) -> None:
     gaze = Gaze(x, 0.5, worn=True)
     plain = replace(frame(0.0, value=120, px=200), gaze=gaze)
@@ -37,7 +39,7 @@ def test_a_ring_shows_where_the_wearer_looks(
         plain = replace(plain, detail=np.full((200, 200, 3), 120, np.uint8))
     before = plain.image.copy()
     picture = picture_of(plain, (800, 400))
-    drawn = ringed(picture, plain, (800, 400), crop)
+    drawn = ringed(picture, plain, (800, 400), Preprocessing(crop=crop, crop_pct=pct))
     rows, columns = np.nonzero((drawn != 120).any(axis=2))
     if shown is None:
         assert not len(rows)
@@ -52,12 +54,14 @@ def test_a_ring_shows_where_the_wearer_looks(
 def test_no_ring_is_drawn_for_glasses_that_lie_on_the_table_or_a_gaze_far_away() -> None:
     for gaze in (None, Gaze(0.5, 0.5, worn=False), Gaze(3e38, -3e38, worn=True)):
         each = replace(frame(0.0, px=64), gaze=gaze)
-        assert not ringed(each.image, each, (640, 480), "squash").any()
+        assert not ringed(each.image, each, (640, 480), Preprocessing()).any()
 
 
 def test_the_live_picture_has_the_ring() -> None:
     buffer = RollingBuffer(seconds=5, max_bytes=1 << 20, on_full="drop_oldest")
-    item = SimpleNamespace(name="cam0", buffer=buffer, size=(640, 480), crop="squash")
+    item = SimpleNamespace(
+        name="cam0", buffer=buffer, size=(640, 480), preprocessing=Preprocessing(crop="squash")
+    )
     camera = camera_of([item])  # type: ignore[list-item]
     gaze = Gaze(0.5, 0.5, worn=True)
     for t, each in ((1, gaze), (2, None)):

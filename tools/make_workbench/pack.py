@@ -83,6 +83,8 @@ def encoder_card(trained: KeyPointTower) -> FrameEncoderCard:
         weights_sha256=weights_sha256(trained.state_dict()),
         image_px=SMALL_PX,
         crop="center",
+        crop_pct=1.0,
+        interpolation="bicubic",
         mean=(tower.MEAN,) * 3,
         std=(tower.STD,) * 3,
         dim=trained.output_dim,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.bootstrap import by_recording
@@ -144,6 +145,7 @@ def evaluate_features(
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
     if isinstance(data, Path):
         data = open_data(data, bundle.card.frame_encoder)
+    check_weights(bundle.card.frame_encoder, bundle.folder)
     data = data.labelled() if split is None else data.split(split).labelled()
     found = report(bundle.model_id, data, judge(bundle, data, mode), context=mode, seed=seed)
     return replace(found, fitted_on=seen(bundle.card, data.recordings))

@@ -199,10 +199,17 @@ def _merge(out: Path, card: DatasetCard) -> DatasetCard:
     if not (out / DATASET_FILE).is_file():
         return card
     old = read_feature_set(out).card
-    if (old.encoder, old.fps) != (card.encoder, card.fps):
+    pinned, known = old.encoder.weights_sha256, card.encoder.weights_sha256
+    if pinned not in (None, known):
         raise UsageError(
-            f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s; "
-            "choose another folder"
+            f"{out} holds vectors of weights with the hash {pinned}, but {card.encoder.weights!r} "
+            f"of {card.encoder.architecture} now has {known}; choose another folder"
+        )
+    unpinned = msgspec.structs.replace(card.encoder, weights_sha256=pinned)
+    if (old.encoder, old.fps) != (unpinned, card.fps):
+        raise UsageError(
+            f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s, or of "
+            "another preprocessing; choose another folder"
         )
     if card.large is None:
         return msgspec.structs.replace(card, large=old.large)

@@ -172,6 +172,7 @@ def read_feature_set(folder: Path) -> FeatureSet:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
     except msgspec.DecodeError as error:
         raise DataError(f"{path} is no feature set's card: {error}") from error
+    card = msgspec.structs.replace(card, encoder=card.encoder.recorded())
     segments = read_segments(folder / SEGMENTS_FILE)
     for name in sorted({row.recording for row in segments}):
         if not (folder / FEATURES_FOLDER / f"{name}.npz").is_file():

@@ -15,6 +15,7 @@ from rich.table import Table
 from egomon.branches.bundle.card import BundleCard, DataCard, StreamCard
 from egomon.branches.bundle.locate import read_card
 from egomon.branches.bundle.weights import Tensors, parse_safetensors
+from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import save_bundle
 from egomon.errors import DataError
 from egomon.train.datasets.open import open_data
@@ -82,12 +83,14 @@ def train(
     Raises:
         ConfigError: bad recipe.
         DataError: bad data; names file and row.
+        BundleError: the encoder's weights are not those that made the vectors any more.
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if seed is not None:
         recipe = msgspec.structs.replace(recipe, seed=seed)
     features = open_data(data) if isinstance(data, Path) else data
+    check_weights(features.card.encoder)
     use = None
     if feedback is not None:
         features, use = apply_feedback(features, feedback)

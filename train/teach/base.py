@@ -24,7 +24,8 @@ class Base:
     """A frame encoder and, where it comes from a bundle, what else is trained on its vectors."""
 
     card: BundleCard
-    """Its encoder names weights by full path, so that it holds in another folder."""
+    """Its encoder names weights by full path and hash, so that it holds in another folder, and
+    says all of its preprocessing."""
     encoder: FrameEncoder
     tensors: Tensors
     """With the bundle's prefixes; empty for an encoder alone."""
@@ -44,16 +45,14 @@ def open_base(ref: str) -> Base:
         MissingExtraError: `lite0` without its packages.
     """
     if ref == LITE0:
-        card = _lite0_card()
-        return Base(card, build_frame_encoder(card.frame_encoder), {}, None, None)
+        return _without_heads(_lite0_card())
     if ref.endswith(".json"):
         return _encoder_alone(Path(ref))
     bundle = load_bundle(ref)
     if bundle.encoder is None or bundle.card.frame_encoder.library == "none":
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
-    card = msgspec.structs.replace(
-        bundle.card, frame_encoder=_with_full_path(bundle.card.frame_encoder, bundle.folder)
-    )
+    encoder = _with_full_path(_described(bundle.encoder, bundle.card), bundle.folder)
+    card = msgspec.structs.replace(bundle.card, frame_encoder=encoder)
     return Base(card, bundle.encoder, read_tensors(bundle.folder), bundle.guard, bundle.activity)
 
 
@@ -77,7 +76,19 @@ def _encoder_alone(path: Path) -> Base:
         small=SmallCard(),
         stream=StreamCard(),
     )
-    return Base(card, build_frame_encoder(encoder), {}, None, None)
+    return _without_heads(card)
+
+
+def _without_heads(card: BundleCard) -> Base:
+    encoder = build_frame_encoder(card.frame_encoder)
+    full = msgspec.structs.replace(card, frame_encoder=_described(encoder, card))
+    return Base(full, encoder, {}, None, None)
+
+
+def _described(encoder: FrameEncoder, card: BundleCard) -> FrameEncoderCard:
+    """What the encoder knows of itself: hash and preprocessing too."""
+    known: FrameEncoderCard = getattr(encoder, "card", card.frame_encoder)
+    return known
 
 
 def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:
@@ -87,7 +98,7 @@ def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:
 
 
 def _lite0_card() -> BundleCard:
-    from egomon.branches.encoders.lite0 import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STD
+    from egomon.branches.encoders.lite0 import ARCHITECTURE
 
     return BundleCard(
         name=LITE0,
@@ -100,8 +111,6 @@ def _lite0_card() -> BundleCard:
             architecture=ARCHITECTURE,
             weights="package",
             image_px=224,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
             dim=1280,
         ),
         small=SmallCard(),

@@ -47,7 +47,7 @@ def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
             return None
         picture = picture_of(frame, item.size, width=PICTURE_PX)
         if frame.gaze is not None:
-            picture = ringed(picture, frame, item.size, item.crop)
+            picture = ringed(picture, frame, item.size, item.preprocessing)
         jpeg = jpeg_of(picture)
         return None if jpeg is None else (frame.mono_ns, jpeg)
 

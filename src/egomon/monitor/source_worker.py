@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from egomon.branches.bundle.card import CropMode
+from egomon.branches.bundle.card import Preprocessing
 from egomon.config import EvidenceSettings, Settings, SourceSettings
 from egomon.monitor.messages import SourceNotice
 from egomon.monitor.operations.watchdog import RestartBudget
@@ -120,9 +120,10 @@ class SourceWorker:
         return None if info is None else (info.width, info.height)
 
     @property
-    def crop(self) -> CropMode:
+    def preprocessing(self) -> Preprocessing:
         """How the frame encoder makes a square of a picture, once the models are loaded."""
-        return "center" if self._plan is None else self._plan.bundle.card.frame_encoder.crop
+        plan = self._plan
+        return Preprocessing() if plan is None else plan.bundle.card.frame_encoder.preprocessing
 
     def frame_counts(self) -> dict[str, int]:
         """decoded, sampled and `dropped_<cause>`."""

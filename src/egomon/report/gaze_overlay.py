@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from egomon.branches.bundle.card import CropMode
+from egomon.branches.bundle.card import Preprocessing
 from egomon.stream.frame import Frame, UInt8Image
 
 RADIUS_SHARE = 0.04
@@ -16,7 +16,7 @@ DARK, BRIGHT = (0, 0, 0), (255, 220, 0)
 
 
 def ringed(
-    picture: UInt8Image, frame: Frame, size: tuple[int, int] | None, crop: CropMode
+    picture: UInt8Image, frame: Frame, size: tuple[int, int] | None, used: Preprocessing
 ) -> UInt8Image:
     """The picture with the ring; itself where there is none to draw.
 
@@ -24,16 +24,16 @@ def ringed(
         picture: what `picture_of` makes of the frame, RGB (H, W, 3).
         frame: its gaze is in shares of the whole picture of the source.
         size: width and height of the source.
-        crop: how the frame encoder made a square of it, which is shown where the frame has no
+        used: how the frame encoder made a square of it, which is shown where the frame has no
             `detail`.
     """
     gaze = frame.gaze
     if gaze is None or not gaze.worn:
         return picture
     x, y = gaze.x, gaze.y
-    if frame.detail is None and crop != "squash" and size is not None and min(size) > 0:
-        side = min(size) if crop == "center" else max(size)
-        x, y = 0.5 + (x - 0.5) * size[0] / side, 0.5 + (y - 0.5) * size[1] / side
+    if frame.detail is None and size is not None and min(size) > 0:
+        wide, high = _shown(size, used)
+        x, y = 0.5 + (x - 0.5) * size[0] / wide, 0.5 + (y - 0.5) * size[1] / high
     if not (0 <= x <= 1 and 0 <= y <= 1):
         return picture
     high, wide = picture.shape[:2]
@@ -43,3 +43,12 @@ def ringed(
     for colour, thick in ((DARK, 5), (BRIGHT, 2)):
         cv2.circle(drawn, middle, radius, colour, thick, cv2.LINE_AA)
     return np.asarray(drawn, np.uint8)
+
+
+def _shown(size: tuple[int, int], used: Preprocessing) -> tuple[float, float]:
+    """Width and height in the source's pixels of what the square shows."""
+    if used.crop == "letterbox":
+        return max(size), max(size)
+    if used.crop == "squash":
+        return size[0] * used.crop_pct, size[1] * used.crop_pct
+    return min(size) * used.crop_pct, min(size) * used.crop_pct
