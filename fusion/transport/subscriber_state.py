@@ -21,31 +21,10 @@ from egomon.fusion.messages.envelope import (
     decode_envelope,
     topic,
 )
-from egomon.fusion.messages.types import DATA_TYPES, AlertData, Data, HeartbeatData
+from egomon.fusion.messages.message import Message
+from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
 
 _REMEMBERED_ALERTS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the monitor."""
-
-    topic: str
-    envelope: Envelope
-    data: Data
-    attachments: tuple[bytes, ...] = ()
-    recovered: bool = False
-    """From the snapshot or the store, which keep no attachments."""
-
-    @property
-    def source(self) -> str:
-        """Name of the source."""
-        return self.topic.split("/")[2]
-
-    @property
-    def kind(self) -> str:
-        """`alert`, `segment`, `status`, `stats`, `heartbeat` or `gap`."""
-        return self.topic.split("/")[3]
 
 
 @dataclass(frozen=True, slots=True)
