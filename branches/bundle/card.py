@@ -32,9 +32,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which image tower turns a frame into a vector."""
 
-    library: Literal["open_clip", "timm", "dcr", "lite0", "bundled", "none"]
-    """`bundled`: an architecture of `egomon.branches.encoders` whose weights lie in the bundle.
-    `none`: vectors come precomputed, no live use."""
+    library: str
+    """`open_clip`, `timm`, `dcr`, `lite0`, or the name that another package brings under the entry
+    points `egomon.encoders`. `bundled`: an architecture of `egomon.branches.encoders` whose weights
+    lie in the bundle. `none`: vectors come precomputed, no live use."""
     architecture: str
     """Model name of the library (`ViT-B-32-quickgelu`), or of the bundled registry."""
     weights: str | None = None

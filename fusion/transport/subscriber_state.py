@@ -21,11 +21,11 @@ from egomon.fusion.messages.envelope import (
     decode_envelope,
     topic,
 )
+from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
 from egomon.fusion.transport.subscriber_events import (
     Event,
     Gap,
-    Message,
     PublisherRestarted,
 )
 
