@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,10 @@ from egomon.errors import DataError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.train.datasets.table import read_table
+from egomon.train.features.encode_video import encode_video
+from egomon.train.features.replay_vectors import VectorEncoder, VectorSource
 from egomon.train.features.rows import SegmentRow
+from egomon.train.features.vector_cache import VectorCache
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
@@ -93,8 +96,13 @@ class _Run:
     segments: tuple[SegmentData, ...]
 
 
-def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosReport:
+def evaluate_videos(
+    model: str, folder: Path, *, quiet: bool = False, cache: VectorCache | None = None
+) -> VideosReport:
     """Replay every video of a folder and compare with the segments beside them.
+
+    With a cache, frames are encoded in batches and their vectors kept for the next time; a bundle
+    with a large branch needs the pixels and goes without.
 
     A labelled segment's score is that of the scored segment that overlaps it most, and 0 where
     the monitor saw no activity: what it does not look at it does not report.
@@ -115,19 +123,31 @@ def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosR
     )
     console = Console(stderr=True, quiet=quiet)
     runs = {
-        name: _replay(name, path, bundle, settings)
+        name: _replay(name, *_played(path, bundle, cache), settings)
         for name, path in track(list(videos.items()), "replaying", console=console)
     }
     return _report(bundle, rows, runs)
 
 
-def _replay(name: str, path: Path, bundle: Bundle, settings: Settings) -> _Run:
+def _played(path: Path, bundle: Bundle, cache: VectorCache | None) -> tuple[SourceRequest, Bundle]:
+    """The video as the monitor watches it: from frame vectors, unless a branch needs pixels."""
+    encoder, fps = bundle.encoder, bundle.card.stream.fps
+    if cache is None or encoder is None or bundle.card.large is not None:
+        return SourceRequest("video", str(path), False), bundle
+    recording = encode_video(path, encoder, fps, cache=cache)
+    source = VectorSource(recording, "video", fps)
+    return (
+        SourceRequest("video", str(path), False, source),
+        replace(bundle, encoder=VectorEncoder(recording)),
+    )
+
+
+def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Settings) -> _Run:
     events: list[Data] = []
 
     def keep(source: str, data: Data) -> None:
         events.append(data)
 
-    request = SourceRequest("video", str(path), False)
     summary = Monitor([request], settings, bundle=bundle, listeners=[keep]).run()
     alerts = [event for event in events if isinstance(event, AlertData)]
     taken_back = {alert.alert_id for alert in alerts if alert.phase == "retract"}

@@ -120,6 +120,9 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
     ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
+    ] = True,
     json: opt.Json = False,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
@@ -128,8 +131,10 @@ def evaluate(
     report: Any
     if videos is not None:
         from egomon.cli.evaluate_videos import evaluate_videos
+        from egomon.train.features.vector_cache import VectorCache
 
-        report = evaluate_videos(model, videos, quiet=json)
+        cache = VectorCache() if cached else None
+        report = evaluate_videos(model, videos, quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 

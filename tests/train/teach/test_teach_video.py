@@ -17,9 +17,9 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.errors import SourceError, UsageError
 from egomon.stream.frame import Frame
 from egomon.stream.segmenter import FixedWindows
+from egomon.train.features.encode_video import encode_video
 from egomon.train.simulator.write import write_video
 from egomon.train.teach import TeachReport, teach
-from egomon.train.teach.video import encode_video
 
 FPS = 8.0
 SIDE = 64
