@@ -114,7 +114,7 @@ def test_clips_are_encoded_once_and_cut_to_half_seconds(tmp_path: Path) -> None:
     calls: list[float] = []
 
     class Base:
-        class encoder:  # noqa: N801
+        class encoder:
             weights_sha256 = "0" * 64
 
     def encode(video: Path, encoder: object, fps: float) -> object:

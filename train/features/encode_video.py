@@ -109,6 +109,7 @@ def encode_video(
     on_share: OnShare = lambda share: None,
     *,
     cache: VectorCache | None = None,
+    until_seconds: float | None = None,
 ) -> RecordingVectors:
     """Frame vectors of a recording on the sampling grid, each frame encoded once.
 
@@ -118,11 +119,14 @@ def encode_video(
         fps: of the grid.
         on_share: hears how far it is.
         cache: where vectors of the same file by the same encoder may lie, and are kept.
+        until_seconds: only so much of the recording; a part is not cached.
 
     Raises:
         SourceOpenError: it cannot be opened.
         DataError: it holds no frame.
     """
+    if until_seconds is not None:
+        cache = None
     key = None if cache is None else vector_key(path, encoder, fps)
     if cache is not None and key is not None and (known := cache.read(key, path.name)) is not None:
         on_share(1.0)
@@ -134,11 +138,18 @@ def encode_video(
             on_share(min(1.0, t_seconds / seconds) if seconds else 0.0)
 
         with BatchEncoder(encoder, tell) as sink:
-            reader = SourceReader(source, sink, grid=SamplingGrid(fps), prepare=encoder.prepare)
+            reader = SourceReader(
+                source,
+                sink,
+                grid=SamplingGrid(fps),
+                prepare=encoder.prepare,
+                range_seconds=(0.0, until_seconds),
+            )
             while (grab := source.read()) is not None and reader.take(grab):
                 pass
             sink.finish()
         end_seconds = reader.counts.t_seconds
+        size = source.info.width, source.info.height
     if not sink.times:
         raise DataError(f"{path} holds no frame that can be decoded; record it again")
     made = RecordingVectors(
@@ -147,6 +158,7 @@ def encode_video(
         sink.vectors(),
         pictures=tuple(sink.pictures),
         end_seconds=end_seconds,
+        size=size,
     )
     if cache is not None and key is not None:
         cache.write(key, made)

@@ -31,3 +31,5 @@ class RecordingVectors:
     """One every few seconds; none where only vectors are known."""
     end_seconds: float | None = None
     """Media seconds of the last decoded frame, sampled or not; None = that of the last row."""
+    size: tuple[int, int] | None = None
+    """Width and height of the video's pictures; None where only vectors are known."""

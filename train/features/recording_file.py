@@ -20,6 +20,7 @@ def pack(recording: RecordingVectors) -> dict[str, np.ndarray[Any, Any]]:
         "end_seconds": np.array(end, np.float64),
         "picture_times": np.array([p.t_seconds for p in recording.pictures], np.float64),
         "picture_sizes": np.array([len(jpeg) for jpeg in jpegs], np.int64),
+        "size": np.array(recording.size or (0, 0), np.int64),
         "pictures": np.frombuffer(b"".join(jpegs), np.uint8),
     }
 
@@ -42,10 +43,16 @@ def unpack(arrays: Mapping[str, np.ndarray[Any, Any]], name: str) -> RecordingVe
     if at.shape != sizes.shape or (sizes < 0).any() or int(sizes.sum()) != len(data):
         raise ValueError("the pictures do not fit")
     ends = np.cumsum(sizes)
+    width, height = (int(side) for side in arrays["size"])
     pictures = tuple(
         Picture(float(t), data[int(end - size) : int(end)])
         for t, size, end in zip(at, sizes, ends, strict=True)
     )
     return RecordingVectors(
-        name, times, vectors, pictures=pictures, end_seconds=float(arrays["end_seconds"])
+        name,
+        times,
+        vectors,
+        pictures=pictures,
+        end_seconds=float(arrays["end_seconds"]),
+        size=(width, height) if width else None,
     )

@@ -1,11 +1,10 @@
-"""From video files to a taught bundle."""
+"""From encoded recordings to what a taught bundle holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,17 +17,12 @@ from egomon.branches.bundle.card import (
     GuardCard,
     SmallCard,
 )
-from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import fit_guard
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import options_of, tensors_of
-from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
-from egomon.errors import UsageError
-from egomon.train.features.encode_video import encode_video
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.base import Base, open_base
+from egomon.train.teach.base import Base
 from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
     SINGLE_AGREEMENT,
@@ -36,7 +30,6 @@ from egomon.train.teach.fit import (
     TaughtWorkflow,
     teach_from_vectors,
 )
-from egomon.train.teach.report import TeachReport
 
 CLIP_SECONDS = 2.0
 """Length of the clips that the guard is asked about, as in a live stream."""
@@ -50,57 +43,6 @@ FOREIGN_NOTE = (
     "the base bundle was not trained on footage like this: steps are told apart by its frame "
     "vectors alone, in fixed windows; a base with a general image encoder will do better"
 )
-
-
-def teach(
-    videos: Sequence[Path],
-    out: Path,
-    *,
-    base: str = "workbench",
-    name: str | None = None,
-    false_alarms_per_hour: float = 6.0,
-    progress: Progress | None = None,
-) -> TeachReport:
-    """Make a bundle from correct recordings.
-
-    Args:
-        videos: 1 to 50 video files.
-        out: folder of the new bundle.
-        base: bundle (or `lite0`) whose frame encoder is taken over, and where its guard knows
-            the footage also its activity model and step head.
-        name: name of the new bundle; None = the folder's.
-        false_alarms_per_hour: budget on correct work.
-        progress: hears what is being done.
-
-    Raises:
-        UsageError: no videos, or a name that no bundle can have.
-        SourceError: a video cannot be read.
-        BundleError: the base cannot be loaded or `out` is in use by something else.
-        DataError: a recording is unusable.
-    """
-    chosen = name or out.resolve().name.lower().replace(" ", "-")
-    if not NAME_PATTERN.fullmatch(chosen):
-        raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
-    if not videos:
-        raise UsageError("teach needs at least one correct recording")
-    tell = progress or (lambda what, share: None)
-    start = open_base(base)
-    recordings = []
-    for path in videos:
-        what = f"encoding {path.name}"
-        tell(what, 0.0)
-        recordings.append(
-            encode_video(
-                path,
-                start.encoder,
-                start.card.stream.fps,
-                lambda share, what=what: tell(what, share),  # type: ignore[misc]
-            )
-        )
-    taught, card, tensors = learn_bundle(start, recordings, chosen, false_alarms_per_hour, tell)
-    save_bundle(out, card, tensors)
-    write_graphs(taught.graphs, out / WORKFLOW_FILE)
-    return taught.report
 
 
 def learn_bundle(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,10 +89,13 @@ class VideosReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Replayed:
+    """One recording as the monitor watched it."""
+
     recording: str
     seconds: float
     alerts: tuple[AlertData, ...]
+    """First revisions of those that were not taken back."""
     segments: tuple[SegmentData, ...]
 
 
@@ -118,15 +121,34 @@ def evaluate_videos(
     if missing:
         raise DataError(f"{folder}: a segment names {missing[0]!r}, but there is no such video")
     bundle = load_bundle(model)
+    return _report(bundle, rows, replay_videos(bundle, model, videos, cache=cache, quiet=quiet))
+
+
+def replay_videos(
+    bundle: Bundle,
+    model: str,
+    videos: Mapping[str, Path],
+    *,
+    cache: VectorCache | None,
+    quiet: bool = False,
+) -> dict[str, Replayed]:
+    """Let the monitor watch videos, as fast as it can.
+
+    Args:
+        bundle: loaded from `model`.
+        model: its name or folder.
+        videos: by the name that the result has.
+        cache: see `evaluate_videos`.
+        quiet: without a progress bar on stderr.
+    """
     settings = load_settings(
         None, {"model": {"name": model}, "bus": {"publish": (), "control": "none"}}
     )
     console = Console(stderr=True, quiet=quiet)
-    runs = {
+    return {
         name: _replay(name, *_played(path, bundle, cache), settings)
         for name, path in track(list(videos.items()), "replaying", console=console)
     }
-    return _report(bundle, rows, runs)
 
 
 def _played(path: Path, bundle: Bundle, cache: VectorCache | None) -> tuple[SourceRequest, Bundle]:
@@ -142,7 +164,7 @@ def _played(path: Path, bundle: Bundle, cache: VectorCache | None) -> tuple[Sour
     )
 
 
-def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Settings) -> _Run:
+def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Settings) -> Replayed:
     events: list[Data] = []
 
     def keep(source: str, data: Data) -> None:
@@ -151,7 +173,7 @@ def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Setting
     summary = Monitor([request], settings, bundle=bundle, listeners=[keep]).run()
     alerts = [event for event in events if isinstance(event, AlertData)]
     taken_back = {alert.alert_id for alert in alerts if alert.phase == "retract"}
-    return _Run(
+    return Replayed(
         recording=name,
         seconds=summary.media_seconds,
         alerts=tuple(a for a in alerts if a.rev == 1 and a.alert_id not in taken_back),
@@ -159,7 +181,9 @@ def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Setting
     )
 
 
-def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -> VideosReport:
+def _report(
+    bundle: Bundle, rows: Sequence[SegmentRow], runs: Mapping[str, Replayed]
+) -> VideosReport:
     y = np.array([row.label for row in rows], dtype=np.int64)
     found = [_best(row, runs[_stem(row)].segments) for row in rows]
     p = np.array([0.0 if s is None or s.out_of_domain else s.p for s in found])
@@ -169,13 +193,6 @@ def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -
     )
     scored = [segment for run in runs.values() for segment in run.segments]
     foreign = sum(segment.out_of_domain for segment in scored)
-    alerts = [
-        AlertTime(run.recording, alert.media_opened)
-        for run in runs.values()
-        for alert in run.alerts
-    ]
-    stems = [_with_stem(row) for row in rows]
-    hours = sum(run.seconds for run in runs.values()) / SECONDS_PER_HOUR
     return VideosReport(
         model=bundle.model_id,
         recordings=len(runs),
@@ -188,12 +205,23 @@ def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -
         confusion=Confusion.of(y, flagged),
         by_tag_auc=_by_tag(rows, y, p),
         out_of_domain_share=foreign / len(scored) if scored else 0.0,
-        events=evaluate_events(alerts, stems, hours),
+        events=events_of(rows, runs),
         trivial={
             "always": _trivial(y, np.ones(len(y), dtype=bool)),
             "never": _trivial(y, np.zeros(len(y), dtype=bool)),
         },
     )
+
+
+def events_of(rows: Sequence[SegmentRow], runs: Mapping[str, Replayed]) -> EventReport:
+    """Alerts against the mistakes that rows label."""
+    alerts = [
+        AlertTime(run.recording, alert.media_opened)
+        for run in runs.values()
+        for alert in run.alerts
+    ]
+    hours = sum(run.seconds for run in runs.values()) / SECONDS_PER_HOUR
+    return evaluate_events(alerts, [_with_stem(row) for row in rows], hours)
 
 
 def _best(row: SegmentRow, segments: Sequence[SegmentData]) -> SegmentData | None:

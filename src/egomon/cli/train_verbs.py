@@ -1,4 +1,4 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`, `teach`."""
+"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Data = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, challenge, teach):
+    for verb in (simulate, extract, train, evaluate, challenge):
         app.command()(verb)
 
 
@@ -172,28 +172,6 @@ def challenge(
     from egomon.train.evaluation.challenge import challenge as run
 
     report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
-    show(report, json)
-
-
-def teach(
-    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
-    out: OutFolder,
-    base: Annotated[
-        str, typer.Option("--base", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
-    false_alarms_per_hour: Annotated[
-        float, typer.Option("--false-alarms-per-hour", help="Budget on correct work.")
-    ] = 6.0,
-    json: opt.Json = False,
-) -> None:
-    """Your own workflow from 1-10 correct recordings, no labels needed."""
-    from egomon.train.teach import teach as run
-
-    missing = [str(path) for path in videos if not path.is_file()]
-    if missing:
-        raise UsageError(f"no such recording: {missing[0]}")
-    report = run(videos, out, base=base, name=name, false_alarms_per_hour=false_alarms_per_hour)
     show(report, json)
 
 

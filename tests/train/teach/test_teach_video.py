@@ -68,7 +68,7 @@ def taught(
     """Taught on a base whose guard does not know the footage."""
     folder = tmp_path_factory.mktemp("taught")
     base = base_of(tiny_bundle, folder / "base", limit=0.0)
-    report = teach(films, folder / "my-work", base=str(base))
+    report = teach(films, folder / "my-work", base=str(base), force=True)
     return load_bundle(folder / "my-work"), report
 
 
