@@ -33,7 +33,7 @@ from egomon.train.fitting.fit import train
 from egomon.train.fitting.recipe import Recipe, load_recipe
 from egomon.train.fitting.trained import split_for_validation
 from egomon.train.fitting.uemcm import card_of, fit_model, targets_of
-from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
+from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "CE": {"lambdas": (1.0, 0.0, 0.0), "beta": 0.0},
@@ -74,7 +74,7 @@ def forgetful(views: Views, present: int) -> Views:
     return replace(views, vectors=vectors)
 
 
-def figures(track: Track, scores: Scores) -> dict[str, float]:
+def figures(track: Track, scores: ScoreArray) -> dict[str, float]:
     """Of log odds."""
     y = track.held.labels
     p = 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
@@ -82,7 +82,7 @@ def figures(track: Track, scores: Scores) -> dict[str, float]:
     return {"roc_auc": roc_auc(y, scores), "pr_auc": pr_auc(y, scores), "recall": recall}
 
 
-def additive(track: Track, *, history: bool) -> Scores:
+def additive(track: Track, *, history: bool) -> ScoreArray:
     """Floor: logistic regression on the action's own vector, with or without its past."""
 
     def rows(views: Views) -> Any:
@@ -93,7 +93,7 @@ def additive(track: Track, *, history: bool) -> Scores:
         return found / np.linalg.norm(found, axis=1, keepdims=True) * found.shape[1] ** 0.5
 
     model = LogisticRegression(C=0.3, max_iter=200).fit(rows(track.views), track.fitting.labels)
-    scores: Scores = model.decision_function(rows(track.held_views))
+    scores: ScoreArray = model.decision_function(rows(track.held_views))
     return scores
 
 

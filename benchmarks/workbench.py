@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tools.make_workbench.scores import auc
 
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config import load_settings
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.train.simulator import EXECUTION, MISTAKES, WORKFLOW_MISTAKES, simulate
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `tools`, which is not in the package
+from tools.make_workbench.scores import auc
 
 KINDS = ("all", "execution", "workflow", *MISTAKES)
 SCORES = ("small", "large", "mean", "gate", "duration", "place")

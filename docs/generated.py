@@ -135,7 +135,7 @@ def requests() -> str:
 def reloadable() -> str:
     """Settings that a running monitor takes over."""
     # The package around this module imports torch, which these pages do not need.
-    listed = runpy.run_path(str(ROOT / "src/egomon/monitor/reload.py"))["RELOADABLE"]
+    listed = runpy.run_path(str(ROOT / "src/egomon/monitor/operations/reload.py"))["RELOADABLE"]
     keys = (f"`{section}.{key}`" for section, names in listed.items() for key in sorted(names))
     return ", ".join(keys)
 

@@ -70,6 +70,7 @@ class SourceReader:
         pace: called with each grab's media time before it is used; a replay at real speed waits
             here.
         range_seconds: half-open piece of the file to read.
+        on_grab: called with each grab as it comes.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class SourceReader:
         detail: Callable[[UInt8Image], UInt8Image] | None = None,
         pace: Callable[[float], object] = lambda t: None,
         range_seconds: tuple[float, float | None] = (0.0, None),
+        on_grab: Callable[[Grab], object] = lambda grab: None,
     ) -> None:
         self._source = source
         self._buffer = buffer
@@ -90,6 +92,7 @@ class SourceReader:
         self._detail = detail
         self._pace = pace
         self._range_seconds = range_seconds
+        self._on_grab = on_grab
         self._timeline = Timeline()
         self._epochs_before = 0
         self._epoch = 0
@@ -119,6 +122,7 @@ class SourceReader:
 
     def take(self, grab: Grab) -> bool:
         """Use one grab; False when no more are wanted."""
+        self._on_grab(grab)
         if self._epochs_before:
             grab = replace(grab, epoch=grab.epoch + self._epochs_before)
         self._epoch = grab.epoch

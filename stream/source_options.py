@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from egomon.stream.frame import SourceKind
+from egomon.stream.source import SilentListener, SourceListener
 
 if TYPE_CHECKING:
     from egomon.stream.packet_ring import PacketRing
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
 class SourceOptions:
     """How a source is opened; what does not apply to its kind is ignored."""
 
+    kind: SourceKind | None = None
+    """A stream that is a recording, or the other way round; None = what it is taken for."""
     open_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 5.0
     """Live: no frame for this long is a lost connection."""
@@ -32,3 +40,18 @@ class SourceOptions:
     """Glasses: also read where their wearer looks."""
     warmup_frames: int = 5
     """Camera: frames thrown away after opening, while exposure settles."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenContext:
+    """What every source is opened with, beside its address."""
+
+    name: str = "source"
+    """Topic name, for `SourceInfo.name`."""
+    options: SourceOptions = SourceOptions()
+    listener: SourceListener = field(default_factory=SilentListener)
+    """Hears states and gaps; called in the reading thread."""
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic seconds."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the monitor ends: opening and reading return soon after."""

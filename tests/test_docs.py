@@ -135,7 +135,7 @@ def test_every_setting_is_documented_with_a_sentence():
 
 def test_each_message_is_on_the_page_with_the_fields_of_its_schema():
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", generated.messages(), re.M | re.S))
-    for path in (ROOT / "fusion" / "schema").glob("*.json"):
+    for path in (ROOT / "fusion" / "messages" / "schema").glob("*.json"):
         for name, kind in json.loads(path.read_bytes())["$defs"].items():
             lines = re.findall(r"^\| (`.*) \|$", sections[name], re.M)
             rows = [re.split(r" (?<!\\)\| ", line) for line in lines]
@@ -234,7 +234,7 @@ def test_the_files_that_are_shown_are_read():
 
 def test_the_picture_of_the_pipeline_names_the_threads_that_run():
     monitor = ROOT / "src/egomon/monitor"
-    names = ("run.py", "watch.py")
+    names = ("monitor.py", "pipeline.py")
     source = "".join((monitor / name).read_text(encoding="utf-8") for name in names)
     threads = set(re.findall(r'Worker\(\s*f?"([a-z]+)', source))
     assert {thread for thread, _, _ in diagram.rows()} == threads

@@ -1,9 +1,10 @@
-"""One word for one thing: what people read uses the words of docs/glossary.md."""
+"""One word, one thing: a public class has a name of its own; pages and messages keep to words."""
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,28 +15,69 @@ sys.path.insert(0, str(ROOT / "docs"))
 import generated  # noqa: E402
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
+FOLDERS = ("src/egomon", "stream", "branches", "fusion", "train", "tools")
 PAGES = [
     *ROOT.glob("docs/*.md"),
     *ROOT.glob("examples/*/README.md"),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
 ]
 OTHER_WORDS = {
-    "alert": r"notifications?|(?<!false )(?<!-)\balarms?(?! budget)",
-    "bundle": r"checkpoints?|model files?|model packages?",
+    "alert": r"notifications?",
+    "bundle": r"model files?|model packages?",
     "context": r"history of the workflow|memory of the workflow",
-    "false alarm": r"false positives?|false alerts?",
     "flagged": r"suspicious|suspected",
-    "frame encoder": r"backbones?|feature extractors?",
-    "guard": r"novelty|ood\b|anomaly detectors?",
-    "mistake": r"anomal(?:y|ies)|wrongdoings?|errors? of the (?:person|wearer|worker)",
-    "prior": r"base rates?|class priors?",
-    "segment": r"snippets?|chunks? of video",
+    "mistake": r"wrongdoings?|errors? of the (?:person|wearer|worker)",
     "source": r"feeds?\b|video inputs?",
-    "step": r"sub-?steps?|sub-?tasks?",
-    "threshold": r"cut-?offs?",
-    "workflow": r"procedures?|work ?plans?",
+    "workflow": r"work ?plans?",
 }
-"""Word of the glossary -> words that would mean the same."""
+"""Word of the glossary -> words that would mean the same and are not the field's."""
+
+
+def modules() -> list[Path]:
+    return sorted({path.resolve() for name in FOLDERS for path in (ROOT / name).rglob("*.py")})
+
+
+def types_of(source: str) -> Iterator[tuple[int, str, str]]:
+    """Line, name and meaning of each public class and type alias; classes mean themselves."""
+    for node in ast.parse(source).body:
+        match node:
+            case ast.ClassDef(name=name):
+                yield node.lineno, name, f"class at line {node.lineno}"
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name[:1].isupper() and not name.isupper():
+                yield node.lineno, name, ast.unparse(value)
+
+
+def doubles(sources: Mapping[str, str]) -> list[str]:
+    """Names that mean two things, with both places; an alias repeated word for word is one."""
+    places: dict[str, dict[str, str]] = defaultdict(dict)
+    for file, source in sources.items():
+        for line, name, meaning in types_of(source):
+            key = f"{file}: {meaning}" if meaning.startswith("class ") else meaning
+            if not name.startswith("_"):
+                places[name].setdefault(key, f"{file}:{line}")
+    return [
+        f"{name} is {' and '.join(found.values())}"
+        for name, found in places.items()
+        if len(found) > 1
+    ]
+
+
+def test_no_public_class_or_type_alias_is_the_name_of_two_things():
+    sources = {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in modules()}
+    assert len(sources) > 200
+    assert doubles(sources) == []
+
+
+def test_a_name_that_means_two_things_is_found_with_both_places():
+    sources = {
+        "a.py": "class Clip: ...\nclass _Own: ...\nRate = float | None\nLIMIT = 3",
+        "b.py": "import x\nClip = tuple[int, int]\nclass _Own: ...\nRate = float | None\nLIMIT = 4",
+        "c.py": "Rate: TypeAlias = int",
+    }
+    assert doubles(sources) == ["Clip is a.py:1 and b.py:2", "Rate is a.py:3 and c.py:1"]
 
 
 def terms() -> list[str]:
@@ -44,7 +86,7 @@ def terms() -> list[str]:
 
 
 def sentences_of(module: Path) -> Iterator[str]:
-    """Text of what a module raises or says."""
+    """Text of what a module raises."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Raise) and node.exc is not None:
             for part in ast.walk(node.exc):
@@ -64,9 +106,7 @@ def read_by_people() -> dict[str, str]:
     texts["help of the command"] = generated.commands()
     texts["settings"] = generated.configuration()
     texts["wire"] = generated.messages()
-    folders = ("src/egomon", "stream", "branches", "fusion", "train")
-    modules = {path for folder in folders for path in (ROOT / folder).rglob("*.py")}
-    texts["errors"] = "\n".join(line for module in sorted(modules) for line in sentences_of(module))
+    texts["errors"] = "\n".join(line for module in modules() for line in sentences_of(module))
     return texts
 
 

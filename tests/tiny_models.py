@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from tools.make_workbench.qwen import token_ids
+from tools.make_workbench.networks.qwen import token_ids
 from torch import Tensor
 
 import egomon

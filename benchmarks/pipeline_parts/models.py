@@ -95,7 +95,7 @@ def vit_bundle(folder: Path, architecture: str, *, fps: float = 4.0, device: str
 def qwen_folder(folder: Path, *, width: int = 128, layers: int = 2) -> Path:
     """A Qwen3-VL of the real architecture with random weights."""
     import transformers
-    from tools.make_workbench.qwen import new_model, save_model, token_ids
+    from tools.make_workbench.networks.qwen import new_model, save_model, token_ids
 
     _, processor = new_model(0)
     hf: Any = transformers

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.load_bundle import Bundle
 from egomon.branches.workflow_context import WorkflowContext
-from egomon.monitor import Monitor, SourceRequest, Summary
+from egomon.monitor import Monitor, RunSummary, SourceRequest
 from egomon.monitor.inference_worker import MICRO_BATCH
 from egomon.stream.frame import UInt8Image
 from pipeline_parts import models
@@ -26,10 +26,10 @@ from pipeline_parts.video import decode_all
 
 def run_replay(
     bench: Bench, bundle: Bundle, path: Path, threads: int, *, large: bool = True
-) -> tuple[Summary, Spent]:
+) -> tuple[RunSummary, Spent]:
     """One replay as fast as it goes; its time begins when the first frame may be read."""
     chosen = models.settings(bench.folder, model={"threads": threads, "large": large})
-    found: list[Summary] = []
+    found: list[RunSummary] = []
     monitor = Monitor([SourceRequest.of("film", str(path))], chosen, bundle=bundle)
     took = spent(lambda: found.append(monitor.run()))
     return found[0], Spent(found[0].wall_seconds, took.cpu_seconds)
@@ -71,7 +71,7 @@ def bare_loop(bundle: Bundle, images: NDArray[np.uint8], frames: int, segments: 
 
 def compare(
     bench: Bench, bundle: Bundle, path: Path, *, repeats: int
-) -> tuple[Summary, Spent, Spent, Spent]:
+) -> tuple[RunSummary, Spent, Spent, Spent]:
     """Replay, bare models for as many frames, and bare decoding, in turn; medians.
 
     Without the large branch: the bare loop is encoder and head.
@@ -146,7 +146,7 @@ def distinct_points(path: Path, fps: float) -> int:
     return len({int((t - times[0]) * fps + 1e-3) for t in times if t is not None})
 
 
-def over_encoder(bench: Bench, summary: Summary, ours: Spent, bare: Spent) -> Measured:
+def over_encoder(bench: Bench, summary: RunSummary, ours: Spent, bare: Spent) -> Measured:
     """Speed of a replay over that of its models alone."""
     return Measured(
         bare.wall_seconds / ours.wall_seconds,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from egomon.branches.load_bundle import Bundle
-from egomon.monitor import Monitor, SourceRequest, Summary
+from egomon.monitor import Monitor, RunSummary, SourceRequest
 from egomon.monitor.pipeline import Pipeline
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
@@ -74,7 +74,7 @@ def watch(
     threads: int | None = 1,
     publish: str = "tcp://127.0.0.1:*",
     **sections: dict[str, Any],
-) -> Summary:
+) -> RunSummary:
     """A live run until the cameras end."""
     chosen = models.settings(
         bench.folder, threads=threads, bus={"publish": (publish,), "control": "none"}, **sections

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README: `make pictures` (needs chromium and the extra `view`)."""
+"""Makes the pictures of the README: `make pictures` (needs chromium)."""
 
 from __future__ import annotations
 

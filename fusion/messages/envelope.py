@@ -11,7 +11,7 @@ from typing import Literal, cast
 import msgspec
 
 from egomon.errors import WireError
-from egomon.fusion.messages.types import DATA_TYPES, Data, Kind
+from egomon.fusion.messages.types import DATA_TYPES, Data, MessageKind
 
 MAJOR = 1
 TOPIC_ROOT = f"egomon/{MAJOR}"
@@ -43,7 +43,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
 
 
-def topic(source: str, kind: Kind) -> str:
+def topic(source: str, kind: MessageKind) -> str:
     """Topic of a message; each level ends in a slash, so `cam1` never matches `cam10`.
 
     >>> topic("cam0", "alert")
@@ -52,11 +52,11 @@ def topic(source: str, kind: Kind) -> str:
     return f"{TOPIC_ROOT}/{source}/{kind}/"
 
 
-def kind_of(data: Data) -> Kind:
+def kind_of(data: Data) -> MessageKind:
     """Which kind of message this is."""
     for name, data_type in DATA_TYPES.items():
         if isinstance(data, data_type):
-            return cast(Kind, name)
+            return cast(MessageKind, name)
     raise WireError(f"{type(data).__name__} is not a wire type")
 
 

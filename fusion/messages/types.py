@@ -12,7 +12,7 @@ import msgspec
 
 Phase = Literal["new", "update", "end", "retract"]
 AlertState = Literal["provisional", "confirmed", "closed", "retracted"]
-Kind = Literal["alert", "segment", "status", "stats", "heartbeat", "gap"]
+MessageKind = Literal["alert", "segment", "status", "stats", "heartbeat", "gap"]
 _KnownReason = Literal[
     "small_score",
     "refined",

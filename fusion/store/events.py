@@ -34,7 +34,7 @@ from egomon.fusion.store.tables import (
 
 __all__ = ["AlertRow", "EventStore", "FeedbackRow", "MediaRow", "Retention", "StoredEvent"]
 
-Verdict = Literal["true", "false", "unsure"]
+FeedbackVerdict = Literal["true", "false", "unsure"]
 
 
 class EventStore:
@@ -195,10 +195,11 @@ class EventStore:
             )
         return done.rowcount == 1
 
-    def feedback(self, alert_id: str, verdict: Verdict, note: str, wall_ns: int) -> bool:
+    def feedback(self, alert_id: str, verdict: FeedbackVerdict, note: str, wall_ns: int) -> bool:
         """Note a person's verdict for retraining; False where there is no such alert."""
-        if verdict not in get_args(Verdict):
-            raise StoreError(f"verdict {verdict!r} is not one of: {', '.join(get_args(Verdict))}")
+        if verdict not in get_args(FeedbackVerdict):
+            known = ", ".join(get_args(FeedbackVerdict))
+            raise StoreError(f"verdict {verdict!r} is not one of: {known}")
         with self._write("store the feedback") as db:
             done = db.execute("UPDATE alerts SET keep = 1 WHERE alert_id = ?", (alert_id,))
             if done.rowcount == 1:

@@ -16,7 +16,7 @@ import msgspec
 
 from egomon.errors import EgomonError, StoreError
 from egomon.fusion.messages.envelope import MAJOR, SOURCE_NAME
-from egomon.fusion.store.events import EventStore, StoredEvent, Verdict
+from egomon.fusion.store.events import EventStore, FeedbackVerdict, StoredEvent
 from egomon.fusion.transport.sequencer import Snapshot
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[str, msgspec.Meta(pattern=rf"\A{SOURCE_NAME}\Z")] | None = None
     alert_id: _Name | None = None
     by: _Name = ""
-    verdict: Verdict | None = None
+    verdict: FeedbackVerdict | None = None
     note: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
@@ -70,7 +70,7 @@ class ControlHandler(Protocol):
     def ack(self, alert_id: str, by: str) -> bool:
         """Note who has seen an alert; False where there is no such alert."""
 
-    def feedback(self, alert_id: str, verdict: Verdict, note: str) -> bool:
+    def feedback(self, alert_id: str, verdict: FeedbackVerdict, note: str) -> bool:
         """Note a verdict; False where there is no such alert."""
 
     def alert(self, alert_id: str) -> Mapping[str, Any] | None:
@@ -124,7 +124,7 @@ class StoreControl:
         """Store who has seen an alert."""
         return self._store.ack(alert_id, by, self._wall_clock_ns())
 
-    def feedback(self, alert_id: str, verdict: Verdict, note: str) -> bool:
+    def feedback(self, alert_id: str, verdict: FeedbackVerdict, note: str) -> bool:
         """Store a verdict."""
         return self._store.feedback(alert_id, verdict, note, self._wall_clock_ns())
 
@@ -228,7 +228,7 @@ def _on_ack(request: Request, handler: ControlHandler, boot: str) -> dict[str, A
 
 def _on_feedback(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
     alert_id = _need(request.alert_id, "alert_id")
-    verdict: Verdict = _need(request.verdict, "verdict")
+    verdict: FeedbackVerdict = _need(request.verdict, "verdict")
     _found(handler.feedback(alert_id, verdict, request.note), "no such alert")
     return {}
 

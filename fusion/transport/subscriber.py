@@ -23,16 +23,14 @@ import zmq
 from egomon.errors import ControlError
 from egomon.fusion.transport.control_client import ControlClient, connect
 from egomon.fusion.transport.sockets import MAX_MESSAGE_BYTES, Context, open_socket
-from egomon.fusion.transport.subscriber_state import (
-    Ask,
+from egomon.fusion.transport.subscriber_events import (
     Event,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
-    Steps,
-    SubscriberState,
 )
+from egomon.fusion.transport.subscriber_state import Ask, EventGenerator, SubscriberState
 
 if TYPE_CHECKING:
     from egomon.fusion.transport.keys import CurveConfig
@@ -243,7 +241,7 @@ class AlertSubscriber:
             left = min(left, deadline - now)
         return max(0, int(left * 1000) + 1)
 
-    def _run(self, steps: Steps) -> None:
+    def _run(self, steps: EventGenerator) -> None:
         answer: dict[str, Any] | None = None
         while (ask := self._advance(steps, answer)) is not None:
             answer = None
@@ -255,7 +253,7 @@ class AlertSubscriber:
             except ControlError as error:
                 _warn(error)
 
-    async def _run_async(self, steps: Steps) -> None:
+    async def _run_async(self, steps: EventGenerator) -> None:
         import zmq.asyncio
 
         answer: dict[str, Any] | None = None
@@ -275,7 +273,7 @@ class AlertSubscriber:
             except ControlError as error:
                 _warn(error)
 
-    def _advance(self, steps: Steps, answer: dict[str, Any] | None) -> Ask | None:
+    def _advance(self, steps: EventGenerator, answer: dict[str, Any] | None) -> Ask | None:
         """Run to the next question; events on the way become ready."""
         while True:
             try:

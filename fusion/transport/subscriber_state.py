@@ -21,76 +21,15 @@ from egomon.fusion.messages.envelope import (
     decode_envelope,
     topic,
 )
-from egomon.fusion.messages.types import DATA_TYPES, AlertData, Data, HeartbeatData
+from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
+from egomon.fusion.transport.subscriber_events import (
+    Event,
+    Gap,
+    Message,
+    PublisherRestarted,
+)
 
 _REMEMBERED_ALERTS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the monitor."""
-
-    topic: str
-    envelope: Envelope
-    data: Data
-    attachments: tuple[bytes, ...] = ()
-    recovered: bool = False
-    """From the snapshot or the store, which keep no attachments."""
-
-    @property
-    def source(self) -> str:
-        """Name of the source."""
-        return self.topic.split("/")[2]
-
-    @property
-    def kind(self) -> str:
-        """`alert`, `segment`, `status`, `stats`, `heartbeat` or `gap`."""
-        return self.topic.split("/")[3]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """`n` messages of a topic are lost for good."""
-
-    n: int
-    topic: str
-
-    def __str__(self) -> str:
-        source, kind = self.topic.split("/")[2:4]
-        return f"{self.n} {kind} messages of {source} were lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """Nothing was heard for `silent_seconds`: the monitor or the network is down."""
-
-    silent_seconds: float
-    refused: bool = False
-    """The monitor refused this subscriber's CURVE key."""
-
-    def __str__(self) -> str:
-        if self.refused:
-            return "the monitor refuses this key; give the folder with a key that it allows"
-        return (
-            f"nothing was heard from the monitor for {self.silent_seconds:.0f} s; "
-            "is it running, and is this its event address?"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherRestarted:
-    """The monitor was started anew; alerts of the earlier boot are closed by messages."""
-
-    boot: str
-    complete: bool
-    """False where messages of the earlier boot may be missing."""
-
-    def __str__(self) -> str:
-        lost = "" if self.complete else "; messages from before may be missing"
-        return f"the monitor was started anew{lost}"
-
-
-Event: TypeAlias = Message | Gap | Stale | PublisherRestarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +42,7 @@ class Ask:
     """The monitor was heard just now, so it is worth asking even if it was silent before."""
 
 
-Steps: TypeAlias = Generator[Event | Ask, dict[str, Any] | None, None]
+EventGenerator: TypeAlias = Generator[Event | Ask, dict[str, Any] | None, None]
 
 
 class SubscriberState:
@@ -147,7 +86,7 @@ class SubscriberState:
             return [f"{TOPIC_ROOT}/"]
         return [topic(self._source, kind) for kind in sorted({*self._kinds, "heartbeat"})]  # type: ignore[arg-type]
 
-    def start(self, *, alive: bool = False) -> Steps:
+    def start(self, *, alive: bool = False) -> EventGenerator:
         """Ask for the snapshot and make it the base that later messages build on."""
         if not self._snapshot_due:
             return
@@ -161,7 +100,7 @@ class SubscriberState:
             if self._is_wanted(message.topic):
                 yield from self._fresh(message)
 
-    def message(self, frames: list[bytes]) -> Steps:
+    def message(self, frames: list[bytes]) -> EventGenerator:
         """Take one message from the event socket."""
         try:
             name, envelope = frames[0].decode(), decode_envelope(frames[1])
@@ -202,7 +141,7 @@ class SubscriberState:
         """Last number of a topic; None where its beginning was not seen."""
         return self._tseq.get(name, 0 if self._from_start else None)
 
-    def _meet(self, envelope: Envelope) -> Steps:
+    def _meet(self, envelope: Envelope) -> EventGenerator:
         """First contact, or another boot than before."""
         if self.boot is None:
             yield from self.start(alive=True)
@@ -212,7 +151,7 @@ class SubscriberState:
         if envelope.boot != self.boot:
             yield from self._restart(envelope.boot)
 
-    def _check(self, name: str, heartbeat: HeartbeatData) -> Steps:
+    def _check(self, name: str, heartbeat: HeartbeatData) -> EventGenerator:
         """A heartbeat shows what was lost before silence."""
         for other, newest in heartbeat.last_tseq.items():
             if not self._is_wanted(other):
@@ -223,7 +162,7 @@ class SubscriberState:
             self._tseq[other] = max(newest, last or 0)
         self._complete[name.split("/")[2]] = heartbeat.last_seq
 
-    def _fill(self, name: str, last: int, upto: int) -> Steps:
+    def _fill(self, name: str, last: int, upto: int) -> EventGenerator:
         """Recover the numbers between `last` and `upto`, both exclusive; report what is lost."""
         known = max(self._floor, self._complete.get(name.split("/")[2], 0), self._seq.get(name, 0))
         expected = last + 1
@@ -239,7 +178,7 @@ class SubscriberState:
         if expected < upto:
             yield Gap(upto - expected, name)
 
-    def _restart(self, boot: str) -> Steps:
+    def _restart(self, boot: str) -> EventGenerator:
         """Read the end of the earlier boot from the store, then count the new one from 1."""
         assert self.boot is not None
         known = min(self._complete.values(), default=self._floor)
@@ -290,7 +229,7 @@ class SubscriberState:
             messages.append(Message(event["topic"], envelope, data, recovered=True))
         return messages
 
-    def _fresh(self, message: Message) -> Steps:
+    def _fresh(self, message: Message) -> EventGenerator:
         """Pass a message on, unless it is a revision of an alert that was passed on before."""
         if isinstance(message.data, AlertData):
             alert_id, rev = message.data.alert_id, message.data.rev

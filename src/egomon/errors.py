@@ -5,7 +5,8 @@ EgomonError                 exit 1
 ├── UsageError              exit 2   wrong option, configuration or data
 │   ├── ConfigError
 │   ├── DataError
-│   └── MissingExtraError
+│   ├── MissingExtraError
+│   └── PluginError
 ├── SourceError             exit 3   the camera, stream or file
 │   ├── SourceOpenError
 │   └── SourceLostError
@@ -52,6 +53,10 @@ class MissingExtraError(UsageError):
         super().__init__(
             f"{feature} needs an optional package; install it with: pip install 'egomon[{extra}]'"
         )
+
+
+class PluginError(UsageError):
+    """A plug-in cannot be used; the message names the package that brings it."""
 
 
 class SourceError(EgomonError):

@@ -15,7 +15,7 @@ import numpy as np
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo, UInt8Image
 from egomon.stream.source import Discontinuity, SourceListener
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.device_thread import DeviceThread, Future
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
@@ -45,36 +45,22 @@ CaptureFactory = Callable[[str], Capture]
 
 
 def open_camera(
-    reference: str,
-    name: str,
-    options: SourceOptions,
-    listener: SourceListener,
-    clock: Callable[[], float] = time.monotonic,
-    stop: threading.Event | None = None,
-    factory: CaptureFactory | None = None,
+    reference: str, context: OpenContext, factory: CaptureFactory | None = None
 ) -> Reconnecting:
     """Open a camera by number or `/dev` path; unplugged, it is looked for until it is back.
 
     Args:
         reference: `0`, `/dev/video0`, or better `/dev/v4l/by-id/...`, which survives a reboot.
-        name: topic name.
-        options: size, rate, time-outs.
-        listener: hears states and gaps.
-        clock: monotonic seconds.
-        stop: cuts opening short.
+        context: name, size, rate, time-outs.
         factory: makes the capture object; for tests.
 
     Raises:
         SourceOpenError: DEVICE_NOT_FOUND, or DEVICE_BUSY if it is there but cannot be used.
     """
-    info = SourceInfo(name, reference, "live", 0, 0, None, None)
+    info = SourceInfo(context.name, reference, "live", 0, 0, None, None)
+    options, listener = context.options, context.listener
     return Reconnecting(
-        info,
-        lambda event: CameraSource(reference, options, listener, event, factory),
-        options=options,
-        listener=listener,
-        clock=clock,
-        stop=stop,
+        info, lambda event: CameraSource(reference, options, listener, event, factory), context
     )
 
 

@@ -20,6 +20,7 @@ from egomon.stream.media_clock import BACK_SECONDS, FALLBACK_FPS, MediaClock
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
 from egomon.stream.source import Discontinuity, SilentListener, SourceListener, StateChange
+from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.decode import (
     Converter,
@@ -35,6 +36,14 @@ LOOKAHEAD_FRAMES = 8
 """Some writers store decoding times as presentation times: within this many frames the times are
 put in order, the pictures already are."""
 NS = 1e-9
+
+
+def open_file(reference: str, context: OpenContext) -> VideoFile:
+    """Open a recording by its path, with or without `file://`; see `VideoFile`."""
+    path = reference.removeprefix("file://")
+    return VideoFile(
+        path, name=context.name, listener=context.listener, packets=context.options.packets
+    )
 
 
 class VideoFile(ClosableSource):

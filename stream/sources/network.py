@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from av.codec.context import Flags
 
 from egomon.errors import SourceLostError, SourceOpenError
-from egomon.stream.frame import SourceInfo, SourceKind
+from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
-from egomon.stream.source import Source, SourceListener
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source import Source
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.decode import (
     Converter,
     VideoDecoder,
@@ -36,46 +35,25 @@ RECONNECTING_FILE = {"reconnect": "1", "reconnect_delay_max": "4"}
 """A server that hangs up in the middle of a recording is asked for the rest of it."""
 
 
-def open_stream(
-    reference: str,
-    name: str,
-    kind: SourceKind | None,
-    options: SourceOptions,
-    listener: SourceListener,
-    clock: Callable[[], float] = time.monotonic,
-    stop: threading.Event | None = None,
-) -> Source:
-    """Open a stream; an HTTP address with an end is a recording unless `kind` says `live`.
+def open_stream(reference: str, context: OpenContext) -> Source:
+    """Open a stream; an HTTP address with an end is a recording unless `options.kind` is `live`.
 
     Raises:
         SourceOpenError: it does not answer, refuses, or holds no video.
     """
-    stop = stop or threading.Event()
+    kind, options = context.options.kind, context.options
     scheme = urlsplit(reference).scheme
     if kind == "file" or (kind is None and scheme in ("http", "https")):
-        recording = _open_recording(reference, name, kind, options, listener, stop)
+        recording = _open_recording(reference, context)
         if recording is not None:
             return recording
-    info = SourceInfo(name, redact(reference), "live", 0, 0, None, None)
-    return Reconnecting(
-        info,
-        lambda event: Stream(reference, options, event),
-        options=options,
-        listener=listener,
-        clock=clock,
-        stop=stop,
-    )
+    info = SourceInfo(context.name, redact(reference), "live", 0, 0, None, None)
+    return Reconnecting(info, lambda event: Stream(reference, options, event), context)
 
 
-def _open_recording(
-    reference: str,
-    name: str,
-    kind: SourceKind | None,
-    options: SourceOptions,
-    listener: SourceListener,
-    stop: threading.Event,
-) -> VideoFile | None:
+def _open_recording(reference: str, context: OpenContext) -> VideoFile | None:
     """The recording at this address; None if it turns out to be a live stream."""
+    options, kind, stop = context.options, context.options.kind, context.stop
     stream = Stream(reference, options, stop)
     try:
         try:
@@ -92,7 +70,11 @@ def _open_recording(
             return None
         remote = (stream.container, stream.thread, stop)
         return VideoFile(
-            reference, name=name, listener=listener, remote=remote, packets=options.packets
+            reference,
+            name=context.name,
+            listener=context.listener,
+            remote=remote,
+            packets=options.packets,
         )
     except BaseException:
         stream.close()

@@ -1,23 +1,40 @@
-"""From what the user wrote to a source: camera number, path, URL, `synthetic:` or `chaos:`."""
+"""From what the user wrote to a source: camera number, path, URL, `synthetic:`, plug-in."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 from egomon.errors import SourceOpenError, UsageError
+from egomon.plugins import Plugin, PluginRegistry
 from egomon.stream.frame import SourceKind
 from egomon.stream.redact import redact
 from egomon.stream.source import SilentListener, Source, SourceListener
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
     "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, pupil://host, "
     "synthetic:"
 )
+
+HERE = "egomon.stream.sources"
+SOURCES = PluginRegistry(
+    "egomon.sources",
+    "source",
+    {
+        "/dev": f"{HERE}.camera:open_camera",
+        "chaos": f"{HERE}.open:open_chaos",
+        "file": f"{HERE}.file:open_file",
+        "pupil": f"{HERE}.pupil.camera:open_pupil",
+        "synthetic": f"{HERE}.open:open_synthetic",
+        "zmq+tcp": f"{HERE}.zmq_frames:ZmqFrames",
+        **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network:open_stream"),
+    },
+)
+"""name -> function (reference, OpenContext) -> Source; the name is what stands before `://`."""
 
 
 def is_live(reference: str) -> bool:
@@ -65,7 +82,7 @@ def open_source(
     """Open a source, in the thread that will read it.
 
     Args:
-        reference: see `FORMS`.
+        reference: see `FORMS`, or `NAME://...` of a plug-in.
         name: topic name; default `source`.
         kind: override what it is taken for: a stream that is a recording, or the other way round.
         options: time-outs and camera modes.
@@ -77,52 +94,60 @@ def open_source(
         SourceOpenError: it cannot be opened; code and sentence say why.
         UsageError: the reference has no known form.
         MissingExtraError: `pupil://` without its package.
+        PluginError: its plug-in cannot be used.
     """
     options = options or SourceOptions()
-    listener = listener or SilentListener()
-    stop = stop or threading.Event()
-    label = name or "source"
-    if reference.startswith("chaos:"):
-        from egomon.stream.sources.chaos import ChaosSource
+    context = OpenContext(
+        name=name or "source",
+        options=options if kind is None else replace(options, kind=kind),
+        listener=listener or SilentListener(),
+        clock=clock,
+        stop=stop or threading.Event(),
+    )
+    return open_in(reference, context)
 
-        seed, inner = _split_chaos(reference)
-        source = open_source(
-            inner,
-            name=name,
-            kind=kind,
-            options=options,
-            listener=listener,
-            clock=clock,
-            stop=stop,
-        )
-        return ChaosSource.random(source, seed=seed, listener=listener)
-    if reference.startswith("synthetic:"):
-        return _synthetic(reference, label, listener, clock)
+
+def open_in(reference: str, context: OpenContext) -> Source:
+    """`open_source` with everything in one object."""
+    source: Source = SOURCES.make(find_source(reference), Source, reference, context)
+    return source
+
+
+def find_source(reference: str) -> Plugin:
+    """What opens a reference; nothing is opened or imported.
+
+    Raises:
+        UsageError: the reference has no known form.
+        PluginError: several packages bring what it names.
+    """
+    plugin = SOURCES.find(_scheme(reference))
+    if plugin is None:
+        own = [each.name for each in SOURCES.installed()]
+        more = "".join(f", {name}://" for name in own)
+        raise UsageError(f"{redact(reference)!r} is no source; give {FORMS}{more}")
+    return plugin
+
+
+def _scheme(reference: str) -> str:
+    """The name under which a reference is opened.
+
+    >>> [_scheme(text) for text in ("0", "a.mp4", "chaos:1:0", "RTSP://camera/1")]
+    ['/dev', 'file', 'chaos', 'rtsp']
+    """
+    if reference.startswith(("chaos:", "synthetic:")):
+        return reference.partition(":")[0]
     if reference.isdigit() or reference.startswith("/dev/"):
-        from egomon.stream.sources.camera import open_camera
+        return "/dev"
+    return reference.partition("://")[0].lower() if "://" in reference else "file"
 
-        return open_camera(reference, label, options, listener, clock, stop)
-    scheme = urlsplit(reference).scheme if "://" in reference else ""
-    if scheme == "zmq+tcp":
-        from egomon.stream.sources.zmq_frames import ZmqFrames
 
-        return ZmqFrames(
-            reference, name=label, options=options, listener=listener, clock=clock, stop=stop
-        )
-    if scheme == "pupil":
-        from egomon.stream.sources.pupil.camera import open_pupil
+def open_chaos(reference: str, context: OpenContext) -> Source:
+    """Open the source behind `chaos:SEED:` and let it misbehave."""
+    from egomon.stream.sources.chaos import ChaosSource
 
-        return open_pupil(reference, label, options, listener, clock, stop)
-    if scheme in NETWORK_SCHEMES:
-        from egomon.stream.sources.network import open_stream
-
-        return open_stream(reference, label, kind, options, listener, clock, stop)
-    if scheme not in ("", "file"):
-        raise UsageError(f"{redact(reference)!r} is no source; give {FORMS}")
-    from egomon.stream.sources.file import VideoFile
-
-    path = reference.removeprefix("file://")
-    return VideoFile(path, name=label, listener=listener, packets=options.packets)
+    seed, inner = _split_chaos(reference)
+    source = open_in(inner, context)
+    return ChaosSource.random(source, seed=seed, listener=context.listener)
 
 
 def _split_chaos(reference: str) -> tuple[int, str]:
@@ -132,9 +157,8 @@ def _split_chaos(reference: str) -> tuple[int, str]:
     return int(seed), inner
 
 
-def _synthetic(
-    reference: str, name: str, listener: SourceListener, clock: Callable[[], float]
-) -> Source:
+def open_synthetic(reference: str, context: OpenContext) -> Source:
+    """Draw what `synthetic:` asks for."""
     from egomon.stream.sources.synthetic import SyntheticSource
 
     given = _parameters(reference)
@@ -145,15 +169,15 @@ def _synthetic(
     try:
         width, height = (int(part) for part in given.get("size", "320x240").split("x"))
         return SyntheticSource(
-            name=name,
+            name=context.name,
             seed=int(given.get("seed", "0")),
             seconds=float(given.get("seconds", "10")),
             fps=float(given.get("fps", "30")),
             width=width,
             height=height,
             realtime=given.get("realtime", "0") not in ("0", ""),
-            listener=listener,
-            clock=clock,
+            listener=context.listener,
+            clock=context.clock,
         )
     except ValueError as error:
         raise UsageError(
@@ -166,4 +190,14 @@ def _parameters(reference: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-__all__ = ["FORMS", "SourceOpenError", "SourceOptions", "is_live", "kind_of", "open_source"]
+__all__ = [
+    "FORMS",
+    "SOURCES",
+    "SourceOpenError",
+    "SourceOptions",
+    "find_source",
+    "is_live",
+    "kind_of",
+    "open_in",
+    "open_source",
+]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,8 +20,8 @@ from typing import Protocol
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
 from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
-from egomon.stream.source import Discontinuity, SourceListener, StateChange
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source import Discontinuity, StateChange
+from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.device_thread import Cancelled
 
@@ -33,6 +32,8 @@ FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 RESET_SECONDS = 30.0
 """Online for this long: the next loss begins with the shortest wait again."""
+CHECK_SECONDS = 0.2
+"""Longest single wait for a frame: a connection need not watch the event itself."""
 NS = 1e-9
 
 
@@ -80,12 +81,9 @@ class Reconnecting(ClosableSource):
         info: name and address; size and rate are filled in once connected (until then 0).
         connect: makes an unopened connection, in the reading thread; it watches the event, which
             is set when the source is closed.
-        options: time-outs.
-        listener: hears states and gaps.
-        clock: monotonic seconds.
+        context: time-outs, listener, clock; its `stop` cuts the first opening short.
         wait: sleeps until the event or so many seconds; True if the event is set.
         rng: jitter.
-        stop: set by `close`; a caller may pass one to cut the first opening short.
 
     Raises:
         SourceOpenError: the first opening failed and `options.wait_source` is off.
@@ -95,25 +93,22 @@ class Reconnecting(ClosableSource):
         self,
         info: SourceInfo,
         connect: Callable[[threading.Event], Connection],
+        context: OpenContext,
         *,
-        options: SourceOptions,
-        listener: SourceListener,
-        clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         rng: random.Random | None = None,
-        stop: threading.Event | None = None,
     ) -> None:
-        super().__init__(stop)
+        super().__init__(context.stop)
         self._info, self._connect = info, connect
-        self._options, self._listener = options, listener
-        self._clock, self._wait = clock, wait
+        self._options, self._listener = context.options, context.listener
+        self._clock, self._wait = context.clock, wait
         self._rng = rng or random.Random()
-        self._media = MediaClock(listener, live=True)
+        self._media = MediaClock(self._listener, live=True)
         self._connection: Connection | None = None
         self._attempt, self._ever_online, self._ended = 0, False, False
-        self._offline_since = self._online_since = clock()
+        self._offline_since = self._online_since = self._clock()
         self._tell("connecting")
-        if not options.wait_source:
+        if not self._options.wait_source:
             try:
                 self._open()
             except Cancelled:
@@ -222,6 +217,8 @@ class Reconnecting(ClosableSource):
         dead_after = self._options.read_timeout_seconds
         stall_after = max(self._options.stall_seconds, STALL_PERIODS * self._media.period_seconds)
         while True:
+            if self._stop.is_set():
+                raise Cancelled
             waited = self._clock() - begin
             if waited >= dead_after:
                 message = f"{self._info.uri} sent no frame for {dead_after:g} s"
@@ -231,7 +228,7 @@ class Reconnecting(ClosableSource):
                 message = f"{self._info.uri} sends no frames"
                 self._tell("stalled", "STREAM_TIMEOUT", message)
             until = dead_after if stalled else min(stall_after, dead_after)
-            raw = self._connection.read(until - waited)
+            raw = self._connection.read(min(until - waited, CHECK_SECONDS))
             if raw is not None:
                 if stalled and not self._fresh:
                     self._tell("online")

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,8 +26,8 @@ import zmq
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
-from egomon.stream.source import Discontinuity, SourceListener, SourceState, StateChange
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source import Discontinuity, SourceState, StateChange
+from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
 
@@ -53,19 +51,11 @@ class ZmqFrames(ClosableSource):
         UsageError: not of the form zmq+tcp://host:port.
     """
 
-    def __init__(
-        self,
-        reference: str,
-        *,
-        name: str,
-        options: SourceOptions,
-        listener: SourceListener,
-        clock: Callable[[], float] = time.monotonic,
-        stop: threading.Event | None = None,
-    ) -> None:
-        super().__init__(stop)
-        self._options, self._listener, self._clock = options, listener, clock
-        self._media = MediaClock(listener, live=True)
+    def __init__(self, reference: str, context: OpenContext) -> None:
+        super().__init__(context.stop)
+        self._options, self._listener = context.options, context.listener
+        self._clock = context.clock
+        self._media = MediaClock(self._listener, live=True)
         self._decode = JpegDecoder()
         self._last: UInt8Image | None = None
         self._next_seq: int | None = None
@@ -78,7 +68,7 @@ class ZmqFrames(ClosableSource):
         except BaseException:
             self._release()
             raise
-        self._info = SourceInfo(name, endpoint, "live", 0, 0, None, None)
+        self._info = SourceInfo(context.name, endpoint, "live", 0, 0, None, None)
         self._listener.on_state(StateChange("connecting"))
 
     @property

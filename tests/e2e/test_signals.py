@@ -84,10 +84,12 @@ def test_three_open_alerts_get_three_ends_by_sigterm_and_after_sigkill_from_the_
 
 
 @pytest.mark.parametrize("moment", ["loading", "watching"])
-def test_ctrl_c_while_connecting_to_a_black_hole_takes_less_than_two_seconds(
-    moment: str, start: Start, tiny_bundle: Path, endpoints: tuple[str, str]
+def test_ctrl_c_does_not_wait_for_a_connection_to_a_black_hole(
+    moment: str, start: Start, tiny_bundle: Path, endpoints: tuple[str, str], tmp_path: Path
 ) -> None:
     publish, control = endpoints
+    patient = tmp_path / "egomon.toml"
+    patient.write_text("[source]\nopen_timeout_seconds = 600\nread_timeout_seconds = 600\n")
     with (
         socket.create_server(("127.0.0.1", 0)) as hole,
         AlertSubscriber(publish, control=None, kinds=("stats",)) as subscriber,
@@ -95,7 +97,7 @@ def test_ctrl_c_while_connecting_to_a_black_hole_takes_less_than_two_seconds(
         process = start(
             *("live", "--device", f"rtsp://127.0.0.1:{hole.getsockname()[1]}/", "--wait-source"),
             *("--model", tiny_bundle, "--store", "none", "--quiet"),
-            *("--pub", publish, "--control", control),
+            *("--pub", publish, "--control", control, "--config", patient),
         )
         hole.settimeout(WAIT_SECONDS)
         connection, _ = hole.accept()  # and never a byte
@@ -105,11 +107,8 @@ def test_ctrl_c_while_connecting_to_a_black_hole_takes_less_than_two_seconds(
             event = subscriber.receive(1)
             if isinstance(event, Message) and isinstance(event.data, StatsData):
                 break
-        begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
-        took = time.monotonic() - begin
+        _, told = process.communicate(timeout=60)
         connection.close()
     assert process.returncode == 130, told
-    assert took < 2
     assert "Traceback" not in told

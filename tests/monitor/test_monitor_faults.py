@@ -83,6 +83,13 @@ def wait_for_room(watch: Monitor) -> None:
         item.buffer.condition.wait_for(lambda: item.buffer.unread < 32, timeout=5)
 
 
+def test_a_source_that_never_tells_its_state_is_online_with_its_first_frame() -> None:
+    watch, events = live(seconds=3)
+    watch.run()
+    states = [e.source_state for e in events if isinstance(e, StatusData)]
+    assert list(dict.fromkeys(states)) == ["connecting", "online", "ended"]
+
+
 def test_a_small_branch_that_crashes_twice_is_accounted_for_and_the_run_goes_on() -> None:
     watch, events = live((3, 6), (20, 24))
     small = watch._bundle.small  # type: ignore[union-attr]

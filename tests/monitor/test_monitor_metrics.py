@@ -21,7 +21,7 @@ from egomon.config import load_settings
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.messages.types import GapData, Latency, StatusData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.operations.http import OperationsServer, parse_address
+from egomon.monitor.operations.health import OperationsServer
 from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.services import Services
 from egomon.stream.channel import WakeUp
@@ -192,9 +192,10 @@ def test_ready_means_loaded_online_fresh_and_whole() -> None:
     assert "offline" in (bench.metrics.not_ready() or "")
 
 
-def get(port: int, page: str) -> tuple[int, str]:
+def get(port: int, page: str, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{page}", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -231,34 +232,47 @@ def test_a_client_that_hangs_up_does_not_stop_the_pages() -> None:
         assert get(server.port, "/healthz")[0] == 200
 
 
-def test_a_client_that_drips_its_request_does_not_hold_up_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("egomon.monitor.operations.http.JOIN_SECONDS", 0.3)
-    monkeypatch.setattr("egomon.monitor.operations.http._Pages.timeout", 60.0)
-    with (
-        OperationsServer("127.0.0.1:0", Bench().metrics) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
-    ):
-        client.sendall(b"GET /metr")
-        server.__exit__()
-        assert server._server.fileno() == -1
-        client.close()
-        server._thread.join(5)
-        assert not server._thread.is_alive()
+def test_a_client_that_drips_its_request_holds_up_neither_the_others_nor_the_end() -> None:
+    with OperationsServer("127.0.0.1:0", Bench().metrics) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        with client:
+            client.sendall(b"GET /metr")
+            assert get(server.port, "/healthz") == (200, "ok\n")
+            client.sendall(b"ics")
+            server.__exit__()
+            assert client.recv(1) == b""
+    assert not server._thread.is_alive()
+
+
+@pytest.mark.parametrize("page", ["/metrics", "/healthz", "/readyz", "/"])
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example:9464"}, {"Origin": "http://evil.example"}]
+)
+def test_foreign_web_pages_read_nothing(page: str, headers: dict[str, str]) -> None:
+    with OperationsServer("127.0.0.1:0", Bench().metrics) as server:
+        assert get(server.port, page, **headers)[0] == 403
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9464", "[::]:9464", "camera.local:1"])
 def test_an_address_that_others_can_reach_is_refused_unless_the_user_insists(address: str) -> None:
     with pytest.raises(ConfigError, match="open to the network"):
-        parse_address(address, insecure_bind=False)
-    assert parse_address(address, insecure_bind=True)[1] in (9464, 1)
+        OperationsServer(address, Bench().metrics)
+
+
+def test_where_the_user_insists_other_machines_ask_by_any_name() -> None:
+    with OperationsServer("0.0.0.0:0", Bench().metrics, insecure_bind=True) as server:
+        assert get(server.port, "/healthz", Host="bench.example")[0] == 200
 
 
 @pytest.mark.parametrize("address", ["9464", ":9464", "127.0.0.1:x", "127.0.0.1:70000", ""])
 def test_an_address_without_host_or_port_is_told(address: str) -> None:
     with pytest.raises(ConfigError, match="write 127"):
-        parse_address(address, insecure_bind=False)
+        OperationsServer(address, Bench().metrics)
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen on --metrics 203\.0\.113\.1:1"):
+        OperationsServer("203.0.113.1:1", Bench().metrics, insecure_bind=True)
 
 
 def test_a_port_in_use_is_told() -> None:

@@ -201,7 +201,7 @@ def all_that_is_said_of(host: str, folder: Path, caplog: pytest.LogCaptureFixtur
     import egomon.monitor.services as services
 
     servers: list[Any] = []
-    real = services.HealthServer
+    real = services.OperationsServer
 
     class Server(real):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -216,7 +216,7 @@ def all_that_is_said_of(host: str, folder: Path, caplog: pytest.LogCaptureFixtur
             watch.stop()
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.DEBUG):
-        patch.setattr(services, "HealthServer", Server)
+        patch.setattr(services, "OperationsServer", Server)
         watch.run(on_tick)
     assert any(isinstance(e, StatusData) and e.error is not None for e in seen)
     assert len(pages) >= 3

@@ -6,11 +6,12 @@ import asyncio
 import http.client
 import json
 import logging
-import sys
+import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -21,8 +22,12 @@ from fakes import FakeClock, frame
 from wire_data import alert, segment, stats
 
 from egomon.cli.live_page import camera_of, served, still_of
-from egomon.errors import AddressInUseError, ConfigError, MissingExtraError, UsageError
+from egomon.errors import AddressInUseError, ConfigError, UsageError
 from egomon.fusion.messages.types import AlertData, SegmentRef
+from egomon.http import server as http_bounds
+from egomon.http.access import Access
+from egomon.http.app import create_app
+from egomon.http.server import MOST_CONNECTIONS
 from egomon.report.hub import (
     MOST_ALERTS,
     MOST_CLIENTS,
@@ -31,15 +36,21 @@ from egomon.report.hub import (
     LiveHub,
     TooManyClientsError,
 )
-from egomon.report.live import create_app
+from egomon.report.live import page_routes
 from egomon.report.server import LiveServer
 from egomon.stream.buffer import RollingBuffer
 
 pytest.importorskip("starlette.testclient")
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 TOKEN = "a-token-of-some-length"
 HERE = "http://127.0.0.1:8000"
+
+
+def application(hub: LiveHub, token: str | None = None) -> Starlette:
+    access = Access(token)
+    return create_app(page_routes(hub, access), access)
 
 
 class Verdicts:
@@ -68,13 +79,13 @@ def hub(verdicts: Verdicts) -> LiveHub:
 
 @pytest.fixture
 def here(hub: LiveHub) -> Iterator[TestClient]:
-    with TestClient(create_app(hub), base_url=HERE) as client:
+    with TestClient(application(hub), base_url=HERE) as client:
         yield client
 
 
 @pytest.fixture
 def guarded(hub: LiveHub) -> Iterator[TestClient]:
-    with TestClient(create_app(hub, TOKEN), base_url="http://bench.example:8000") as client:
+    with TestClient(application(hub, TOKEN), base_url="http://bench.example:8000") as client:
         yield client
 
 
@@ -127,10 +138,48 @@ def test_a_body_without_end_is_not_read(here: TestClient) -> None:
 
 
 def test_a_name_that_was_pointed_at_this_machine_is_refused(hub: LiveHub) -> None:
-    with TestClient(create_app(hub), base_url="http://evil.example:8000") as client:
+    with TestClient(application(hub), base_url="http://evil.example:8000") as client:
         for path in ("/", "/events", "/frame/cam0", "/still/a1"):
             assert client.get(path).status_code == 403
         assert say(client, Origin="http://evil.example:8000") == 403
+
+
+def test_a_foreign_web_page_opens_no_stream_and_takes_no_place() -> None:
+    joined: list[object] = []
+
+    class Hub(LiveHub):
+        def join(self, loop: asyncio.AbstractEventLoop) -> Client:
+            joined.append(loop)
+            return super().join(loop)
+
+    hub = Hub("bench", feedback=lambda *_: True)
+    hub.publish("cam0", segment(1, 0.4))
+    hub.close()  # streams end after the first message
+    foreign: list[dict[str, str]] = [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9000"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"},
+    ]
+    with TestClient(application(hub), base_url=HERE) as client:
+        for headers in foreign:
+            for path in ("/events", "/frame/cam0", "/still/a1"):
+                assert client.get(path, headers=headers).status_code == 403
+        assert joined == []
+        assert client.get("/events", headers={"Origin": HERE}).status_code == 200
+        assert len(joined) == 1
+
+
+def test_a_link_on_another_page_opens_this_one(here: TestClient) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert here.get("/", headers=link).status_code == 200
+    picture = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert here.get("/", headers=picture).status_code == 403
+
+
+def test_browsers_say_where_the_login_form_is_from(guarded: TestClient) -> None:
+    assert guarded.get("/").headers["referrer-policy"] == "same-origin"
 
 
 def test_without_the_token_there_is_only_a_login(guarded: TestClient, verdicts: Verdicts) -> None:
@@ -292,13 +341,13 @@ def test_each_new_alert_has_its_still_guarded_as_the_page_is() -> None:
         hub.publish("cam0", each)
     assert asked == ["a1", "a2", "../a3"], "once for each alert"
     assert hub.snapshot()["pictures"] == {"a1": "still/a1", "../a3": "still/..%2Fa3"}
-    with TestClient(create_app(hub), base_url=HERE) as client:
+    with TestClient(application(hub), base_url=HERE) as client:
         reply = client.get("/still/a1")
         assert (reply.status_code, reply.content) == (200, b"jpeg of a1")
         assert reply.headers["content-type"] == "image/jpeg"
         assert reply.headers["cache-control"] == "no-store"
         assert client.get("/still/a2").status_code == 404
-    with TestClient(create_app(hub, TOKEN), base_url="http://bench.example:8000") as client:
+    with TestClient(application(hub, TOKEN), base_url="http://bench.example:8000") as client:
         assert client.get("/still/a1").status_code == 401
         token = {"Authorization": f"Bearer {TOKEN}"}
         assert client.get("/still/a1", headers=token).status_code == 200
@@ -423,9 +472,73 @@ def test_a_taken_port_is_one_sentence(hub: LiveHub) -> None:
             LiveServer(hub, port=port)
 
 
-def test_without_the_extra_the_message_names_it(
+@contextmanager
+def half_open(server: LiveServer, count: int) -> Iterator[list[socket.socket]]:
+    """Clients that have sent the beginning of a request."""
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            clients.append(stack.enter_context(client))
+            client.sendall(b"GET / HT")
+        yield clients
+
+
+def is_cut(client: socket.socket) -> bool:
+    """Whether the server has hung up; waits for it."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:  # it had bytes that it had not read
+        return True
+
+
+def test_half_requests_do_not_lock_others_out(hub: LiveHub) -> None:
+    with LiveServer(hub) as server, half_open(server, 2 * MOST_CONNECTIONS) as clients:
+        assert is_cut(clients[0])  # the oldest made room
+        assert status_of(urllib.request.Request(server.url)) == 200
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET / HT", b"GET /still/a9 HTTP/1.1\r\nHost: 127.0.0.1\r\n"]
+)
+def test_the_head_of_a_request_that_does_not_come_is_not_waited_for(
+    hub: LiveHub, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(http_bounds, "HEAD_SECONDS", 0.05)
+    with LiveServer(hub) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        with client:
+            client.sendall(begun)
+            assert is_cut(client)
+
+
+def test_a_body_that_drips_after_its_answer_keeps_no_place(
     hub: LiveHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    with pytest.raises(MissingExtraError, match=r"egomon\[view\]"):
-        create_app(hub)
+    monkeypatch.setattr(http_bounds, "HEAD_SECONDS", 0.05)
+    head = b"GET /still/a9 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n"
+    with LiveServer(hub) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        with client, client.makefile("rb") as reply:
+            client.sendall(head)
+            assert reply.readline().startswith(b"HTTP/1.1 404")
+            client.sendall(b"x")
+            while reply.read(1):
+                pass
+
+
+def test_a_client_that_reads_nothing_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_bounds, "READ_SECONDS", 0.05)
+    left = threading.Event()
+
+    class Hub(LiveHub):
+        def leave(self, client: Client) -> None:
+            super().leave(client)
+            left.set()
+
+    hub = Hub("x" * (32 << 20), feedback=lambda *_: True)  # more than the sockets hold
+    with LiveServer(hub) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        with client:
+            client.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert left.wait(10)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tools.make_workbench import fuse, qwen
+from tools.make_workbench import fuse
 from tools.make_workbench.augment import Splicer, real_samples
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
@@ -15,9 +15,10 @@ from tools.make_workbench.decide import (
     threshold,
 )
 from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
+from tools.make_workbench.networks import qwen
+from tools.make_workbench.networks.tower import heat_targets
+from tools.make_workbench.networks.vocabulary import END, LENGTH, WORDS, tokens, word_bags
 from tools.make_workbench.scores import auc
-from tools.make_workbench.tower import heat_targets
-from tools.make_workbench.vocabulary import END, LENGTH, WORDS, tokens, word_bags
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
@@ -146,7 +147,7 @@ def test_the_threshold_keeps_false_alarms_within_the_budget_and_wastes_none():
     assert 0.9 * FALSE_ALARMS_PER_MINUTE <= per_minute <= FALSE_ALARMS_PER_MINUTE
 
 
-def opinions(count: int, seed: int) -> fuse.Opinions:
+def opinions(count: int, seed: int) -> fuse.GateInputs:
     """The small branch sees workflow mistakes, the large one execution mistakes."""
     rng = np.random.default_rng(seed)
     kinds = np.where(rng.random(count) < 0.3, rng.integers(1, len(KINDS), count), 0)
@@ -162,7 +163,7 @@ def opinions(count: int, seed: int) -> fuse.Opinions:
 
     (h_s, z_s), (h_l, z_l) = side(2), side(1)
     recording = np.arange(count) // 6
-    return fuse.Opinions(h_s, z_s, h_l, z_l, kinds, np.zeros(count, np.int64), recording)
+    return fuse.GateInputs(h_s, z_s, h_l, z_l, kinds, np.zeros(count, np.int64), recording)
 
 
 def test_the_cross_fitted_gate_beats_the_mean_where_the_branches_know_different_things():

@@ -2,14 +2,14 @@
 
 import pytest
 from tools.make_workbench.encode_recordings import RecordingCache
-from tools.make_workbench.large import LargePlan
-from tools.make_workbench.run import SEED, Size, Workshop
-from tools.make_workbench.scorers import run_lanes
-from tools.make_workbench.small import SmallPlan
-from tools.make_workbench.tower import TowerPlan
-from tools.make_workbench.vision_pretraining import EyesPlan
+from tools.make_workbench.lanes import run_lanes
+from tools.make_workbench.networks.large import LargePlan
+from tools.make_workbench.networks.small import SmallPlan
+from tools.make_workbench.networks.tower import TowerPlan
+from tools.make_workbench.networks.vision_pretraining import EyesPlan
+from tools.make_workbench.run import SEED, WorkbenchSize, Workshop
 
-SMALLEST = Size(
+SMALLEST = WorkbenchSize(
     chunks=1,
     reels=(
         RecordingCache("bank", 2, bank=True, salt=0),

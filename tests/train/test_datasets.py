@@ -12,10 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from egomon.branches.bundle.card import StreamCard
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist import present
 from egomon.train.datasets.holoassist_files import clip_segments, is_held
 from egomon.train.datasets.open import open_data
+from egomon.train.evaluation.scoring import clip_view, context_view
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 COLUMNS = "video,task,id,start,end,correctness,verb,adj,noun,adverbial,explanation,corrected_by"
@@ -53,6 +55,61 @@ def test_captaincook_names_a_broken_step(tmp_path: Path) -> None:
     path = folder / "annotations.json"
     path.write_text(path.read_text().replace('"has_errors": false', '"wrong_key": false'))
     with pytest.raises(DataError, match=r"'1_9', step 2.*has_errors"):
+        open_data(folder)
+
+
+def small_step_vectors(folder: Path, offsets: tuple[int, ...] = (0, 3, 4)) -> Path:
+    """Two recordings; a long step spans two others, and one ends together with it."""
+    spans = [(10.0, 90.0, "boil"), (20.0, 40.0, "cut"), (50.0, 90.0, "stir")]
+    steps = [
+        {"step_id": k, "start_time": a, "end_time": b, "description": text, "has_errors": k == 1}
+        for k, (a, b, text) in enumerate(spans)
+    ]
+    recordings = {"4_7": steps, "12_30": [{**steps[0], "start_time": 0}]}
+    (folder / "steps.json").write_text(json.dumps({"recordings": recordings}))
+    rows = np.arange(4, dtype=np.float16)[:, None] * np.ones(256, np.float16)
+    np.savez(
+        folder / "step_embeddings.npz",
+        embeddings=rows, offsets=np.array(offsets), recordings=np.array(["4_7", "12_30"]),
+    )  # fmt: skip
+    return folder
+
+
+def test_a_step_vector_lies_in_its_own_segment_and_its_context_holds_ended_steps_only(
+    tmp_path: Path,
+) -> None:
+    data = open_data(small_step_vectors(tmp_path))
+    rows = [row for row in data.segments if row.recording == "4_7"]
+    assert [(r.text, r.label, r.workflow) for r in rows] == [
+        ("cut", 1, "recipe 4"), ("boil", 0, "recipe 4"), ("stir", 0, "recipe 4"),
+    ]  # fmt: skip
+    stream, track = StreamCard(fps=1.0, fine_frames=512, context_frames=4096), data.track("4_7")
+    clips = [clip_view(track, row, stream).vectors[:, 0].tolist() for row in rows]
+    assert clips == [[1], [0], [2]]  # the numbers of their rows in the file
+    contexts = [context_view(track, row, stream).vectors[:, 0].tolist() for row in rows]
+    assert contexts == [[1], [1, 0], [1, 0, 2]]
+
+
+def test_step_vectors_of_another_download_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'12_30' has 2 rows, but steps\.json has 1 steps"):
+        open_data(small_step_vectors(tmp_path, (0, 2, 4)))
+    with pytest.raises(DataError, match="offsets end at 3, but there are 4 rows"):
+        open_data(small_step_vectors(tmp_path, (0, 2, 3)))
+
+
+def test_a_broken_step_of_the_step_vectors_is_named(tmp_path: Path) -> None:
+    folder = small_step_vectors(tmp_path)
+    path = folder / "steps.json"
+    good = path.read_text()
+    path.write_text(good.replace('"end_time": 40.0', '"end_time": 4.0'))
+    with pytest.raises(DataError, match=r"steps\.json: recording '4_7', step 'cut'.*start < end"):
+        open_data(folder)
+    path.write_text(good.replace('"has_errors": true', '"has_errors": "yes"'))
+    with pytest.raises(DataError, match=r"steps\.json.*has_errors"):
+        open_data(folder)
+    path.write_text(good)
+    (folder / "step_embeddings.npz").write_bytes(b"PK damaged")
+    with pytest.raises(DataError, match=r"step_embeddings\.npz cannot be read"):
         open_data(folder)
 
 
@@ -225,6 +282,18 @@ def test_captaincook_counts_are_the_published_ones() -> None:
         pytest.skip("../shared/data/captaincook4d is not here")
     data = open_data(folder)
     assert (len(data.recordings), len(data.segments), int(data.labels.sum())) == (81, 1042, 387)
+
+
+@pytest.mark.data
+def test_step_vector_counts_are_the_published_ones() -> None:
+    folder = SHARED / "captaincook4d-egovlp"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/captaincook4d-egovlp is not here")
+    data = open_data(folder)
+    assert (len(data.recordings), len(data.segments)) == (288, 4019)
+    assert data.labels.mean() == pytest.approx(0.309, abs=1e-3)
+    for name in data.recordings[:20]:
+        assert len(data.track(name).times) == sum(r.recording == name for r in data.segments)
 
 
 @pytest.mark.data

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tools.make_workbench.vocabulary import NUMBER
+from tools.make_workbench.networks.vocabulary import NUMBER
 
 from egomon.errors import UsageError
 from egomon.train.simulator import EXECUTION, MISTAKES, SEEN, UNSEEN, record, simulate

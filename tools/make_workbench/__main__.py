@@ -12,7 +12,7 @@ import torch
 from egomon.errors import EgomonError
 from tools.make_workbench.finish import finish, finish_small
 from tools.make_workbench.lanes import run_lanes
-from tools.make_workbench.run import SEED, Size, Workshop, timed
+from tools.make_workbench.run import SEED, WorkbenchSize, Workshop, timed
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(options.processes)
-    shop = Workshop(options.cache, Size(), options.processes, options.seed)
+    shop = Workshop(options.cache, WorkbenchSize(), options.processes, options.seed)
     try:
         with timed("all stages"):
             if options.processes > 1 and not options.small_only:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import Calibration
-from tools.make_workbench.scores import Scores
+from tools.make_workbench.scores import ScoreArray
 
 PRIOR = 0.06
 """Share of mistakes in use."""
@@ -18,7 +18,7 @@ FALSE_ALARMS_PER_MINUTE = 0.08
 """On recorded time; a little under the 0.1 that is promised."""
 
 
-def calibrate(scores: Scores, wrong: NDArray[np.bool_]) -> Calibration:
+def calibrate(scores: ScoreArray, wrong: NDArray[np.bool_]) -> Calibration:
     """Platt scaling of log odds, weighted so that mistakes have the deployment prior."""
     x = torch.from_numpy(scores)
     y = torch.from_numpy(wrong.astype(np.float64))
@@ -42,12 +42,12 @@ def calibrate(scores: Scores, wrong: NDArray[np.bool_]) -> Calibration:
     )
 
 
-def probabilities(scores: Scores, calibration: Calibration) -> Scores:
+def probabilities(scores: ScoreArray, calibration: Calibration) -> ScoreArray:
     """What the product computes: sigmoid(x / T + b)."""
     return np.asarray(1 / (1 + np.exp(-(scores / calibration.temperature + calibration.bias))))
 
 
-def threshold(p: Scores, wrong: NDArray[np.bool_], segments_per_minute: float) -> float:
+def threshold(p: ScoreArray, wrong: NDArray[np.bool_], segments_per_minute: float) -> float:
     """Least threshold whose false alarms stay within the budget at the deployment prior."""
     allowed = FALSE_ALARMS_PER_MINUTE / (segments_per_minute * (1 - PRIOR))
     right = np.sort(p[~wrong])[::-1]

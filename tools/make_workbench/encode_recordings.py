@@ -27,8 +27,8 @@ from egomon.train.simulator.plan import EXECUTION, MISTAKES, SEEN, UNSEEN, Plann
 from egomon.train.simulator.record import RenderedRecording, record
 from egomon.train.simulator.shapes import PARTS
 from egomon.train.simulator.write import write_video
+from tools.make_workbench.networks.tower import normalised
 from tools.make_workbench.pictures import LARGE_PX, RENDER_PX, SMALL_PX
-from tools.make_workbench.tower import normalised
 
 FPS = 8.0
 """Sampling grid of the bundle."""
@@ -70,7 +70,7 @@ class EncodedRecording:
     cards: NDArray[np.float64]
     """(C, 3): start, end, sign."""
     states: NDArray[np.float32]
-    """(N, 7) what the simulator knows of each frame (`annotate.State`)."""
+    """(N, 7) what the simulator knows of each frame (`annotate.PartState`)."""
     vectors: NDArray[np.float16]
     """(N, D) frame vectors."""
 

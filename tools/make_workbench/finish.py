@@ -22,29 +22,33 @@ from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.judge import hear
 from tools.make_workbench.pack import LargePart
 from tools.make_workbench.run import Workshop
-from tools.make_workbench.scores import Scores, auc_table, told
+from tools.make_workbench.scores import ScoreArray, auc_table, told
 from tools.make_workbench.stream import boundary_report, find
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class OperatingPoint:
     """How one kind of score becomes an alert."""
 
     calibration: Calibration
     threshold: float
 
 
-def rule(scores: Scores, opinions: GateInputs, takes: list[EncodedRecording]) -> Rule:
+def operating_point(
+    scores: ScoreArray, opinions: GateInputs, takes: list[EncodedRecording]
+) -> OperatingPoint:
     """Calibrate and choose the threshold on recordings that trained nothing."""
     wrong = opinions.kinds > 0
     calibration = calibrate(scores, wrong)
     per_minute = len(wrong) / sum(take.seconds for take in takes) * 60
-    return Rule(calibration, threshold(probabilities(scores, calibration), wrong, per_minute))
+    return OperatingPoint(
+        calibration, threshold(probabilities(scores, calibration), wrong, per_minute)
+    )
 
 
-def decision(small: Rule, both: Rule | None) -> DecisionCard:
+def decision(small: OperatingPoint, both: OperatingPoint | None) -> DecisionCard:
     """The decision card; with a large branch every segment is shown to it."""
     card = DecisionCard(
         threshold_small=small.threshold,
@@ -71,11 +75,11 @@ def finish_small(shop: Workshop, folder: Path) -> BundleCard:
     opinions = hear(shop.small, None, None, None, takes, found)
     table = auc_table(opinions.small(), opinions.kinds)
     log.info("small, streamed: %s", told(table))
-    card = decision(rule(opinions.small(), opinions, takes), None)
+    card = decision(operating_point(opinions.small(), opinions, takes), None)
     return shop.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
 
 
-def choose_gate(gate_set: GateInputs, seed: int) -> tuple[AdaptiveGate, GateCard, Scores]:
+def choose_gate(gate_set: GateInputs, seed: int) -> tuple[AdaptiveGate, GateCard, ScoreArray]:
     """The gate, unless the plain mean ranks better; with cross-fitted scores of its set."""
     learned = fuse.cross_fitted(gate_set, seed)
     others = {"mean": gate_set.mean(), "small": gate_set.small(), "large": gate_set.large()}
@@ -110,8 +114,8 @@ def finish(shop: Workshop, folder: Path) -> BundleCard:
         table = auc_table(values, held_out.kinds)
         log.info("validation, %s: %s", name, told(table))
         metrics[f"validation/roc_auc_{name}"] = table["all"]
-    small = rule(scores["small"], held_out, takes)
-    fused = rule(crossed, held_out, takes)
+    small = operating_point(scores["small"], held_out, takes)
+    fused = operating_point(crossed, held_out, takes)
     model, _, head = shop.qwen
     part = LargePart(shop.save_large(), model.state_dict(), head, gate, gate_card)
     return shop.bundle(folder, decision(small, fused), metrics, part)

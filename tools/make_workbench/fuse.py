@@ -17,7 +17,7 @@ from torch import Tensor
 from egomon.branches.bundle.card import GateCard
 from egomon.fusion.gate import AdaptiveGate
 from egomon.train.losses import class_weights, uemcm_loss
-from tools.make_workbench.scores import Scores, auc
+from tools.make_workbench.scores import ScoreArray, auc
 
 CARD = GateCard(kind="learned", width=8)
 FOLDS = 5
@@ -46,20 +46,20 @@ class GateInputs:
             self.steps[rows], self.recording[rows],
         )  # fmt: skip
 
-    def small(self) -> Scores:
+    def small(self) -> ScoreArray:
         """Log odds of the small branch."""
         return log_odds(self.z_s)
 
-    def large(self) -> Scores:
+    def large(self) -> ScoreArray:
         """Log odds of the large branch."""
         return log_odds(self.z_l)
 
-    def mean(self) -> Scores:
+    def mean(self) -> ScoreArray:
         """Log odds of the plain mean of both branches' logits: the baseline of the gate."""
         return log_odds((self.z_s + self.z_l) / 2)
 
 
-def log_odds(logits: Tensor) -> Scores:
+def log_odds(logits: Tensor) -> ScoreArray:
     """(N, 2) to (N,)."""
     return np.asarray((logits[:, 1] - logits[:, 0]).double().numpy())
 
@@ -86,13 +86,13 @@ def fit_gate(opinions: GateInputs, seed: int, card: GateCard = CARD) -> Adaptive
 
 
 @torch.inference_mode()
-def fused(gate: AdaptiveGate, opinions: GateInputs) -> tuple[Scores, NDArray[np.float64]]:
+def fused(gate: AdaptiveGate, opinions: GateInputs) -> tuple[ScoreArray, NDArray[np.float64]]:
     """Log odds (N,) and the weight of the large branch (N,)."""
     logits, weights = gate(opinions.h_s, opinions.h_l, opinions.z_s, opinions.z_l)
     return log_odds(logits), np.asarray(weights[:, 1].double().numpy())
 
 
-def cross_fitted(opinions: GateInputs, seed: int) -> Scores:
+def cross_fitted(opinions: GateInputs, seed: int) -> ScoreArray:
     """Log odds of gates that never saw the recording they score."""
     scores = np.zeros(len(opinions.kinds))
     for fold in range(FOLDS):
@@ -103,7 +103,7 @@ def cross_fitted(opinions: GateInputs, seed: int) -> Scores:
 
 
 def paired(
-    first: Scores, second: Scores, opinions: GateInputs, seed: int, draws: int = 1000
+    first: ScoreArray, second: ScoreArray, opinions: GateInputs, seed: int, draws: int = 1000
 ) -> tuple[float, float, float]:
     """AUC(first) - AUC(second) and its 95 % interval; bootstrap over recordings."""
     rng = np.random.default_rng([seed, 9])

@@ -10,8 +10,8 @@ from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench.augment import real_samples
 from tools.make_workbench.encode_recordings import EncodedRecording
 from tools.make_workbench.fuse import GateInputs
-from tools.make_workbench.large import judge, look
-from tools.make_workbench.qwen import WIDTH, Eye, Reader
+from tools.make_workbench.networks.large import judge, look
+from tools.make_workbench.networks.qwen import WIDTH, Eye, Reader
 from tools.make_workbench.stream import Found
 
 __all__ = ["GateInputs", "hear", "hear_small"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from tools.make_workbench.run import Size, Workshop, timed
+from tools.make_workbench.run import WorkbenchSize, Workshop, timed
 
 PHASES = (
     (("tower", "rendered"), ("eyes", "rendered")),
@@ -24,7 +24,7 @@ PHASES = (
 both lanes name they share: they begin at its two ends, so neither waits for the other."""
 
 
-def run_lanes(cache: Path, size: Size, processes: int, seed: int) -> None:
+def run_lanes(cache: Path, size: WorkbenchSize, processes: int, seed: int) -> None:
     """Everything up to both branches, into the cache folder."""
     shop = Workshop(cache, size, processes, seed)
     _ = shop.pool
@@ -40,7 +40,12 @@ def run_lanes(cache: Path, size: Size, processes: int, seed: int) -> None:
 
 
 def _run_lane(
-    cache: Path, size: Size, threads: int, seed: int, stages: tuple[str, ...], backwards: bool
+    cache: Path,
+    size: WorkbenchSize,
+    threads: int,
+    seed: int,
+    stages: tuple[str, ...],
+    backwards: bool,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(threads)

@@ -26,10 +26,10 @@ from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from egomon.fusion.gate import AdaptiveGate
-from tools.make_workbench import small, tower
-from tools.make_workbench.large import HEAD_WIDTH
+from tools.make_workbench.networks import small, tower
+from tools.make_workbench.networks.large import HEAD_WIDTH
+from tools.make_workbench.networks.qwen import FRAMES, INSTRUCTION, TOKENS_PER_PAIR, WIDTH
 from tools.make_workbench.pictures import LARGE_PX, SMALL_PX
-from tools.make_workbench.qwen import FRAMES, INSTRUCTION, TOKENS_PER_PAIR, WIDTH
 from tools.make_workbench.stream import ACTIVITY_WIDTH, STREAM
 
 NAME = "workbench"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.annotate import THINGS, State, caption, state, things
+from egomon.train.simulator.annotate import THINGS, PartState, caption, state, things
 from egomon.train.simulator.plan import EXECUTION, PlannedStep
 from egomon.train.simulator.record import RenderedRecording
 from egomon.train.simulator.shapes import CARDS, PARTS
@@ -95,7 +95,7 @@ def _chunk(folder: Path, number: int, seed: int) -> None:
     np.savez(
         f"{target}-what.npz",
         places=np.stack(places).reshape(count, 2, THINGS, 2),
-        states=np.array(states, np.float32).reshape(count, 2, len(State._fields)),
+        states=np.array(states, np.float32).reshape(count, 2, len(PartState._fields)),
         texts=np.array(texts, f"U{CAPTION_LENGTH}").reshape(count, 2),
     )
 

@@ -22,13 +22,14 @@ from egomon.branches.encoders.workbench import KeyPointTower, build
 from egomon.branches.out_of_domain.distance import MahalanobisGuard, fit_guard
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench import encode_recordings as footage
-from tools.make_workbench import large, pack, pictures, small
+from tools.make_workbench import pack, pictures
 from tools.make_workbench.encode_recordings import EncodedRecording, RecordingCache
 from tools.make_workbench.judge import GateInputs, hear
-from tools.make_workbench.qwen import WIDTH, Eye, Reader, new_model, save_model
+from tools.make_workbench.networks import large, small
+from tools.make_workbench.networks.qwen import WIDTH, Eye, Reader, new_model, save_model
+from tools.make_workbench.networks.tower import OPTIONS, TowerPlan, train_tower
+from tools.make_workbench.networks.vision_pretraining import EyesPlan, train_eyes
 from tools.make_workbench.stream import ACTIVITY_WIDTH, find, train_activity
-from tools.make_workbench.tower import OPTIONS, TowerPlan, train_tower
-from tools.make_workbench.vision_pretraining import EyesPlan, train_eyes
 
 log = logging.getLogger(__name__)
 Module = TypeVar("Module", bound=nn.Module)
@@ -44,7 +45,7 @@ GUARD_QUANTILE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class WorkbenchSize:
     """How much of everything; the smallest is for tests."""
 
     chunks: int = PICTURE_CHUNKS
@@ -74,7 +75,7 @@ class Workshop:
     def __init__(
         self,
         cache: Path,
-        size: Size,
+        size: WorkbenchSize,
         processes: int = 2,
         seed: int = SEED,
         *,

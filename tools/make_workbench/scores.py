@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from egomon.train.simulator.plan import EXECUTION, WORKFLOW_MISTAKES
 from tools.make_workbench.encode_recordings import KINDS
 
-Scores = NDArray[np.float64]
+ScoreArray = NDArray[np.float64]
 """(N,) log odds of a mistake."""
 
 
-def auc(scores: Scores, positive: NDArray[np.bool_]) -> float:
+def auc(scores: ScoreArray, positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve, ties counted half; NaN where one class is missing."""
     if positive.all() or not positive.any():
         return float("nan")
@@ -23,7 +23,7 @@ def auc(scores: Scores, positive: NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n)))
 
 
-def auc_table(scores: Scores, kinds: NDArray[np.int64]) -> dict[str, float]:
+def auc_table(scores: ScoreArray, kinds: NDArray[np.int64]) -> dict[str, float]:
     """AUC over all, by family and by kind; each against all right steps."""
     groups = {"all": KINDS[1:], "execution": EXECUTION, "workflow": WORKFLOW_MISTAKES}
     groups |= {kind: (kind,) for kind in KINDS[1:]}

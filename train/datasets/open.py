@@ -7,6 +7,10 @@ from pathlib import Path
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.errors import DataError
 from egomon.train.datasets.captaincook4d import is_captaincook4d, read_captaincook4d
+from egomon.train.datasets.captaincook4d_steps import (
+    is_captaincook4d_steps,
+    read_captaincook4d_steps,
+)
 from egomon.train.datasets.holoassist import read_holoassist
 from egomon.train.datasets.holoassist_files import is_holoassist
 from egomon.train.features.feature_set import DATASET_FILE, FeatureSet, read_feature_set
@@ -27,12 +31,15 @@ def open_data(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureS
         data = read_feature_set(folder)
     elif is_captaincook4d(folder):
         data = read_captaincook4d(folder)
+    elif is_captaincook4d_steps(folder):
+        data = read_captaincook4d_steps(folder)
     elif is_holoassist(folder):
         data = read_holoassist(folder, encoder)
     else:
         raise DataError(
             f"{folder} is no feature set (dataset.json), nor laid out like CaptainCook4D "
-            "(annotations.json, features/) or HoloAssist (data-annotation-*.json or fine.csv.gz)"
+            "(annotations.json and features/, or steps.json and step_embeddings.npz) or "
+            "HoloAssist (data-annotation-*.json or fine.csv.gz)"
         )
     if encoder is not None and data.card.dim != encoder.dim:
         raise DataError(

@@ -23,7 +23,7 @@ from egomon.train.evaluation.scoring import check_mode
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.features.write_feature_set import write_bytes
 
-Clip = tuple[str, float, float]
+ChallengeClip = tuple[str, float, float]
 """Video, start and end in seconds."""
 
 
@@ -70,7 +70,7 @@ def clip_name(video: str, start: float, end: float) -> str:
     return f"{video}_{float(start)}_{float(end)}"
 
 
-def read_clips(path: Path) -> list[Clip]:
+def read_clips(path: Path) -> list[ChallengeClip]:
     """The official list of test clips: a line `<video>_<start>_<end>` each.
 
     Raises:
@@ -146,7 +146,9 @@ def challenge(
     return ChallengeReport(out, bundle.model_id, mode, threshold, len(wanted), len(found), mistakes)
 
 
-def write_submission(path: Path, clips: Sequence[Clip], mistakes: Mapping[Clip, bool]) -> None:
+def write_submission(
+    path: Path, clips: Sequence[ChallengeClip], mistakes: Mapping[ChallengeClip, bool]
+) -> None:
     """Write the prediction file.
 
     Args:
@@ -166,7 +168,7 @@ def write_submission(path: Path, clips: Sequence[Clip], mistakes: Mapping[Clip, 
     write_bytes(path, json.dumps(answers, indent=0).encode())
 
 
-def check_submission(path: Path, clips: Sequence[Clip]) -> int:
+def check_submission(path: Path, clips: Sequence[ChallengeClip]) -> int:
     """Read a prediction file as a server would; give the number of clips called mistakes.
 
     Raises:
@@ -190,7 +192,7 @@ def check_submission(path: Path, clips: Sequence[Clip]) -> int:
     return sum(answers.values())
 
 
-def _clips(data: FeatureSet) -> list[Clip]:
+def _clips(data: FeatureSet) -> list[ChallengeClip]:
     return [(row.recording, *data.seconds(row)) for row in data.segments]
 
 
@@ -209,6 +211,6 @@ def _numbers(data: FeatureSet) -> dict[tuple[str, int, int], int]:
     return numbers
 
 
-def _key(clip: Clip) -> tuple[str, int, int]:
+def _key(clip: ChallengeClip) -> tuple[str, int, int]:
     """To the millisecond: lists and annotations round differently."""
     return clip[0], round(clip[1] * 1000), round(clip[2] * 1000)

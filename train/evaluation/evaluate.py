@@ -21,7 +21,7 @@ from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.calibration import recall_at_budget
 from egomon.train.fitting.fitted_on import seen
 from egomon.train.metrics.calibration import brier, ece
-from egomon.train.metrics.curves import Scores, aurc, pr_auc, roc_auc
+from egomon.train.metrics.curves import ScoreArray, aurc, pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.segmental import ScoredFrames, eda, micro_auc
 from egomon.train.metrics.threshold import Confusion, Labels
@@ -65,7 +65,7 @@ class EvaluationReport:
     hours: float
     threshold: float
     y: Labels = field(repr=False)
-    p: Scores = field(repr=False)
+    p: ScoreArray = field(repr=False)
     """Calibrated probabilities."""
     times: list[tuple[str, float, float]] = field(repr=False)
     """Recording, start and end of each segment, for plots."""
@@ -181,7 +181,7 @@ def report(
     )
 
 
-def _more_scores(data: FeatureSet, p: Scores, flagged: Flags) -> dict[str, float]:
+def _more_scores(data: FeatureSet, p: ScoreArray, flagged: Flags) -> dict[str, float]:
     y, hours = data.labels, data.stream_hours()
     frames = _frames(data, p)
     confusion = Confusion.of(y, flagged)
@@ -202,7 +202,7 @@ def _more_scores(data: FeatureSet, p: Scores, flagged: Flags) -> dict[str, float
     return scores
 
 
-def _frames(data: FeatureSet, p: Scores) -> list[ScoredFrames]:
+def _frames(data: FeatureSet, p: ScoreArray) -> list[ScoredFrames]:
     """As EgoPER's metrics want it: each frame of a segment has the segment's log odds."""
     log_odds = np.log(np.clip(p, 1e-9, 1) / np.clip(1 - p, 1e-9, 1))
     by_recording: dict[str, list[int]] = {}
@@ -218,7 +218,7 @@ def _frames(data: FeatureSet, p: Scores) -> list[ScoredFrames]:
 
 
 def _intervals(
-    data: FeatureSet, p: Scores, flagged: Flags, seed: int
+    data: FeatureSet, p: ScoreArray, flagged: Flags, seed: int
 ) -> dict[str, tuple[float, float]]:
     y, names = data.labels, [row.recording for row in data.segments]
     metrics = {

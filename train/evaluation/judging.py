@@ -16,18 +16,18 @@ from egomon.fusion.gate import load_gate
 from egomon.train.evaluation.scoring import ContextMode, large_vectors, small_scores
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.calibration import probability
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageScores:
     """Probabilities and thresholds of every segment."""
 
-    p: Scores
+    p: ScoreArray
     """(S,) calibrated, as live: of the gate where the large branch is asked, else of the small."""
-    threshold: Scores
+    threshold: ScoreArray
     """(S,) of the stage that spoke."""
-    branches: dict[str, tuple[Scores, float]] = field(default_factory=dict)
+    branches: dict[str, tuple[ScoreArray, float]] = field(default_factory=dict)
     """Each branch alone and the gate on every segment: p (S,) and threshold."""
 
     @property
@@ -64,7 +64,7 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Sta
 
 
 def judged_by_stage(
-    decision: DecisionCard, small: Scores, large: Scores, fused: Scores
+    decision: DecisionCard, small: ScoreArray, large: ScoreArray, fused: ScoreArray
 ) -> StageScores:
     """The rule of `Decider`: the gate speaks where the small p lies in the flagged band."""
     at_small, at = decision.threshold_small, decision.threshold_fused
@@ -78,7 +78,7 @@ def judged_by_stage(
 
 def _large_and_fused(
     bundle: Bundle, data: FeatureSet, scores: list[BranchScore]
-) -> tuple[Scores, Scores]:
+) -> tuple[ScoreArray, ScoreArray]:
     head, gate = bundle.load_large_head(), load_gate(bundle)
     if head is None or gate is None:
         raise AssertionError("a card with `large` has a head and a gate: the loader checks it")

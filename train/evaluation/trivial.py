@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.train.features.feature_set import FeatureSet
-from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
+from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Confusion, Labels
 
 CLOCK_STEPS = 4
 """The clock flags every segment from the fourth of its recording on; fixed beforehand."""
 
 
-def trivial_scores(data: FeatureSet) -> dict[str, Scores]:
+def trivial_scores(data: FeatureSet) -> dict[str, ScoreArray]:
     """Scores in [0, 1] of each row, flagged from .5 on; `repeat_last` is an oracle.
 
     always, never, prior (the share of mistakes for each), clock (time in the recording) and
@@ -42,7 +42,7 @@ def trivial_scores(data: FeatureSet) -> dict[str, Scores]:
     }
 
 
-def row_of(y: Labels, score: Scores, flagged: NDArray[np.bool_]) -> dict[str, float]:
+def row_of(y: Labels, score: ScoreArray, flagged: NDArray[np.bool_]) -> dict[str, float]:
     """The numbers of one row."""
     confusion = Confusion.of(y, flagged)
     return {

@@ -14,7 +14,7 @@ from egomon.train.features.npz_files import check_finite, read_arrays
 from egomon.train.features.rows import SegmentRow
 
 LARGE_FOLDER = "large"
-Span = tuple[float, float]
+TimeRange = tuple[float, float]
 
 
 def large_path(folder: Path, recording: str) -> Path:
@@ -22,7 +22,7 @@ def large_path(folder: Path, recording: str) -> Path:
     return folder / LARGE_FOLDER / f"{recording}.npz"
 
 
-def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[Span, Float32]:
+def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[TimeRange, Float32]:
     """Vectors (D_l,) of one recording.
 
     Raises:
@@ -39,7 +39,7 @@ def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[Spa
 
 def large_reader(folder: Path, card: LargeEncoderCard) -> Callable[[SegmentRow], Float32]:
     """A way to the vector of a segment; a file is read when its first one is asked for."""
-    known: dict[str, dict[Span, Float32]] = {}
+    known: dict[str, dict[TimeRange, Float32]] = {}
 
     def of(row: SegmentRow) -> Float32:
         if row.recording not in known:

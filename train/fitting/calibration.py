@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from egomon.branches.bundle.card import Calibration
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
 _STEPS = 50
 _RIDGE = 1e-3
 
 
-def probability(log_odds: Scores, calibration: Calibration) -> Scores:
+def probability(log_odds: ScoreArray, calibration: Calibration) -> ScoreArray:
     """sigmoid(x / T + b)."""
     z = log_odds / calibration.temperature + calibration.bias
     return np.asarray(1 / (1 + np.exp(-np.clip(z, -60, 60))))
 
 
-def fit_calibration(log_odds: Scores, y: Labels, prior: float | None = None) -> Calibration:
+def fit_calibration(log_odds: ScoreArray, y: Labels, prior: float | None = None) -> Calibration:
     """Platt scaling by Newton steps, on scores that the heads were not fitted on.
 
     Args:
@@ -51,7 +51,7 @@ def fit_calibration(log_odds: Scores, y: Labels, prior: float | None = None) -> 
     return Calibration(temperature=1 / slope, bias=b)
 
 
-def budget_threshold(p: Scores, y: Labels, hours: float, per_hour: float) -> float:
+def budget_threshold(p: ScoreArray, y: Labels, hours: float, per_hour: float) -> float:
     """Lowest threshold with at most `per_hour` flagged correct segments an hour.
 
     Above every correct segment's p if even one alarm is too many; never above 1.
@@ -63,7 +63,7 @@ def budget_threshold(p: Scores, y: Labels, hours: float, per_hour: float) -> flo
     return float(min(1.0, np.nextafter(correct[allowed], 2.0)))
 
 
-def recall_at_budget(p: Scores, y: Labels, hours: float, per_hour: float) -> float:
+def recall_at_budget(p: ScoreArray, y: Labels, hours: float, per_hour: float) -> float:
     """Share of mistakes flagged at the threshold of a budget."""
     wrong = p[y == 1]
     if not len(wrong):

@@ -8,7 +8,7 @@ from egomon.branches.bundle.card import Calibration, DecisionCard
 from egomon.train.evaluation.judging import StageScores, judged_by_stage
 from egomon.train.fitting.calibration import budget_threshold, fit_calibration, probability
 from egomon.train.fitting.trained import FittedModel
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 
 _HIGHEST = 0.999
 _FLAG_LOW = DecisionCard().flag_low
@@ -20,7 +20,7 @@ def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[Decision
     """Each stage gets its own calibration and its own threshold for the budget."""
     y, hours = trained.held.labels, trained.held.stream_hours()
 
-    def stage(log_odds: Scores) -> tuple[Calibration, Scores, float]:
+    def stage(log_odds: ScoreArray) -> tuple[Calibration, ScoreArray, float]:
         calibration = fit_calibration(log_odds, y)
         p = probability(log_odds, calibration)
         return calibration, p, min(_HIGHEST, budget_threshold(p, y, hours, false_alarms_per_hour))

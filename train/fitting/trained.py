@@ -9,7 +9,7 @@ from torch import Tensor
 from egomon.branches.bundle.card import GateCard, SmallCard
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet, check_two_classes
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,9 +20,9 @@ class FittedFusion:
     large_width: int
     tensors: dict[str, Tensor]
     """With the prefixes `large_head.` and `gate.`."""
-    held_log_odds: Scores
+    held_log_odds: ScoreArray
     """(S,) of the gate on the held segments."""
-    held_large: Scores
+    held_large: ScoreArray
     """(S,) of the large branch alone."""
 
 
@@ -35,7 +35,7 @@ class FittedModel:
     """Without the prefix `small.`."""
     held: FeatureSet
     """Segments that the scores below were not fitted on."""
-    held_log_odds: Scores
+    held_log_odds: ScoreArray
     how_held: str
     """`cv` or `val`: prefix of the metrics in the card."""
     extra: dict[str, float]

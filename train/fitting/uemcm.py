@@ -21,7 +21,7 @@ from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.trained import FittedFusion, FittedModel, split_for_validation
 from egomon.train.fitting.uemcm_model import Output, UemcmModel, gate_card
 from egomon.train.losses import class_weights, total_loss
-from egomon.train.metrics.curves import Scores, pr_auc, roc_auc
+from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Labels
 
 _log = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ _CLIP_NORM = 1.0
 class HeldOutScores:
     """(S,) log odds of what a model says."""
 
-    fused: Scores
+    fused: ScoreArray
     """Of the gate; of the small branch where it is alone."""
-    small: Scores
-    large: Scores | None
+    small: ScoreArray
+    large: ScoreArray | None
 
 
 def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
 BINS = 15
@@ -21,12 +21,12 @@ class Bin:
     count: int
 
 
-def brier(y: Labels, probability: Scores) -> float:
+def brier(y: Labels, probability: ScoreArray) -> float:
     """Mean of (p - y)^2; a constant prior pi scores pi (1 - pi)."""
     return float(((probability - y) ** 2).mean())
 
 
-def reliability(y: Labels, probability: Scores, bins: int = BINS) -> list[Bin]:
+def reliability(y: Labels, probability: ScoreArray, bins: int = BINS) -> list[Bin]:
     """Bins of equal mass: at 5 % mistakes, bins of equal width would nearly all be empty."""
     order = np.argsort(probability, kind="stable")
     return [
@@ -36,7 +36,7 @@ def reliability(y: Labels, probability: Scores, bins: int = BINS) -> list[Bin]:
     ]
 
 
-def ece(y: Labels, probability: Scores, bins: int = BINS) -> float:
+def ece(y: Labels, probability: ScoreArray, bins: int = BINS) -> float:
     """Expected calibration error: sum of n_b / N |mean y - mean p| over bins of equal mass.
 
     >>> ece(np.array([0, 1, 0, 1]), np.array([0.5, 0.5, 0.5, 0.5]), bins=1)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from egomon.train.metrics.threshold import Labels
 
-Scores = NDArray[np.float64]
+ScoreArray = NDArray[np.float64]
 
 
-def roc_curve(y: Labels, score: Scores) -> tuple[Scores, Scores, Scores]:
+def roc_curve(y: Labels, score: ScoreArray) -> tuple[ScoreArray, ScoreArray, ScoreArray]:
     """False- and true-positive rate at each distinct score, falling, from (0, 0) to (1, 1).
 
     Returns:
@@ -26,7 +26,7 @@ def roc_curve(y: Labels, score: Scores) -> tuple[Scores, Scores, Scores]:
     )
 
 
-def roc_auc(y: Labels, score: Scores) -> float:
+def roc_auc(y: Labels, score: ScoreArray) -> float:
     """Area under the ROC curve, ties counted half; NaN where one class is missing.
 
     >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
@@ -38,13 +38,13 @@ def roc_auc(y: Labels, score: Scores) -> float:
     return float(np.trapezoid(true_rate, false_rate))
 
 
-def pr_curve(y: Labels, score: Scores) -> tuple[Scores, Scores, Scores]:
+def pr_curve(y: Labels, score: ScoreArray) -> tuple[ScoreArray, ScoreArray, ScoreArray]:
     """Precision and recall at each distinct score, falling: (precision, recall, threshold)."""
     tp, fp, thresholds = _counts(y, score)
     return tp / (tp + fp), tp / max(tp[-1], 1), thresholds
 
 
-def pr_auc(y: Labels, score: Scores) -> float:
+def pr_auc(y: Labels, score: ScoreArray) -> float:
     """Average precision, sum of (R_k - R_k-1) P_k; its baseline is the prior. NaN as `roc_auc`.
 
     >>> round(pr_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])), 3)
@@ -56,7 +56,7 @@ def pr_auc(y: Labels, score: Scores) -> float:
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
-def aurc(y: Labels, probability: Scores) -> float:
+def aurc(y: Labels, probability: ScoreArray) -> float:
     """Area under the risk-coverage curve: mean error among the k most confident, over k.
 
     Confidence is max(p, 1 - p); the decision is p >= .5.
@@ -70,7 +70,7 @@ def _two_classes(y: Labels) -> bool:
     return len(y) > 0 and bool((y == 1).any()) and bool((y == 0).any())
 
 
-def _counts(y: Labels, score: Scores) -> tuple[Scores, Scores, Scores]:
+def _counts(y: Labels, score: ScoreArray) -> tuple[ScoreArray, ScoreArray, ScoreArray]:
     """Cumulative true and false positives at the end of each run of equal scores."""
     order = np.argsort(-score, kind="stable")
     ranked, hit = score[order], (y[order] == 1).astype(np.float64)

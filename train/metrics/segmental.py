@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from egomon.train.metrics.curves import Scores
+from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
 EDA_THRESHOLDS = np.linspace(-2.0, 2.0, 41)
@@ -17,7 +17,7 @@ EDA_THRESHOLDS = np.linspace(-2.0, 2.0, 41)
 class ScoredFrames:
     """One recording, frame by frame."""
 
-    score: Scores
+    score: ScoreArray
     """(N,) higher = more like a mistake."""
     label: Labels
     """(N,) 1 where the frame lies in a mistake."""
@@ -25,7 +25,7 @@ class ScoredFrames:
     """(N,) number of the frame's segment."""
 
 
-def eda(recordings: Sequence[ScoredFrames], thresholds: Scores = EDA_THRESHOLDS) -> float:
+def eda(recordings: Sequence[ScoredFrames], thresholds: ScoreArray = EDA_THRESHOLDS) -> float:
     """Error detection accuracy, averaged over thresholds.
 
     A mistake counts as found if any of its frames is flagged, a correct segment as right if none
@@ -41,7 +41,7 @@ def eda(recordings: Sequence[ScoredFrames], thresholds: Scores = EDA_THRESHOLDS)
     return float(np.mean([((peak > threshold) == wrong).mean() for threshold in thresholds]))
 
 
-def micro_auc(recordings: Sequence[ScoredFrames], thresholds: Scores = EDA_THRESHOLDS) -> float:
+def micro_auc(recordings: Sequence[ScoredFrames], thresholds: ScoreArray = EDA_THRESHOLDS) -> float:
     """Area over pooled frames at the given thresholds, with EgoPER's own quirks.
 
     Both rates are sorted separately, (1, 1) is appended and (0, 0) is not.

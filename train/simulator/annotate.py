@@ -19,7 +19,7 @@ and the notch that it must point to. Without the last two nothing learned to see
 turned."""
 
 
-class State(NamedTuple):
+class PartState(NamedTuple):
     """The state of the visible part; -1 or 0 where nothing is seen."""
 
     phase: int
@@ -62,16 +62,16 @@ def things(
     return found
 
 
-def state(recording: RenderedRecording, moment: MotionState) -> State:
+def state(recording: RenderedRecording, moment: MotionState) -> PartState:
     """The frame's state, for dense supervision."""
     phase = PHASES.index(moment.phase)
     card = -1 if moment.card is None else moment.card[0]
     if moment.part_at is None:
-        return State(phase, -1, card, 0.0, 0.0, 0.0, 0.0)
+        return PartState(phase, -1, card, 0.0, 0.0, 0.0, 0.0)
     look = recording.look
     turned = float(np.cos(moment.angle - look.port_angle))
     distance = float(np.hypot(*(moment.part_at - look.port)))
-    return State(phase, moment.part, card, turned, moment.depth, distance, float(moment.lifted))
+    return PartState(phase, moment.part, card, turned, moment.depth, distance, float(moment.lifted))
 
 
 def caption(recording: RenderedRecording, moment: MotionState, rng: np.random.Generator) -> str:

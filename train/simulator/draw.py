@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.look import BENCH_PX, MARGIN, RGB, Appearance, Image, Vec, paint
-from egomon.train.simulator.motion import MotionState
+from egomon.train.simulator.look import BENCH_PX, MARGIN, RGB, Appearance, Image, paint
+from egomon.train.simulator.motion import MotionState, Vec
 from egomon.train.simulator.shapes import ARROW, CARDS, HOLES, OUTLINES, PARTS, SIGNS, turned
 
 SHIFT = 4

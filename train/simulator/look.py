@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from egomon.train.simulator.motion import Vec
 from egomon.train.simulator.shapes import COLOURS, NOTCH, PARTS, turned
 
 Image = NDArray[np.uint8]
-Vec = NDArray[np.float64]
 RGB = tuple[int, int, int]
 
 BENCH_PX = 336

@@ -28,7 +28,7 @@ from egomon.train.teach.report import TeachReport, notes_on
 from egomon.train.teach.segment_features import SegmentedRecording, observe
 from egomon.train.teach.settings import fit_settings
 
-Progress = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 """(what is being done, share done in [0, 1])."""
 
 MOST_RECORDINGS = 50
@@ -68,7 +68,7 @@ def teach_from_vectors(
     name: str = "workflow",
     false_alarms_per_hour: float = 6.0,
     single_agreement: float = SINGLE_AGREEMENT,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> TaughtWorkflow:
     """Learn a workflow from correct recordings.
 
@@ -113,7 +113,7 @@ def learn(
     name: str = "workflow",
     false_alarms_per_hour: float = 6.0,
     single_agreement: float = SINGLE_AGREEMENT,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[TaughtModel, tuple[WorkflowGraph, ...], TeachReport]:
     """Learn from observed recordings, see `teach_from_vectors`."""
     tell = progress or (lambda what, share: None)

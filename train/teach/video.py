@@ -26,7 +26,7 @@ from egomon.train.teach.base import Base
 from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
     SINGLE_AGREEMENT,
-    Progress,
+    ProgressCallback,
     TaughtWorkflow,
     teach_from_vectors,
 )
@@ -50,7 +50,7 @@ def learn_bundle(
     recordings: Sequence[RecordingVectors],
     name: str,
     false_alarms_per_hour: float,
-    tell: Progress,
+    tell: ProgressCallback,
 ) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
     """Learn from encoded recordings: the workflows, and what `save_bundle` writes.
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from egomon.cli.dcr_verb import register as register_dcr_verb
-from egomon.cli.inspect_verbs import register as register_inspect_verbs
-from egomon.cli.listen_verb import register as register_listen_verb
-from egomon.cli.run_verbs import register as register_run_verbs
-from egomon.cli.store_verbs import register as register_store_verbs
-from egomon.cli.teach_verb import register as register_teach_verb
-from egomon.cli.train_verbs import register as register_train_verbs
+from egomon.cli.verbs.dcr import register as register_dcr_verb
+from egomon.cli.verbs.inspect import register as register_inspect_verbs
+from egomon.cli.verbs.listen import register as register_listen_verb
+from egomon.cli.verbs.run import register as register_run_verbs
+from egomon.cli.verbs.store import register as register_store_verbs
+from egomon.cli.verbs.teach import register as register_teach_verb
+from egomon.cli.verbs.train import register as register_train_verbs
 
 app = typer.Typer(
     name="egomon",

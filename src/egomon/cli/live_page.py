@@ -87,15 +87,14 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
     Raises:
         ConfigError: not an address.
         AddressInUseError: the port is taken.
-        MissingExtraError: the extra `view` is not installed.
     """
     if hub is None:
         yield ""
         return
-    from egomon.report.access import is_loopback, new_token, parse_address
+    from egomon.http.access import is_loopback, new_token, parse_address
     from egomon.report.server import LiveServer
 
-    host, port = parse_address(address)
+    host, port = parse_address(address, option="--view-address", example="127.0.0.1:8080")
     token = None if is_loopback(host) else new_token()
     with LiveServer(hub, host=host, port=port, token=token) as server:
         where = server.url if token is None else f"{server.url} token {token}"
@@ -110,13 +109,13 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
 
 def _feedback(settings: Settings) -> Feedback:
     def store(alert_id: str, verdict: str) -> bool:
-        from egomon.fusion.store.events import EventStore, Verdict
+        from egomon.fusion.store.events import EventStore, FeedbackVerdict
         from egomon.monitor.storage import store_path
 
         path = store_path(settings, live=True)
         if path is None:
             raise StoreError("this run keeps its events in memory only; give --store FILE")
         with EventStore(path) as events:
-            return events.feedback(alert_id, cast(Verdict, verdict), "", time.time_ns())
+            return events.feedback(alert_id, cast(FeedbackVerdict, verdict), "", time.time_ns())
 
     return store

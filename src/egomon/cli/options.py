@@ -52,7 +52,7 @@ Dtype = Annotated[
     str | None,
     typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]

@@ -17,7 +17,7 @@ from egomon.fusion.media.images import write_clip
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.operations.http import OperationsServer
+from egomon.monitor.operations.health import OperationsServer
 from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog

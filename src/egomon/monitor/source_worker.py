@@ -15,13 +15,13 @@ from egomon.monitor.operations.watchdog import RestartBudget
 from egomon.monitor.run_plan import RunPlan
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
-from egomon.stream.frame import SourceKind
+from egomon.stream.frame import Grab, SourceKind
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.reader import FrameSink, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
-from egomon.stream.source import Discontinuity, Source, StateChange
-from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.open import kind_of, open_source
+from egomon.stream.source import Discontinuity, Source, SourceState, StateChange
+from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.open import kind_of, open_in
 from egomon.stream.worker import Worker
 
 BYTES_PER_MB = 1 << 20
@@ -88,7 +88,7 @@ class SourceWorker:
         self._producer: SourceReader | None = None
         self._plan: RunPlan | None = None
         self._dropped: Counter[str] = Counter()
-        self._is_offline = False
+        self._state: SourceState = "connecting"
         self._restarts = RestartBudget()
         self._started: float | None = None
         self.opened = threading.Event()
@@ -160,7 +160,12 @@ class SourceWorker:
             # A file never starts again: its result would depend on luck. Nor does a source of
             # the caller's own, which cannot be opened here, nor one that was given up (offline).
             may = self.is_live and self._request.source is None and producer.counts.decoded > 0
-            if not may or self._is_offline or self._stop.is_set() or not self._restarts.take():
+            if (
+                not may
+                or self._state == "offline"
+                or self._stop.is_set()
+                or not self._restarts.take()
+            ):
                 raise
             # As text: a log that keeps the error would keep its traceback, and so the old source.
             logger.warning("source %s crashed and is opened again: %s", self.name, str(error))
@@ -183,8 +188,13 @@ class SourceWorker:
 
     def on_state(self, change: StateChange) -> None:
         """See `SourceListener`."""
-        self._is_offline = change.state == "offline"
+        self._state = change.state
         self._tell(change)
+
+    def on_grab(self, grab: Grab) -> None:
+        """A frame has come: the source is online, also one that never says so itself."""
+        if self._state != "online":
+            self.on_state(StateChange("online"))
 
     def on_gap(self, gap: Discontinuity) -> None:
         """See `SourceListener`."""
@@ -199,6 +209,7 @@ class SourceWorker:
 
     def open(self) -> Source:
         """Open the source, in the thread that will read it."""
+        self._state = "connecting"
         self._source = self._request.source or self._open_reference()
         self.duration_seconds = self._source.info.duration_seconds
         self.opened.set()
@@ -215,18 +226,18 @@ class SourceWorker:
             detail=plan.detail,
             pace=self._pace,
             range_seconds=self._range_seconds,
+            on_grab=self.on_grab,
         )
         return self._producer
 
     def _open_reference(self) -> Source:
-        return open_source(
-            self.reference,
-            name=self.name,
+        options = replace(
+            source_options(self._settings.source),
             kind="live" if self.is_live else "file",
-            options=replace(source_options(self._settings.source), packets=self.packets),
-            listener=self,
-            stop=self._stop,
+            packets=self.packets,
         )
+        context = OpenContext(self.name, options, listener=self, stop=self._stop)
+        return open_in(self.reference, context)
 
     def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
         """Live frames that arrive while the models load are forgotten: they would be late."""
@@ -234,8 +245,9 @@ class SourceWorker:
             if worker.stopping or self._stop.is_set():
                 return False
             if self.is_live:
-                if source.read() is None:
+                if (grab := source.read()) is None:
                     return False
+                self.on_grab(grab)
             else:
                 self.ready.wait(WAIT_SECONDS)
         return not self._stop.is_set()

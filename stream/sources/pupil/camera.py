@@ -6,15 +6,15 @@ The other one, the gaze, is read beside it; see `egomon.stream.sources.pupil.gaz
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from egomon.errors import SourceOpenError, UsageError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
-from egomon.stream.source import Source, SourceListener
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source import Source
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.network import Stream
 from egomon.stream.sources.pupil.discovery import (
     DEFAULT_PORT,
@@ -32,14 +32,7 @@ LOOKUP_SHARE = 0.6
 
 
 def open_pupil(
-    reference: str,
-    name: str,
-    options: SourceOptions,
-    listener: SourceListener,
-    clock: Callable[[], float],
-    stop: threading.Event | None = None,
-    *,
-    interfaces: Sequence[str] | None = None,
+    reference: str, context: OpenContext, *, interfaces: Sequence[str] | None = None
 ) -> Source:
     """Open the scene camera of the glasses at `pupil://host[:port]`, or of the first ones found.
 
@@ -56,12 +49,9 @@ def open_pupil(
     if host is None:
         require_discovery()
     return Reconnecting(
-        SourceInfo(name, redact(reference), "live", 0, 0, None, None),
-        lambda event: PupilStream(reference, host, port, options, event, interfaces),
-        options=options,
-        listener=listener,
-        clock=clock,
-        stop=stop,
+        SourceInfo(context.name, redact(reference), "live", 0, 0, None, None),
+        lambda event: PupilStream(reference, host, port, context.options, event, interfaces),
+        context,
     )
 
 

@@ -126,7 +126,6 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large.frames", 3, "take an even number"),
         ("large.frame_px", 50, "multiple of 32"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
-        ("large.dim", 40, "has shape"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),
     ],
@@ -140,8 +139,11 @@ def test_a_card_that_does_not_fit_is_refused_by_file_and_field(
     assert str(bundle) in str(caught.value)
 
 
-def test_a_gate_that_does_not_fit_its_card_is_refused_by_file_and_name(bundle: Path) -> None:
-    edit_card(bundle, "gate.width", 9)
+@pytest.mark.parametrize(("path", "value"), [("gate.width", 9), ("large.dim", 40)])
+def test_a_gate_that_does_not_fit_its_card_is_refused_by_file_and_name(
+    bundle: Path, path: str, value: int
+) -> None:
+    edit_card(bundle, path, value)
     with pytest.raises(BundleError, match=r"model\.safetensors: gate: .*has shape"):
         load_gate(load_bundle(bundle, with_encoder=False))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -33,6 +34,7 @@ from egomon.monitor.source_timeout import SourceTimeout
 from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
+from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 PATIENCE_SECONDS = 20.0
@@ -75,7 +77,7 @@ class UnsteadyCamera:
                 "source": {"staleness_seconds": 1e9, "give_up_seconds": 20.0},
             },
         )
-        monkeypatch.setattr("egomon.monitor.source_worker.open_source", self._source)
+        monkeypatch.setattr("egomon.monitor.source_worker.open_in", self._source)
         self.monitor = Monitor(
             [SourceRequest("cam", "rtsp://fake", True)],
             settings,
@@ -87,11 +89,10 @@ class UnsteadyCamera:
     def told(self) -> list[AlertData]:
         return [event for event in self.events if isinstance(event, AlertData)]
 
-    def _source(self, reference: str, **given: Any) -> Reconnecting:
-        given = {key: given[key] for key in ("options", "listener", "stop")}
+    def _source(self, reference: str, context: OpenContext) -> Reconnecting:
         info = SourceInfo("cam", reference, "live", 0, 0, None, None)
         connect = lambda stop: Line(next(self._lines, None))  # noqa: E731
-        return Reconnecting(info, connect, clock=self.clock, wait=self._wait, **given)
+        return Reconnecting(info, connect, replace(context, clock=self.clock), wait=self._wait)
 
     def _wait(self, stop: threading.Event, seconds: float) -> bool:
         self.clock.now += seconds

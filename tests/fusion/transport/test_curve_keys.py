@@ -12,7 +12,7 @@ from egomon.errors import ConfigError
 from egomon.fusion.transport.keys import CurveConfig, keygen
 from egomon.fusion.transport.sockets import Context
 from egomon.fusion.transport.subscriber import AlertSubscriber
-from egomon.fusion.transport.subscriber_state import Message, Stale
+from egomon.fusion.transport.subscriber_events import Message, Stale
 
 
 @pytest.fixture

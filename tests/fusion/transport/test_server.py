@@ -5,7 +5,6 @@ import json
 import random
 import socket as posix
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ def test_subscriptions_and_their_ends_are_counted(
     publisher.serve_until(lambda: publisher.bus.subscriptions == 0)
 
 
-def test_a_stalled_reader_never_slows_the_publisher(
+def test_a_stalled_reader_never_stops_the_publisher(
     station: MakeStation, term_context: Context
 ) -> None:
     publisher = station(control=None)
@@ -75,13 +74,9 @@ def test_a_stalled_reader_never_slows_the_publisher(
     ):
         publisher.serve_until(lambda: publisher.bus.subscriptions == 2)
         picture = bytes(20_000)
-        slowest = 0.0
         for i in range(1_600):  # 1000 queued, about 300 in the kernel, the rest dropped
-            started = time.thread_time()
-            publisher.bus.publish("cam0", alert(f"a-{i}"), [picture])
-            slowest = max(slowest, time.thread_time() - started)
+            publisher.bus.publish("cam0", alert(f"a-{i}"), [picture])  # or waits for ever
             quick.recv_multipart()
-        assert slowest < 0.1
         assert stalled.recv_multipart()[0] == b"egomon/1/cam0/alert/"
 
 
@@ -93,7 +88,7 @@ def test_zmtp_heartbeats_stay_off_since_they_abort_the_process(term_context: Con
         assert socket.linger == 500
 
 
-def test_closing_takes_less_than_a_second_with_unread_messages() -> None:
+def test_closing_does_not_wait_for_unread_messages_to_be_read() -> None:
     bus = EventServer(["tcp://127.0.0.1:*"], None, host="bench", boot="boot-1")
     context: Context = zmq.Context()
     with subscriber_to(context, bus.endpoints[0], hwm=1) as stalled:
@@ -102,9 +97,10 @@ def test_closing_takes_less_than_a_second_with_unread_messages() -> None:
             bus._note_subscriptions()
         for _ in range(3_000):
             bus.publish("cam0", alert(), [bytes(10_000)])
-        started = time.monotonic()
-        bus.close()
-        assert time.monotonic() - started < 1.0
+        closing = threading.Thread(target=bus.close)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive()
         assert not stalled.closed
     context.term()
     bus.close()

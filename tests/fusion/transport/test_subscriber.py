@@ -14,7 +14,7 @@ from egomon.errors import ControlError, WireError
 from egomon.fusion.messages.types import AlertData, SegmentData
 from egomon.fusion.transport.sockets import Context
 from egomon.fusion.transport.subscriber import AlertSubscriber
-from egomon.fusion.transport.subscriber_state import Gap, Message, PublisherRestarted, Stale
+from egomon.fusion.transport.subscriber_events import Gap, Message, PublisherRestarted, Stale
 
 Listen = Callable[..., Listener]
 

@@ -10,16 +10,14 @@ from egomon.errors import WireError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport.sequencer import Sequencer
-from egomon.fusion.transport.subscriber_state import (
-    Ask,
+from egomon.fusion.transport.subscriber_events import (
     Event,
     Gap,
     Message,
     PublisherRestarted,
     Stale,
-    Steps,
-    SubscriberState,
 )
+from egomon.fusion.transport.subscriber_state import Ask, EventGenerator, SubscriberState
 
 SEGMENT = SegmentData(
     segment=alert().segment, p=0.1, stage="small", scores=scores(0.1), flagged=False
@@ -54,7 +52,7 @@ class Reader:
     def take(self, frames: list[bytes]) -> list[Event]:
         return self.run(self.follower.message(frames))
 
-    def run(self, steps: Steps) -> list[Event]:
+    def run(self, steps: EventGenerator) -> list[Event]:
         events: list[Event] = []
         answer: dict[str, Any] | None = None
         while True:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from fakes import RecordingListener
 
 from egomon.errors import SourceOpenError
 from egomon.stream.source import Source
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera import open_camera
 from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.open import open_source
@@ -79,10 +78,11 @@ def camera(
 ) -> Reconnecting:
     return open_camera(
         "0",
-        "cam",
-        SourceOptions(**options),  # type: ignore[arg-type]
-        listener or RecordingListener(),
-        factory=factory,
+        OpenContext(
+            options=SourceOptions(**options),  # type: ignore[arg-type]
+            listener=listener or RecordingListener(),
+        ),
+        factory,
     )
 
 
@@ -99,7 +99,6 @@ def test_a_camera_keeps_the_contract() -> None:
         gates.append(threading.Event())
         return FakeCapture(gate=gates[-1])
 
-    begin = time.monotonic()
     source = camera(gated)
     waits(source)
     answers: list[object] = []
@@ -112,7 +111,6 @@ def test_a_camera_keeps_the_contract() -> None:
     for gate in gates:
         gate.set()
     assert answers == [None]
-    assert time.monotonic() - begin < 5
 
 
 def test_settings_come_before_the_first_frame_and_warm_up_frames_are_dropped() -> None:
@@ -191,11 +189,10 @@ def test_an_unplugged_camera_is_opened_again() -> None:
     assert codes == ["DEVICE_NOT_FOUND", "DEVICE_BUSY"]
 
 
-def test_a_missing_camera_is_said_at_once_with_what_is_there() -> None:
-    begin = time.monotonic()
+def test_a_missing_camera_is_not_waited_for_and_said_with_what_is_there() -> None:
+    patient = SourceOptions(open_timeout_seconds=600)
     with pytest.raises(SourceOpenError, match="no camera at /dev/video97") as caught:
-        open_source("97")
-    assert time.monotonic() - begin < 1
+        open_source("97", options=patient)
     assert caught.value.code == "DEVICE_NOT_FOUND"
 
 

@@ -64,17 +64,18 @@ def test_a_black_hole_times_out_with_a_code(scheme: str) -> None:
                 f"{scheme}://me:{PASSWORD}@127.0.0.1:{server.port}/live",
                 options=SourceOptions(open_timeout_seconds=0.6),
             )
-        assert 0.5 < time.monotonic() - begin < 2
+        assert time.monotonic() - begin > 0.5
     assert caught.value.code == "STREAM_TIMEOUT"
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
 def test_opening_a_black_hole_is_cut_short_from_another_thread() -> None:
     stop, errors = threading.Event(), []
+    patient = SourceOptions(open_timeout_seconds=600)
 
     def run(port: int) -> None:
         try:
-            open_source(f"rtsp://127.0.0.1:{port}/x", stop=stop)
+            open_source(f"rtsp://127.0.0.1:{port}/x", options=patient, stop=stop)
         except SourceOpenError as error:
             errors.append(error)
 
@@ -83,27 +84,22 @@ def test_opening_a_black_hole_is_cut_short_from_another_thread() -> None:
         thread.start()
         thread.join(0.4)
         assert thread.is_alive()
-        begin = time.monotonic()
         stop.set()
-        thread.join(3)
-        assert time.monotonic() - begin < 2
+        thread.join(30)
         assert len(errors) == 1
 
 
 def test_close_unblocks_a_read_that_waits_for_a_first_connection() -> None:
     with TcpServer([]) as server:
-        source = open_source(
-            f"rtsp://127.0.0.1:{server.port}/x", options=SourceOptions(wait_source=True)
-        )
+        options = SourceOptions(open_timeout_seconds=600, wait_source=True)
+        source = open_source(f"rtsp://127.0.0.1:{server.port}/x", options=options)
         answers: list[object] = []
         thread = threading.Thread(target=lambda: answers.append(source.read()))
         thread.start()
         thread.join(0.4)
         assert thread.is_alive()
-        begin = time.monotonic()
         source.close()
-        thread.join(3)
-        assert time.monotonic() - begin < 2
+        thread.join(30)
     assert answers == [None]
 
 
@@ -114,17 +110,15 @@ def test_close_unblocks_a_read_of_a_stalled_stream() -> None:
                 stalled.set()
 
     stalled, ended = threading.Event(), []
-    options = SourceOptions(stall_seconds=0.3, read_timeout_seconds=20)
+    options = SourceOptions(stall_seconds=0.3, read_timeout_seconds=600)
     with TcpServer(pieces(), fps=300, head=HEAD, after=60, stall=True, once=False) as server:
         source = open_source(f"tcp://127.0.0.1:{server.port}", options=options, listener=Stalls())
         thread = threading.Thread(target=lambda: ended.extend(iter(source.read, None)))
         thread.start()
         assert stalled.wait(20)
-        begin = time.monotonic()
         source.close()
-        thread.join(3)
+        thread.join(30)
         assert not thread.is_alive()
-        assert time.monotonic() - begin < 2
     assert ended
     assert source.read() is None
 

@@ -12,7 +12,7 @@ from fakes import NS, FakeClock, RecordingListener
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 INFO = SourceInfo("cam", "fake:", "live", 0, 0, None, None)
@@ -80,9 +80,11 @@ def make(
     source = Reconnecting(
         INFO,
         script.connect,
-        options=SourceOptions(**options),  # type: ignore[arg-type]
-        listener=listener,
-        clock=clock,
+        OpenContext(
+            options=SourceOptions(**options),  # type: ignore[arg-type]
+            listener=listener,
+            clock=clock,
+        ),
         wait=script.wait,
         rng=random.Random(0),
     )
@@ -122,6 +124,24 @@ def test_a_stall_is_reported_after_two_seconds_and_ends_with_the_next_frame() ->
     assert script.clock.now - before == pytest.approx(4.1)
     assert grab.epoch == 1  # 4 s without frames: no clip may span them
     assert [gap.cause for gap in listener.gaps] == ["pts_jump"]
+
+
+def test_a_wait_for_a_frame_ends_soon_after_the_source_is_closed() -> None:
+    clock, context = FakeClock(100.0), OpenContext(options=SourceOptions(stall_seconds=2.0))
+    asked: list[float] = []
+
+    class Silent(Fake):
+        """Obeys its time-out and knows of no event, as the protocol allows."""
+
+        def read(self, timeout_seconds: float) -> RawFrame | None:
+            asked.append(timeout_seconds)
+            context.stop.set()
+            return None
+
+    source = Reconnecting(INFO, lambda stop: Silent(Script(clock, []), []), context)
+    assert source.read() is None
+    assert len(asked) == 1
+    assert asked[0] < 1.0
 
 
 def test_silence_for_the_read_time_out_opens_a_new_connection() -> None:

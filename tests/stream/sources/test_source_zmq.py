@@ -19,7 +19,7 @@ from videos import pictures
 
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.source import Source
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
@@ -229,7 +229,7 @@ def test_no_bytes_whatever_raise(data: bytes) -> None:
 def test_the_example_sender_is_understood() -> None:
     script = Path(__file__).resolve().parents[3] / "examples" / "push_frames.py"
     options = SourceOptions(stall_seconds=30)
-    source = ZmqFrames(ANY, name="cam", options=options, listener=RecordingListener())
+    source = ZmqFrames(ANY, OpenContext(options=options))
     endpoint = source.info.uri.removeprefix("zmq+")
     command = [sys.executable, str(script), endpoint, "--frames", "20"]
     with source, subprocess.Popen(command, stdout=subprocess.DEVNULL) as sender:

@@ -6,7 +6,6 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +21,7 @@ from videos import TcpServer
 from egomon.cli.app import app
 from egomon.errors import MissingExtraError, SourceOpenError
 from egomon.stream.source import Source
-from egomon.stream.source_options import SourceOptions
+from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.pupil.camera import open_pupil
 from egomon.stream.sources.pupil.discovery import Glasses, find_glasses
@@ -55,9 +54,7 @@ def announced(*phones: tuple[str, int]) -> Iterator[None]:
 
 def look(options: SourceOptions = QUICK) -> Source:
     """Open the first glasses found, listening on loopback only."""
-    return open_pupil(
-        "pupil://", "glasses", options, RecordingListener(), time.monotonic, interfaces=HERE
-    )
+    return open_pupil("pupil://", OpenContext("glasses", options), interfaces=HERE)
 
 
 def test_the_scene_camera_keeps_the_contract() -> None:
@@ -163,21 +160,18 @@ def test_a_wrong_host_and_a_camera_that_is_off_are_one_sentence(
 def test_a_host_where_nothing_listens_is_said_at_once() -> None:
     with TcpServer([]) as server:
         port = server.port
-    begin = time.monotonic()
+    patient = SourceOptions(open_timeout_seconds=600)
     with pytest.raises(SourceOpenError, match="nothing listens at pupil://") as got:
-        open_source(f"pupil://127.0.0.1:{port}")
+        open_source(f"pupil://127.0.0.1:{port}", options=patient)
     assert got.value.code == "STREAM_NOT_FOUND"
-    assert time.monotonic() - begin < 2
 
 
 def test_a_phone_that_accepts_and_stays_silent_times_out() -> None:
-    begin = time.monotonic()
     with TcpServer([]) as server, pytest.raises(SourceOpenError, match="in time") as got:
         open_source(
             f"pupil://127.0.0.1:{server.port}", options=SourceOptions(open_timeout_seconds=1)
         )
     assert got.value.code == "STREAM_TIMEOUT"
-    assert time.monotonic() - begin < 2
 
 
 @pytest.mark.parametrize("stall", [False, True])
@@ -204,14 +198,12 @@ def test_glasses_that_vanish_are_found_again_where_the_phone_says(stall: bool) -
 
 
 def test_closing_cuts_a_search_short() -> None:
-    options = SourceOptions(open_timeout_seconds=3, wait_source=True)
+    options = SourceOptions(open_timeout_seconds=600, wait_source=True)
     source, answers = look(options), []
     thread = threading.Thread(target=lambda: answers.append(source.read()))
     thread.start()
     thread.join(0.4)
     assert thread.is_alive()
-    begin = time.monotonic()
     source.close()
-    thread.join(3)
-    assert time.monotonic() - begin < 2
+    thread.join(30)
     assert answers == [None]

@@ -12,7 +12,7 @@ from egomon.cli import options as opt
 from egomon.errors import UsageError
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
-Data = Annotated[
+DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."),
 ]
@@ -106,7 +106,7 @@ def evaluate(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
     ] = "workbench",
-    data: Data = None,
+    data: DataFolder = None,
     videos: Annotated[
         Path | None,
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),

@@ -23,8 +23,8 @@ from egomon.branches.uemcm.heads import LargeHead
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.augment import JITTER_SECONDS
 from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
-from tools.make_workbench.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
-from tools.make_workbench.state import StateHead, state_loss
+from tools.make_workbench.networks.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
+from tools.make_workbench.networks.state import StateHead, state_loss
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class LargePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clips:
+class VisualTokens:
     """Visual tokens of segments."""
 
     tokens: NDArray[np.float16]
@@ -60,7 +60,7 @@ class Clips:
 @torch.inference_mode()
 def look(
     eye: Eye, take: EncodedRecording, spans: NDArray[np.float64], kinds: NDArray[np.int64]
-) -> Clips:
+) -> VisualTokens:
     """Visual tokens of the segments `spans` (K, 2) of one recording."""
     pixels = take.pixels()
     tokens, times, states = [], [], []
@@ -73,10 +73,10 @@ def look(
         tokens.append(eye(pairs)[1].half().numpy())
         times.append(take.times[chosen] - t_start)
         states.append(take.states[chosen])
-    return Clips(np.stack(tokens), np.maximum(np.stack(times), 0), np.stack(states), kinds)
+    return VisualTokens(np.stack(tokens), np.maximum(np.stack(times), 0), np.stack(states), kinds)
 
 
-def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: int) -> Clips:
+def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: int) -> VisualTokens:
     """All steps of all recordings, each with `variants` differently jittered boundaries."""
     rng = np.random.default_rng([seed, 6])
     found = []
@@ -84,7 +84,7 @@ def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: in
         for _ in range(variants):
             spans = take.spans + rng.uniform(-1, 1, take.spans.shape) * JITTER_SECONDS
             found.append(look(eye, take, spans, take.kinds))
-    return Clips(
+    return VisualTokens(
         np.concatenate([c.tokens for c in found]),
         np.concatenate([c.times for c in found]),
         np.concatenate([c.states for c in found]),
@@ -93,7 +93,7 @@ def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: in
 
 
 def train_large(
-    model: Any, processor: Any, clips: Clips, held_out: Clips, plan: LargePlan
+    model: Any, processor: Any, clips: VisualTokens, held_out: VisualTokens, plan: LargePlan
 ) -> LargeHead:
     """Train `model.language_model` in place; gives the head. `held_out` is only for the log."""
     torch.manual_seed(plan.seed)
@@ -137,7 +137,7 @@ def _judge(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def judge(reader: Reader, head: LargeHead, clips: Clips) -> tuple[Tensor, Tensor]:
+def judge(reader: Reader, head: LargeHead, clips: VisualTokens) -> tuple[Tensor, Tensor]:
     """h_l (N, WIDTH) and logits (N, 2)."""
     reader.model.eval()
     head.eval()
@@ -150,7 +150,7 @@ def judge(reader: Reader, head: LargeHead, clips: Clips) -> tuple[Tensor, Tensor
     return found, head(found)
 
 
-def _report(reader: Reader, head: LargeHead, clips: Clips, when: str) -> None:
+def _report(reader: Reader, head: LargeHead, clips: VisualTokens, when: str) -> None:
     from tools.make_workbench.scores import auc_table, told
 
     logits = judge(reader, head, clips)[1]

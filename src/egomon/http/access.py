@@ -1,4 +1,4 @@
-"""Who may see the live page: this machine without a token, anybody else with it."""
+"""Who may ask: this machine without a token, anybody else with it, no foreign web page."""
 
 from __future__ import annotations
 
@@ -37,18 +37,23 @@ def host_name(header: str) -> str:
     return header.rpartition(":")[0] if ":" in header else header
 
 
-def parse_address(address: str) -> tuple[str, int]:
+def parse_address(address: str, *, option: str, example: str) -> tuple[str, int]:
     """Host and port to listen on.
+
+    Args:
+        address: `host:port`.
+        option: the command-line option that sets it, for the message.
+        example: an address that would do, for the message.
 
     Raises:
         ConfigError: not of the form `host:port`.
 
-    >>> parse_address("[::]:8080"), parse_address("0.0.0.0:0")
-    (('::', 8080), ('0.0.0.0', 0))
+    >>> parse_address("[::]:8080", option="--metrics", example="127.0.0.1:9464")
+    ('::', 8080)
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"the live page cannot listen on {address!r}; write 127.0.0.1:8080")
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise ConfigError(f"{option} {address!r} is no address; write {example}")
     return host.strip("[]"), int(port)
 
 
@@ -58,28 +63,49 @@ def new_token() -> str:
 
 
 class Access:
-    """Rules for one run of the page.
+    """Rules of one address for one run.
 
-    Without a token a request must name this machine in its Host header; otherwise a hostile web
-    page could reach the monitor by pointing its own name at the loopback address. With a token a
-    request carries it as a bearer header, or the session cookie that the login gave. The token
-    itself is in no address and no cookie.
+    A request must name this machine in its Host header; otherwise a hostile web page could reach
+    the monitor by pointing its own name at the loopback address. Where other machines may ask,
+    under names that are not known here, a token stands in: as a bearer header, or as the session
+    cookie that the login gave. The token itself is in no address and no cookie.
+
+    Args:
+        token: asked of every request that is guarded; None asks for none.
+        any_host: other machines may ask without a token, as the user insisted.
     """
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None = None, *, any_host: bool = False) -> None:
         self._token = token
         self._session = secrets.token_urlsafe(32)
+        self._any_host = any_host or token is not None
 
     @property
     def needs_token(self) -> bool:
         """Whether a login is asked for."""
         return self._token is not None
 
-    def allows(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """Whether a request may be answered."""
-        if self._token is None:
-            return is_loopback(host_name(headers.get("host", "")))
-        return self.has_bearer(headers) or _equal(cookies.get(COOKIE, ""), self._session)
+    def is_known_host(self, headers: Mapping[str, str]) -> bool:
+        """Whether the Host header names what this address stands for."""
+        return self._any_host or is_loopback(host_name(headers.get("host", "")))
+
+    def is_foreign(self, headers: Mapping[str, str]) -> bool:
+        """Whether another web page made a browser ask.
+
+        `Sec-Fetch-Site` tells it also of pictures and frames, which carry no Origin; browsers send
+        it to this machine and over TLS only.
+        """
+        if self.has_bearer(headers):
+            return False
+        site = headers.get("sec-fetch-site", "none")
+        foreign_origin = "origin" in headers and not self.is_same_origin(headers)
+        return foreign_origin or site not in ("none", "same-origin")
+
+    def is_allowed(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
+        """Whether a request carries the token, where one is needed."""
+        if self._token is None or self.has_bearer(headers):
+            return True
+        return _equal(cookies.get(COOKIE, ""), self._session)
 
     def has_bearer(self, headers: Mapping[str, str]) -> bool:
         """Whether the header carries the token, which no other web page can make a browser do."""

@@ -21,9 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from egomon.branches.encoders.workbench import POINT_SCALE, KeyPointTower, build
 from egomon.train.simulator.annotate import HAND, THINGS
+from tools.make_workbench.networks.state import STATE, state_loss
+from tools.make_workbench.networks.vocabulary import LENGTH, VOCABULARY, WORDS, tokens, word_bags
 from tools.make_workbench.pictures import SMALL_PX, Pictures
-from tools.make_workbench.state import STATE, state_loss
-from tools.make_workbench.vocabulary import LENGTH, VOCABULARY, WORDS, tokens, word_bags
 
 log = logging.getLogger(__name__)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from egomon.cli import options as opt
 from egomon.errors import UsageError
 
+if TYPE_CHECKING:
+    from egomon.cli.check_taught import CheckReport
+    from egomon.train.teach import TeachReport
+
 cache_app = typer.Typer(
     no_args_is_help=True, help="Frame vectors that `teach` and `evaluate --videos` keep."
 )
 MIB = 1 << 20
+STYLES = {"ready": "bold green", "usable": "bold yellow", "failed": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +85,6 @@ def teach(
         raise UsageError("--labels belongs to --check FILE, the recordings that it labels")
     if false_alarms_per_hour is not None and not false_alarms_per_hour > 0:
         raise UsageError(f"--false-alarms-per-hour must be above 0, got {false_alarms_per_hour}")
-    from egomon.cli.teach_report import show_taught
     from egomon.train.features.vector_cache import VectorCache
     from egomon.train.teach import teach as run
 
@@ -107,6 +111,24 @@ def teach(
     show_taught(report, tried, json=json)
     if not report.written:
         raise typer.Exit(1)
+
+
+def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -> None:
+    """The verdict in one sentence and tables, or one JSON object."""
+    if json:
+        import msgspec
+
+        data = report.to_json() | ({} if tried is None else {"check": tried.to_json()})
+        typer.echo(msgspec.json.encode(data).decode())
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(report.sentence, style=STYLES[report.verdict]))
+    console.print(report.table())
+    if tried is not None:
+        console.print(tried.table())
 
 
 @contextmanager

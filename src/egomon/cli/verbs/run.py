@@ -38,7 +38,7 @@ def _shared(
     no_large: opt.NoLarge = False,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
-    threads: opt.Threads = None,
+    threads: opt.ThreadCount = None,
     store: opt.Store = None,
     out: opt.Out = None,
     report: opt.Report = None,

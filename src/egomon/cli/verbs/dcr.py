@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from egomon.cli import options as opt
-from egomon.cli.train_verbs import OutFolder, show
+from egomon.cli.verbs.train import OutFolder, show
 from egomon.errors import UsageError
 
 TARGETS = ("v", "epsilon")

@@ -18,10 +18,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from egomon.train.simulator.annotate import THINGS
+from tools.make_workbench.networks.qwen import (
+    CELLS,
+    TOKENS_PER_PAIR,
+    WIDTH,
+    Eye,
+    cell_order,
+    patches,
+)
+from tools.make_workbench.networks.state import StateHead, state_loss
+from tools.make_workbench.networks.tower import heat_targets
 from tools.make_workbench.pictures import Pictures
-from tools.make_workbench.qwen import CELLS, TOKENS_PER_PAIR, WIDTH, Eye, cell_order, patches
-from tools.make_workbench.state import StateHead, state_loss
-from tools.make_workbench.tower import heat_targets
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,76 @@
+"""Events that a subscriber receives: messages, and what is known of those that were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from egomon.fusion.messages.envelope import Envelope
+from egomon.fusion.messages.types import Data
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the monitor."""
+
+    topic: str
+    envelope: Envelope
+    data: Data
+    attachments: tuple[bytes, ...] = ()
+    recovered: bool = False
+    """From the snapshot or the store, which keep no attachments."""
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.topic.split("/")[2]
+
+    @property
+    def kind(self) -> str:
+        """`alert`, `segment`, `status`, `stats`, `heartbeat` or `gap`."""
+        return self.topic.split("/")[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """`n` messages of a topic are lost for good."""
+
+    n: int
+    topic: str
+
+    def __str__(self) -> str:
+        source, kind = self.topic.split("/")[2:4]
+        return f"{self.n} {kind} messages of {source} were lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Nothing was heard for `silent_seconds`: the monitor or the network is down."""
+
+    silent_seconds: float
+    refused: bool = False
+    """The monitor refused this subscriber's CURVE key."""
+
+    def __str__(self) -> str:
+        if self.refused:
+            return "the monitor refuses this key; give the folder with a key that it allows"
+        return (
+            f"nothing was heard from the monitor for {self.silent_seconds:.0f} s; "
+            "is it running, and is this its event address?"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherRestarted:
+    """The monitor was started anew; alerts of the earlier boot are closed by messages."""
+
+    boot: str
+    complete: bool
+    """False where messages of the earlier boot may be missing."""
+
+    def __str__(self) -> str:
+        lost = "" if self.complete else "; messages from before may be missing"
+        return f"the monitor was started anew{lost}"
+
+
+Event: TypeAlias = Message | Gap | Stale | PublisherRestarted

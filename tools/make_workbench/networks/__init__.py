@@ -1,0 +1,1 @@
+"""Networks of the demonstration bundle and how each is trained."""
