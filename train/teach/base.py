@@ -41,7 +41,6 @@ def open_base(ref: str) -> Base:
 
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
-        MissingExtraError: `lite0` without its packages.
     """
     if ref == LITE0:
         card = _lite0_card()

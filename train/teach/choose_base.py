@@ -10,15 +10,13 @@ from egomon.train.features.encode_video import encode_video
 from egomon.train.features.recording import RecordingVectors
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach.base import LITE0, Base, open_base
+from egomon.train.teach.fit import ProgressCallback
 from egomon.train.teach.video import is_foreign
 
 FIRST_CHOICE = "workbench"
 """Knows rendered work well and says so of nothing else; real footage goes to `LITE0`."""
 LOOK_SECONDS = 20.0
 """So much of the first recording shows what kind of footage it is."""
-
-Progress = Callable[[str, float], None]
-"""(what is being done, share done in [0, 1])."""
 
 
 def choose_base(ref: str | None, videos: Sequence[Path], *, force: bool = False) -> Base:
@@ -50,7 +48,7 @@ def choose_base(ref: str | None, videos: Sequence[Path], *, force: bool = False)
 
 
 def encode_recordings(
-    videos: Sequence[Path], base: Base, cache: VectorCache | None, tell: Progress
+    videos: Sequence[Path], base: Base, cache: VectorCache | None, tell: ProgressCallback
 ) -> list[RecordingVectors]:
     """Frame vectors of all recordings.
 

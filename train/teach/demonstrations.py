@@ -49,7 +49,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Demonstrations:
+class KeptRecordings:
     """Recordings, and what teaching was asked for."""
 
     about: About
@@ -63,7 +63,7 @@ def halved(recording: RecordingVectors) -> RecordingVectors:
     return replace(recording, vectors=vectors.astype(np.float32))
 
 
-def write_demonstrations(folder: Path, found: Demonstrations) -> bool:
+def write_demonstrations(folder: Path, found: KeptRecordings) -> bool:
     """Write them into a bundle's folder; False where they pass the bound and are left out."""
     arrays = {"about": np.frombuffer(msgspec.json.encode(found.about), np.uint8)}
     for number, recording in enumerate(found.recordings):
@@ -77,7 +77,7 @@ def write_demonstrations(folder: Path, found: Demonstrations) -> bool:
     return True
 
 
-def read_demonstrations(folder: Path) -> Demonstrations:
+def read_demonstrations(folder: Path) -> KeptRecordings:
     """What a bundle was taught from.
 
     Raises:
@@ -105,7 +105,7 @@ def read_demonstrations(folder: Path) -> Demonstrations:
         raise BundleError(
             f"{path} is damaged ({error}); teach the bundle again from all recordings"
         ) from error
-    return Demonstrations(about, recordings)
+    return KeptRecordings(about, recordings)
 
 
 def weights_of(base: Base) -> str | None:

@@ -54,7 +54,7 @@ svg text.name { fill: var(--ink); font-size: 12px; }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class AlignedRecording:
     """One recording with its steps in order of time; `text` of a span is the step's id."""
 
     recording: RecordingVectors
@@ -68,7 +68,7 @@ def write_page(
     sentence: str,
     notes: Sequence[str],
     graphs: Sequence[WorkflowGraph],
-    tracks: Sequence[Track],
+    tracks: Sequence[AlignedRecording],
 ) -> None:
     """Write the page.
 
@@ -87,7 +87,7 @@ def page(
     sentence: str,
     notes: Sequence[str],
     graphs: Sequence[WorkflowGraph],
-    tracks: Sequence[Track],
+    tracks: Sequence[AlignedRecording],
 ) -> str:
     """The page as text, see `write_page`."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -126,7 +126,9 @@ def page(
     )
 
 
-def _step(step: WorkflowStep, number: int, names: dict[str, str], tracks: Sequence[Track]) -> str:
+def _step(
+    step: WorkflowStep, number: int, names: dict[str, str], tracks: Sequence[AlignedRecording]
+) -> str:
     visits = [(t, v) for t in tracks for v in t.visits if v.text == step.id]
     seconds = [visit.duration_seconds for _, visit in visits]
     facts = []
@@ -165,7 +167,7 @@ def _figure(picture: Picture, recording: str) -> str:
     )
 
 
-def _tracks(tracks: Sequence[Track], steps: Sequence[WorkflowStep]) -> str:
+def _tracks(tracks: Sequence[AlignedRecording], steps: Sequence[WorkflowStep]) -> str:
     """All recordings one above the other, on one scale of seconds."""
     order = {step.id: number for number, step in enumerate(steps, 1)}
     names = {step.id: step.name for step in steps}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-Verdict = Literal["ready", "usable", "failed"]
+TeachVerdict = Literal["ready", "usable", "failed"]
 
 LEAST_STEPS = 2
 LEAST_AGREEMENT = 0.2
@@ -40,7 +40,7 @@ class TeachReport:
     """False: too little was learned for a bundle."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> TeachVerdict:
         """Whether the bundle is worth watching with."""
         if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
             return "failed"

@@ -12,19 +12,20 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import BundleError, UsageError
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach.base import Base, open_base
-from egomon.train.teach.choose_base import Progress, choose_base, encode_recordings
+from egomon.train.teach.choose_base import choose_base, encode_recordings
 from egomon.train.teach.demonstrations import (
     About,
-    Demonstrations,
+    KeptRecordings,
     about_of,
     halved,
     read_demonstrations,
     weights_of,
     write_demonstrations,
 )
+from egomon.train.teach.fit import ProgressCallback
 from egomon.train.teach.help_files import read_step_names, with_boundaries
 from egomon.train.teach.input_check import check_recordings
-from egomon.train.teach.page import PAGE_FILE, Track, write_page
+from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
 from egomon.train.teach.report import TeachReport
 from egomon.train.teach.video import learn_bundle
 
@@ -46,7 +47,7 @@ def teach(
     boundaries: Path | None = None,
     force: bool = False,
     cache: VectorCache | None = None,
-    progress: Progress = lambda what, share: None,
+    progress: ProgressCallback = lambda what, share: None,
 ) -> TeachReport:
     """Make a bundle from correct recordings.
 
@@ -88,7 +89,7 @@ def teach(
     about = about_of(
         old.about.base if old else base or start.card.name, start, recordings, names, budget
     )
-    found = Demonstrations(about, tuple(recordings))
+    found = KeptRecordings(about, tuple(recordings))
     return _learn(start, found, out, chosen, progress, force=force)
 
 
@@ -116,7 +117,13 @@ def _base_of(about: About, base: str | None) -> Base:
 
 
 def _learn(
-    base: Base, found: Demonstrations, out: Path, name: str, progress: Progress, *, force: bool
+    base: Base,
+    found: KeptRecordings,
+    out: Path,
+    name: str,
+    progress: ProgressCallback,
+    *,
+    force: bool,
 ) -> TeachReport:
     """Learn and write, unless what was learned is of no use."""
     about = found.about
@@ -136,6 +143,6 @@ def _learn(
         sentence=report.sentence,
         notes=report.notes,
         graphs=taught.graphs,
-        tracks=[Track(recording, ()) for recording in found.recordings],
+        tracks=[AlignedRecording(recording, ()) for recording in found.recordings],
     )
     return report

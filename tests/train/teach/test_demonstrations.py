@@ -14,7 +14,7 @@ from egomon.train.features.recording import Picture, RecordingVectors
 from egomon.train.teach import demonstrations
 from egomon.train.teach.demonstrations import (
     DEMONSTRATIONS_FILE,
-    Demonstrations,
+    KeptRecordings,
     about_of,
     halved,
     read_demonstrations,
@@ -57,7 +57,7 @@ def two() -> tuple[RecordingVectors, ...]:
 def test_recordings_come_back_as_they_were(tmp_path: Path) -> None:
     given = two()
     about = about_of("lite0", BASE, given, ("wash", "dry"), 3.0)
-    assert write_demonstrations(tmp_path, Demonstrations(about, given))
+    assert write_demonstrations(tmp_path, KeptRecordings(about, given))
     found = read_demonstrations(tmp_path)
     assert found.about == about
     assert (about.base, about.weights_sha256) == ("lite0", "ab" * 32)
@@ -76,14 +76,14 @@ def test_values_beyond_half_floats_are_cut_and_stay_finite() -> None:
 def test_past_the_bound_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demonstrations, "MOST_BYTES", 100)
     about = about_of("lite0", BASE, two(), (), 6.0)
-    assert not write_demonstrations(tmp_path, Demonstrations(about, two()))
+    assert not write_demonstrations(tmp_path, KeptRecordings(about, two()))
     with pytest.raises(UsageError, match="teach it again from all recordings"):
         read_demonstrations(tmp_path)
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     about = about_of("lite0", BASE, two(), (), 6.0)
-    write_demonstrations(tmp_path, Demonstrations(about, two()))
+    write_demonstrations(tmp_path, KeptRecordings(about, two()))
     path = tmp_path / DEMONSTRATIONS_FILE
     for damage in (path.read_bytes()[:300], b"nothing"):
         path.write_bytes(damage)

@@ -15,7 +15,7 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.errors import UsageError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import Picture, RecordingVectors
-from egomon.train.teach.page import STYLE, Track, page, write_page
+from egomon.train.teach.page import STYLE, AlignedRecording, page, write_page
 
 BAD = "<script>alert('x')</script>\"&"
 
@@ -28,12 +28,12 @@ def graph(name: str = "wash", step: str = "soap") -> WorkflowGraph:
     return WorkflowGraph(name, steps, 2)
 
 
-def track(name: str) -> Track:
+def track(name: str) -> AlignedRecording:
     pictures = tuple(Picture(t, f"\xff{name}{t}".encode("latin-1")) for t in (0.0, 4.0, 6.0))
     recording = RecordingVectors(
         name, np.arange(40) / 4, np.ones((40, 2), np.float32), pictures=pictures
     )
-    return Track(recording, (Span(0.0, 4.0, "step-1"), Span(4.0, 10.0, "step-2")))
+    return AlignedRecording(recording, (Span(0.0, 4.0, "step-1"), Span(4.0, 10.0, "step-2")))
 
 
 class Tags(HTMLParser):
@@ -91,7 +91,7 @@ def test_a_page_without_visits_or_pictures_is_still_a_page(tmp_path: Path) -> No
         sentence="y",
         notes=(),
         graphs=[graph()],
-        tracks=[Track(bare, ())],
+        tracks=[AlignedRecording(bare, ())],
     )
     assert "<h1>x</h1>" in (tmp_path / "p.html").read_text()
     with pytest.raises(UsageError, match="cannot write"):
