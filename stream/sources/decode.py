@@ -16,6 +16,8 @@ from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
+from egomon.stream.sources.colour import ToneMapper, needs_mapping
+from egomon.stream.sources.orientation import UPRIGHT, lay, orientation_of
 
 # FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
 # not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
@@ -28,10 +30,11 @@ LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
-    """Decoded frame to upright RGB; one reformatter for all frames saves a third of the cost."""
+    """Decoded frame to upright RGB of standard range; one reformatter saves a third of the cost."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._tone_mapper = ToneMapper()
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
         """A conversion to be done only if the frame is sampled."""
@@ -39,9 +42,11 @@ class Converter:
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
         """RGB uint8 (H, W, 3), contiguous."""
-        rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(rgb, turns) if turns else rgb)
+        if needs_mapping(frame):
+            rgb = self._tone_mapper(frame)
+        else:
+            rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return np.ascontiguousarray(lay(rgb, orientation_of(frame)))
 
 
 class VideoDecoder:
@@ -84,7 +89,7 @@ class VideoDecoder:
             if decoded:
                 self._in_a_row = 0
                 self._frames = decoded[::-1]
-                if self._ring is not None and decoded[0].rotation:
+                if self._ring is not None and orientation_of(decoded[0]) != UPRIGHT:
                     self._ring.refuse()
         return self._frames.pop()
 
