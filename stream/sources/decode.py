@@ -157,7 +157,10 @@ def _explain(error: Exception, shown: str, late: bool) -> SourceOpenError:
 
 
 def video_stream(container: Any, shown: str) -> Any:
-    """The first moving video stream: audio may come first, cover pictures do not count.
+    """The largest moving video stream, of equals the fastest; all other streams are not read.
+
+    The first may be a preview (action cameras) or the smallest of several qualities (HLS); cover
+    pictures do not count.
 
     Args:
         container: open.
@@ -166,16 +169,28 @@ def video_stream(container: Any, shown: str) -> Any:
     Raises:
         SourceOpenError: there is none, or no decoder for it.
     """
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
+    still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & still]
     if not streams:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise SourceOpenError(
             f"{shown} has no video, only {', '.join(kinds)}", code="STREAM_NO_VIDEO"
         )
-    if streams[0].codec_context is None:
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
         raise SourceOpenError(
             f"{shown} uses a video codec that this build cannot decode",
             code="STREAM_CODEC_UNSUPPORTED",
         )
-    return streams[0]
+    best = max(decodable, key=_quality)
+    for stream in container.streams:
+        if stream is not best:
+            stream.discard = av.stream.Discard.all  # HLS then fetches one quality only
+    return best
+
+
+def _quality(stream: Any) -> tuple[int, int, float, int]:
+    context = stream.codec_context
+    # Where a playlist's variants have shown no picture yet, the playlist says what they need.
+    bits = int(stream.metadata.get("variant_bitrate") or context.bit_rate or 0)
+    return context.width * context.height, bits, float(stream.average_rate or 0), -stream.index
