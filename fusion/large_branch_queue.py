@@ -132,6 +132,17 @@ def refine(branch: LargeBranch, job: LargeBranchJob, now: float) -> LargeBranchR
     return LargeBranchResult(job, score)
 
 
+def refine_next(
+    branch: LargeBranch,
+    queue: LargeBranchQueue,
+    timeout_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> LargeBranchResult | None:
+    """Run the most urgent job; None if none came within the time-out."""
+    job = queue.take(timeout_seconds)
+    return None if job is None else refine(branch, job, clock())
+
+
 def run_refiner(
     load: Callable[[], LargeBranch],
     queue: LargeBranchQueue,
@@ -142,6 +153,6 @@ def run_refiner(
     # Not later, at the first job: imports of both branches then follow each other.
     branch = load()
     while not queue.closed:
-        job = queue.take(WAIT_SECONDS)
-        if job is not None:
-            results.put(refine(branch, job, clock()), timeout_seconds=WAIT_SECONDS)
+        result = refine_next(branch, queue, WAIT_SECONDS, clock)
+        if result is not None:
+            results.put(result, timeout_seconds=WAIT_SECONDS)

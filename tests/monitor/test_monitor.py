@@ -26,7 +26,7 @@ from egomon.config import load_settings
 from egomon.errors import BundleError, WorkerCrashedError
 from egomon.fusion.gate import AdaptiveGate
 from egomon.fusion.messages.envelope import encode
-from egomon.fusion.messages.types import AlertData, Data, StatusData
+from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 
@@ -148,16 +148,38 @@ def test_a_simulated_live_run_repeats_with_its_seed() -> None:
 
     assert run(0, 20.0) == run(0, 20.0)
     assert run(0, 20.0)[1] == 0
-    watch, _ = monitor(
+
+
+def test_a_simulated_live_run_tells_gaps_states_and_figures_as_a_live_run_does() -> None:
+    watch, events = monitor(
         FrameList(bright_at((3, 6), seconds=20)),
+        source_settings={"staleness_seconds": 0.5},
         latency_model=LatencyModel(frame_ms=600.0),
     )
-    watch._settings = watch._settings.model_copy(  # a slow machine drops what got stale
-        update={"source": watch._settings.source.model_copy(update={"staleness_seconds": 0.5})}
-    )
     frames = watch.run().frames
-    assert frames["dropped_staleness"] > 0
+    gaps = [e for e in events if isinstance(e, GapData)]
+    assert {gap.cause for gap in gaps} == {"staleness"}
+    assert sum(gap.count for gap in gaps) == frames["dropped_staleness"] > 0
     assert frames["sampled"] == frames["encoded"] + frames["dropped_staleness"]
+    states = [e for e in events if isinstance(e, StatusData)]
+    assert states[0].source_state == "connecting"
+    assert states[-1].source_state == "ended"
+    figures = [e for e in events if isinstance(e, StatsData)]
+    assert len(figures) >= 20, "one a simulated second"
+    assert figures[-2].latency_ms["encode_frame"] == pytest.approx(600, rel=0.2)
+
+
+def test_a_simulated_large_branch_that_is_too_slow_makes_the_run_degraded() -> None:
+    watch, events = monitor(
+        FrameList(bright_at((3, 60), seconds=60)),
+        decision={"refine_deadline_seconds": 1.0},
+        latency_model=LatencyModel(large_ms=3000.0),
+    )
+    summary = watch.run()
+    assert summary.refine["expired"] > 0
+    told = [(e.refiner, e.degraded) for e in events if isinstance(e, StatusData)]
+    assert ("open", True) in told
+    assert alerts(events)[-1].phase == "end"
 
 
 def test_a_crash_of_the_small_branch_reaches_main_and_every_alert_is_closed() -> None:

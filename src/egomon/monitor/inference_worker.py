@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.interfaces import Float32, FrameEncoder
 from egomon.branches.segment_scorer import SegmentScorer
 from egomon.monitor.messages import Scored, SourceEnded
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import WAIT_SECONDS, Channel
-from egomon.stream.frame import Frame
+from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.source import Discontinuity
 from egomon.stream.worker import Worker
 
@@ -24,6 +24,9 @@ MICRO_BATCH = 8
 GATHER_SHARE = 0.5
 """Of the staleness budget: with several live cameras, frames that cannot finish a segment wait so
 long for those of the others. Encoded one by one they cost half as much again."""
+
+Encode = Callable[[UInt8Image], Float32]
+"""See `FrameEncoder.encode`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +71,8 @@ class InferenceWorker:
         condition: threading.Condition,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._encoder = encoder
+        self.encode: Encode = encoder.encode
+        """Gives vectors of frames; a simulation lets its time pass here."""
         self._cameras = cameras
         self._inbox = inbox
         self._condition = condition
@@ -77,6 +81,11 @@ class InferenceWorker:
         self.encoded = 0
         self.encode_ms = 0.0
         """Milliseconds a frame of the last batch."""
+
+    @property
+    def done(self) -> bool:
+        """True once every source is scored to its end."""
+        return all(camera.done for camera in self._cameras)
 
     def request_reset(self, source: str) -> None:
         """From any thread: begin a new workflow before the next batch."""
@@ -88,7 +97,7 @@ class InferenceWorker:
         After an exception it may be run again: frames in hand are lost and counted, scorers go on
         as after any other lost frame.
         """
-        while not all(camera.done for camera in self._cameras) and not worker.stopping:
+        while not self.done and not worker.stopping:
             worker.beat()
             self.step()
         self.close()
@@ -144,9 +153,9 @@ class InferenceWorker:
         if lost:
             camera.on_gap(Discontinuity("crash", len(lost), lost[0].t_seconds, lost[-1].t_seconds))
 
-    def _encode(self, frames: Sequence[Frame]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    def _encode(self, frames: Sequence[Frame]) -> Float32:
         begin = self._clock()
-        vectors = self._encoder.encode(np.stack([frame.image for frame in frames]))
+        vectors = self.encode(np.stack([frame.image for frame in frames]))
         self.encoded += len(frames)
         self.encode_ms = (self._clock() - begin) * 1000.0 / len(frames)
         return vectors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -31,7 +30,7 @@ from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import Services, open_bus
-from egomon.monitor.simulated_live import simulate
+from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
 from egomon.monitor.source_worker import SourceRequest, SourceWorker
 from egomon.monitor.statistics import summarise
 from egomon.monitor.storage import open_event_store
@@ -57,7 +56,7 @@ class Monitor:
         speed: files: 0 = as fast as possible, 1 = real time.
         range_seconds: files: half-open piece to read.
         duration_seconds: stop after this much wall time.
-        latency_model: simulate live operation of one file, see `monitor.aslive`.
+        latency_model: simulate live operation of one file, see `LiveSimulation`.
         boot: name of this run; random by default.
         reread: reads the settings anew, for `request_reload`; None = there is nothing to read.
     """
@@ -81,6 +80,7 @@ class Monitor:
         self._bundle = bundle
         self._duration_seconds = duration_seconds
         self._latency_model = latency_model
+        self._simulated_clock = None if latency_model is None else SimulatedClock(range_seconds[0])
         self._stop = threading.Event()
         self._stopped_by: StoppedBy = "end"
         self._live = any(request.is_live for request in requests)
@@ -94,6 +94,7 @@ class Monitor:
                 speed=speed,
                 range_seconds=range_seconds,
                 stop=self._stop,
+                simulated_clock=self._simulated_clock,
             )
             for request in requests
         ]
@@ -161,8 +162,6 @@ class Monitor:
             )
             close_orphans(store, publisher)
             try:
-                if self._latency_model is not None:
-                    return self._simulate(attacher, self._latency_model)
                 return self._watch(attacher, bus, control, on_tick)
             finally:
                 self._stop.set()
@@ -181,24 +180,29 @@ class Monitor:
         control: StoreControl,
         on_tick: Callable[[], None],
     ) -> RunSummary:
-        self._start_producers()
-        self._wait_for_files()
+        if self._simulated_clock is None:
+            self._start_producers()
+            self._wait_for_files()
         with announced(attacher, [item.name for item in self.inputs]):
             plan = load_answering(self._load, bus, control, self._queues.wake)
         watch = self._build(plan, attacher, bus, control)
         self.pipeline = watch
         if self._stop.is_set():  # asked for while the models were loading
             watch.alert_worker.close_reason = "shutdown"
+        began = time.monotonic()
         try:
-            watch.start()
-            self._wait(watch, on_tick)
+            if self._simulated_clock is None:
+                watch.start()
+                self._wait(watch, on_tick)
+            else:
+                self._simulate(watch, self._simulated_clock)
         finally:
             watch.shut_down(JOIN_SECONDS)
         self._threads.raise_crash()
         return summarise(
             self.inputs,
             watch.parts,
-            wall_seconds=watch.elapsed_seconds,
+            wall_seconds=time.monotonic() - began,
             alerts=watch.alert_worker.alerts,
             stopped_by=self._stopped_by,
         )
@@ -217,19 +221,14 @@ class Monitor:
             control,
             boot=self.boot,
             live=self._live,
+            simulated_clock=self._simulated_clock,
         )
 
-    def _simulate(self, attacher: EvidenceAttacher, model: LatencyModel) -> RunSummary:
+    def _simulate(self, watch: Pipeline, clock: SimulatedClock) -> None:
         """One thread, simulated time: the source is opened and read here."""
+        assert self._latency_model is not None
         (item,) = self.inputs
-        began = time.monotonic()
-        plan = self._load()
-        alerts: Counter[str] = Counter()
-        parts = simulate(item, plan, self._settings, attacher, model, alerts)
-        wall_seconds = time.monotonic() - began
-        return summarise(
-            self.inputs, parts, wall_seconds=wall_seconds, alerts=alerts, stopped_by="end"
-        )
+        LiveSimulation(watch, item, self._queues, clock, self._latency_model).run()
 
     def _start_producers(self) -> None:
         for item in self.inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,7 @@ class Pipeline:
         workers: its producers run; the other workers are added here.
         boot: name of this run.
         live: deadlines, restarts and drops; False waits for everything.
+        simulated_clock: deadlines and drops of a recording, in one thread; None = real time.
     """
 
     def __init__(
@@ -88,17 +90,29 @@ class Pipeline:
         *,
         boot: str,
         live: bool,
+        simulated_clock: Callable[[], float] | None = None,
     ) -> None:
         self._inputs, self._queues, self._live = inputs, queues, live
         self._workers, self._threads = workers, workers.threads
-        self._started, self._over = time.monotonic(), False
-        self.parts: AlertEngines = build_engines(plan, inputs, settings, boot=boot, live=live)
+        self._clock = simulated_clock or time.monotonic
+        self._started, self._over = self._clock(), False
+        self.parts: AlertEngines = build_engines(
+            plan, inputs, settings, boot=boot, live=live, clock=simulated_clock
+        )
         watch_all(attacher, self.parts.engines, inputs)
-        inbox: Channel[Scored] = Channel(INBOX_CAPACITY, wake=queues.wake)
+        # In one thread nobody makes room while a batch is scored.
+        capacity = INBOX_CAPACITY if simulated_clock is None else sys.maxsize
+        inbox: Channel[Scored] = Channel(capacity, wake=queues.wake)
         self.cameras = [_camera(item, plan, settings) for item in inputs]
         encoder = plan.bundle.encoder
         assert encoder is not None
-        self.scoring = InferenceWorker(encoder, self.cameras, inbox, queues.condition)
+        self.scoring = InferenceWorker(
+            encoder,
+            self.cameras,
+            inbox,
+            queues.condition,
+            clock=simulated_clock or time.perf_counter,
+        )
         self.alert_worker = AlertWorker(
             self.parts.engines,
             self.parts.refinement,
@@ -110,13 +124,14 @@ class Pipeline:
             notices=queues.notices,
             wake=queues.wake,
             stats=self._stats,
-            ordered=not live,
+            ordered=not live and simulated_clock is None,
+            clock=self._clock,
         )
 
     @property
     def elapsed_seconds(self) -> float:
         """Since `start`."""
-        return time.monotonic() - self._started
+        return self._clock() - self._started
 
     @property
     def over(self) -> bool:
@@ -141,7 +156,7 @@ class Pipeline:
             "small", self.scoring.run, on_crash=self._on_small_crash, may_restart=may_restart
         )
         threads.small.start()
-        self._started = time.monotonic()
+        self._started = self._clock()
         for item in self._inputs:
             item.ready.set()
 
@@ -208,16 +223,16 @@ class Pipeline:
         ]
         return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
 
+    def load_large(self) -> LargeBranch:
+        """The large branch of a plan that uses one."""
+        branch = self.parts.plan.bundle.load_large()
+        assert branch is not None
+        return branch
+
     def _run_large(self, worker: Worker) -> None:
         queue = self.parts.refinement.queue
         assert queue is not None
-
-        def load() -> LargeBranch:
-            branch = self.parts.plan.bundle.load_large()
-            assert branch is not None
-            return branch
-
-        run_refiner(load, queue, self._queues.results)
+        run_refiner(self.load_large, queue, self._queues.results)
 
     def _on_small_crash(self, worker: Worker) -> None:
         self.scoring.close()
@@ -245,4 +260,4 @@ class Pipeline:
 def _camera(item: SourceWorker, plan: RunPlan, settings: Settings) -> ScoredSource:
     item.prepare_with(plan)
     scorer = build_scorer(plan, item, item.buffer, settings)
-    return ScoredSource(scorer, item.buffer, in_whole_batches=not item.is_live, on_gap=item.on_gap)
+    return ScoredSource(scorer, item.buffer, in_whole_batches=not item.drops, on_gap=item.on_gap)

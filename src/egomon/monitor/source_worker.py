@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from egomon.branches.bundle.card import Preprocessing
@@ -74,10 +75,13 @@ class SourceWorker:
         speed: float,
         range_seconds: tuple[float, float | None],
         stop: threading.Event,
+        simulated_clock: Callable[[], float] | None = None,
     ) -> None:
         self.name = request.name
         self.reference = request.reference
         self.is_live = request.is_live
+        self.drops = request.is_live or simulated_clock is not None
+        """Frames that nobody takes in time are dropped; a recording waits for its reader."""
         self._request = request
         self._settings = settings
         self._notices = notices
@@ -102,10 +106,11 @@ class SourceWorker:
         self.buffer = RollingBuffer(
             seconds=options.buffer_seconds,
             max_bytes=options.buffer_mb * BYTES_PER_MB,
-            on_full="drop_oldest" if self.is_live else "wait",
-            staleness_seconds=options.staleness_seconds if self.is_live else None,
+            on_full="drop_oldest" if self.drops else "wait",
+            staleness_seconds=options.staleness_seconds if self.drops else None,
             on_gap=self.on_gap,
             condition=condition,
+            clock=simulated_clock or time.monotonic,
         )
 
     @property
