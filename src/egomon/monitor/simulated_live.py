@@ -1,4 +1,4 @@
-"""`replay --as-live`: what would live have done? Drops, deadlines and late answers on a fake clock.
+"""`replay --as-live`: a live run on a simulated clock, with its drops, deadlines and late results.
 
 One thread steps buffer, scorer and alert engine through simulated time; how long the models take
 comes from a seeded latency model, so the same seed gives the same alerts on any machine.
@@ -146,7 +146,7 @@ class LiveSimulation:
 
 
 class _Arrivals:
-    """What the producer pushes into: every frame moves simulated time on."""
+    """Sink of the producer: every frame advances simulated time."""
 
     def __init__(self, simulation: LiveSimulation, emit: Callable[[list[Data]], None]) -> None:
         self._simulation = simulation
