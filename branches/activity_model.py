@@ -1,4 +1,4 @@
-"""Are hands at work in this frame? A tiny model on frame vectors, for activity boundaries."""
+"""Activity model: probability that hands are at work in a frame, for activity boundaries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from egomon.branches.interfaces import Float32
 class ActivityModule(nn.Module):
     """LayerNorm, linear, GELU, linear to one logit a frame.
 
-    Each frame is judged alone, so the answer does not depend on how a stream was cut into
+    Each frame is scored alone, so the result does not depend on how a stream was cut into
     batches; smoothing over time is the segmenter's hold time.
     """
 

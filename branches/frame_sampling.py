@@ -1,4 +1,4 @@
-"""Which cached frame vectors make a clip: one rule for training, replay and live."""
+"""Choice of the frame vectors of a clip: one rule for training, replay and live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the border of this folder: protocols, views and scores, without torch."""
+"""Interfaces of models: protocols, views and scores, without torch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ BranchName = Literal["small", "large", "fused"]
 
 @dataclass(frozen=True, slots=True)
 class StepGuess:
-    """Which step of the workflow a branch believes it sees."""
+    """A branch's estimate of the current step."""
 
     id: str
     text: str
     confidence: float
     """In [0, 1]."""
     shares: tuple[float, ...] = ()
-    """Likelihood of each step that the branch knows, for the branch itself to remember; may be
+    """Likelihood of each step that the branch knows, kept for its later calls; may be
     empty."""
     excess: float = 0.0
     """Nats by which the segment was stranger than correct work is on average, for the branch
@@ -79,7 +79,7 @@ class ContextView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BranchScore:
-    """What one branch says about one segment."""
+    """Score of one segment by one branch."""
 
     branch: BranchName
     logits: Float32
@@ -89,7 +89,7 @@ class BranchScore:
     latency_ms: float
     step: StepGuess | None = None
     reason: str | None = None
-    """Why this looks wrong, in the user's words, where the branch can say."""
+    """Reason why the segment looks wrong, in the user's words; None if the branch has none."""
 
     def __post_init__(self) -> None:
         if self.logits.shape != (2,):
@@ -121,14 +121,14 @@ class FrameEncoder(Protocol):
 
 
 class SmallBranch(Protocol):
-    """Judges a segment against the workflow so far."""
+    """Scores a segment against the workflow so far."""
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Pure: the same views give the same score."""
 
 
 class LargeBranch(Protocol):
-    """Judges a segment by its pixels alone."""
+    """Scores a segment by its pixels alone."""
 
     def score(self, segment: Segment) -> BranchScore:
         """May be slow; raises on failure."""
@@ -142,7 +142,7 @@ class Gate(Protocol):
 
 
 class DomainGuard(Protocol):
-    """Says whether frames look like the ones the bundle was trained on."""
+    """Measures how far frames are from those that the bundle was trained on."""
 
     @property
     def limit(self) -> float:
@@ -153,7 +153,7 @@ class DomainGuard(Protocol):
 
 
 class ActivityModel(Protocol):
-    """Says for each frame whether hands are at work, for activity boundaries."""
+    """Estimates for each frame whether hands are at work, for activity boundaries."""
 
     def probability(self, vectors: Float32) -> Float32:
         """(T, D) consecutive frame vectors to (T,) probabilities."""

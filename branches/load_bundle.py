@@ -1,4 +1,4 @@
-"""Bundles: everything that scores, loaded from one folder and checked against its card."""
+"""Bundles: all models of a monitor, loaded from one folder and checked against its card."""
 
 from __future__ import annotations
 

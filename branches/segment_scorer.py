@@ -1,4 +1,4 @@
-"""One camera's way from frame vectors to scored segments: context, segmenter, small branch."""
+"""Scores the segments of one source from its frame vectors: context, segmenter, small branch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FrameWindow = Callable[[float, float, int], Sequence[Frame]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredSegment:
-    """A segment with the small branch's score: what crosses from the small worker to fusion."""
+    """A segment with the small branch's score, as the small thread hands it to fusion."""
 
     segment: Segment
     score: BranchScore
@@ -67,7 +67,7 @@ class ScoringModels:
 
 
 class SegmentScorer:
-    """Owned by the thread that scores; feed it encoded frames in order.
+    """Scores one source; owned by one thread, which feeds encoded frames in order.
 
     Args:
         source: name of the camera.
@@ -111,11 +111,11 @@ class SegmentScorer:
 
     @property
     def frames(self) -> int:
-        """Frames taken in so far."""
+        """Number of frames so far."""
         return self._frames
 
     def feed(self, frames: Sequence[Frame], vectors: Float32) -> list[ScoredSegment | Progress]:
-        """Consecutive frames and their vectors (B, D); gives finished segments, then progress."""
+        """Add consecutive frames and vectors (B, D); return finished segments, then progress."""
         events: list[ScoredSegment | Progress] = []
         activity = self._activity(vectors)
         for frame, vector, level in zip(frames, vectors, activity, strict=True):
@@ -131,19 +131,19 @@ class SegmentScorer:
         return events
 
     def flush(self) -> list[ScoredSegment | Progress]:
-        """The stream has ended: score what is left."""
+        """End the stream: score the open segment."""
         if self._newest is None:
             return [self.progress()]
         left = [self._score(span, self._newest) for span in self._segmenter.flush()]
         return [*left, self.progress()]
 
     def reset_context(self) -> None:
-        """A new workflow begins now."""
+        """Begin a new workflow."""
         if self._newest is not None:
             self.context.reset(self._newest.t_seconds)
 
     def progress(self) -> Progress:
-        """How far this scorer is."""
+        """Return how far this scorer is."""
         period = 1.0 / self._parts.stream.fps
         t = 0.0 if self._newest is None else self._newest.t_seconds + period
         return Progress(self.source, t, self._frames, self._domain.state, self._domain.distance)
@@ -162,7 +162,7 @@ class SegmentScorer:
         return [float(p) for p in model.probability(vectors)]
 
     def _on_gap(self, frame: Frame) -> list[ScoredSegment | Progress]:
-        """No clip spans a discontinuity: finish the open segment before it."""
+        """Finish the open segment before a discontinuity, which no clip spans."""
         last = self._newest
         if last is None or frame.epoch == last.epoch:
             return []

@@ -12,7 +12,7 @@ from egomon.branches.interfaces import ClipView, ContextView, Float32, Float64, 
 
 FIRST_ROWS = 1024
 PIECE_ROWS = 512
-"""Vectors are held in pieces of so many, which never move: an array that grew or was compacted
+"""Vectors are held in blocks of this size, which never move: an array that grew or was compacted
 left as much again with the allocator."""
 MOST_STEPS = 512
 

@@ -1,4 +1,4 @@
-"""One source's scored segments, in order: flag, refine, judge, alert. No threads."""
+"""Alert engine of one source: scored segments in, alerts out. No threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Emission = Literal["gated", "provisional", "small-only"]
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A segment on its way; `verdict` is None while the large branch is at it."""
+    """A segment that waits for its verdict; None while the large branch scores it."""
 
     scored: ScoredSegment
     job: LargeBranchJob | None = None
@@ -31,7 +31,7 @@ class _Entry:
 
 
 class LargeBranchAccess:
-    """The large branch as seen from fusion: queue, breaker and counters, shared by all sources.
+    """Access to the large branch: queue, breaker and counters, shared by all sources.
 
     Args:
         queue: jobs for the large worker; None where the bundle has no large branch.
@@ -54,7 +54,7 @@ class LargeBranchAccess:
         self.clock = clock
         self.counts: Counter[str] = Counter()
         self.failed: str | None = None
-        """Why the large branch is not there at all, once loading it failed."""
+        """Error of loading the large branch; None unless it failed."""
 
     @property
     def available(self) -> bool:
@@ -73,11 +73,11 @@ class LargeBranchAccess:
 
 
 class AlertEngine:
-    """One source's part of fusion; call from the emit thread only.
+    """Turns one source's scored segments into alerts; call from the emit thread only.
 
     Segments leave in the order in which they came. With gated emission a flagged segment holds
     back the ones after it until the large branch answered or the deadline passed; with
-    provisional emission the small branch speaks at once and the large one revises.
+    provisional emission the small branch's verdict goes out at once and the large one revises it.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class AlertEngine:
         self._budget = budget
         self._waiting: deque[_Entry | Progress] = deque()
         self._revising: list[_Entry] = []
-        """Provisional emission: applied already, the large branch is still at it."""
+        """Provisional emission: small verdicts that went out and wait for a large score."""
         self.segments = 0
         self.progress: Progress | None = None
         self.on_open: Callable[[str, Segment], None] = lambda alert_id, segment: None
-        """Hears the id of each new alert and the segment that opened it, before it goes out."""
+        """Called with the id of each new alert and its first segment, before the alert goes out."""
 
     def use(self, card: DecisionCard, budget: CallBudget) -> None:
-        """Judge by other thresholds from the next segment on; what is open stays open."""
+        """Use other thresholds from the next segment on; an open alert stays open."""
         self._decider.card = self.lifecycle.card = card
         self._budget = budget
 
     def on_scored(self, scored: ScoredSegment) -> list[Data]:
-        """A segment came from the small worker."""
+        """Add a scored segment."""
         self.segments += 1
         entry = _Entry(scored)
         out: list[Data] = []
@@ -125,12 +125,12 @@ class AlertEngine:
         return out + self.drain()
 
     def on_progress(self, progress: Progress) -> list[Data]:
-        """Frames up to a media time are done; kept in order with the segments."""
+        """Add a progress note; it keeps its place among the segments."""
         self._waiting.append(progress)
         return self.drain()
 
     def on_result(self, result: LargeBranchResult) -> list[Data]:
-        """The large worker is done with a job of this source."""
+        """Add a result of the large branch."""
         counts, breaker = self._refinement.counts, self._refinement.breaker
         entry = self._entry(result.job)
         if result.expired:
@@ -150,7 +150,7 @@ class AlertEngine:
         return self._resolve(entry, self._decider.fused(entry.scored, result.score))
 
     def tick(self) -> list[Data]:
-        """Give up on answers that are overdue."""
+        """Give up on overdue results of the large branch."""
         now = self._refinement.clock()
         out: list[Data] = []
         for entry in self._unresolved():
@@ -164,7 +164,7 @@ class AlertEngine:
         return out
 
     def finish(self, reason: Reason) -> list[Data]:
-        """The source is over: settle what waits with the small branch and close the alert."""
+        """End the source: decide waiting segments by the small branch and close the alert."""
         out: list[Data] = []
         for entry in self._unresolved():
             out += self._resolve_small(entry, "refine_expired")
@@ -172,11 +172,11 @@ class AlertEngine:
 
     @property
     def pending(self) -> int:
-        """Segments that wait for the large branch."""
+        """Number of segments that wait for the large branch."""
         return len(self._unresolved())
 
     def drain(self) -> list[Data]:
-        """Judge, in order, everything that is known."""
+        """Decide, in order, the segments whose verdict is known."""
         out: list[Data] = []
         while self._waiting:
             entry = self._waiting[0]

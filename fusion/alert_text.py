@@ -1,4 +1,4 @@
-"""A verdict in the words and numbers of the wire."""
+"""Converts a verdict to the text and the numbers of messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def isoformat(wall_ns: int) -> str:
 
 
 def segment_ref(verdict: Verdict) -> SegmentRef:
-    """Where in the stream a verdict belongs, rounded to milliseconds."""
+    """Build the reference to a verdict's segment, rounded to milliseconds."""
     segment = verdict.scored.segment
     return SegmentRef(
         id=segment.index,
@@ -35,7 +35,7 @@ def segment_ref(verdict: Verdict) -> SegmentRef:
 
 
 def scores_of(verdict: Verdict) -> Scores:
-    """All numbers behind a verdict; six digits are far below what the models resolve."""
+    """Collect the numbers behind a verdict; six digits are far below what the models resolve."""
 
     def branch(p: float, logits: object) -> BranchScores:
         correct, mistake = (round(float(z), 6) for z in logits)  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def scores_of(verdict: Verdict) -> Scores:
 
 
 def gaze_of(segment: Segment) -> SegmentGaze | None:
-    """Where the wearer looked in a segment, four digits; None where nobody said."""
+    """Summarise the gaze of a segment, four digits; None without gaze."""
     if not segment.gaze:
         return None
     worn = [gaze for gaze in segment.gaze if gaze.worn]
@@ -68,7 +68,7 @@ def gaze_of(segment: Segment) -> SegmentGaze | None:
 
 
 def explain(verdict: Verdict) -> str:
-    """One sentence for a person: what looks wrong. Its numbers are fields of their own."""
+    """Give the reason of an alert in one sentence; its numbers are fields of their own."""
     score = verdict.scored.score
     if score.reason:
         what = score.reason

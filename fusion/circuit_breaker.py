@@ -1,4 +1,4 @@
-"""Keeps a failing large branch from being asked again and again."""
+"""Circuit breaker: stops calls to a failing large branch."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class CircuitBreaker:
         return True
 
     def withdraw(self) -> None:
-        """The allowed call was never made."""
+        """Take back an allowed call that was not made."""
         self._probing = False
 
     def success(self) -> None:
-        """A call gave a score."""
+        """Note a call that gave a score."""
         self._recent.append(True)
         self._in_a_row = 0
         if self._state == "half-open":
@@ -72,7 +72,7 @@ class CircuitBreaker:
         self._probing = False
 
     def failure(self, *, out_of_memory: bool = False) -> None:
-        """A call raised, hung or gave no finite score."""
+        """Note a call that raised, hung or gave no finite score."""
         self._recent.append(False)
         self._in_a_row += 1
         full = len(self._recent) == RECENT_CALLS

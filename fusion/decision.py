@@ -1,4 +1,4 @@
-"""From scores to a verdict: calibration, thresholds, which segments the large branch should see."""
+"""Decision on a segment: calibration, thresholds, and which segments the large branch scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from egomon.branches.interfaces import BranchScore, Gate
 from egomon.branches.segment_scorer import ScoredSegment
 
 Stage = Literal["small", "fused", "expired"]
-"""`expired`: the large branch was asked but did not answer in time."""
+"""`expired`: the large branch gave no score before the deadline."""
 
 
 def probability(log_odds: float, calibration: Calibration) -> float:
@@ -26,12 +26,12 @@ def probability(log_odds: float, calibration: Calibration) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What is believed about one segment, and from which evidence."""
+    """Decision on one segment, with the scores and the threshold behind it."""
 
     scored: ScoredSegment
     stage: Stage
     p_mistake: float
-    """Calibrated; of the gate where it spoke, else of the small branch."""
+    """Calibrated; of the gate if the large branch gave a score, else of the small branch."""
     p_small: float
     threshold: float
     t_off: float
@@ -39,9 +39,9 @@ class Verdict:
     large: BranchScore | None = None
     gate_weights: tuple[float, float] | None = None
     flagged: bool = False
-    """The large branch was asked."""
+    """True if the segment went to the large branch."""
     why_small: Literal["refine_expired", "breaker_open"] | None = None
-    """Why a flagged segment had to do without the large branch."""
+    """Why a flagged segment has no score of the large branch."""
 
     @property
     def is_hit(self) -> bool:
@@ -66,7 +66,7 @@ class Decider:
         self._card = card
 
     def wants_large(self, scored: ScoredSegment) -> bool:
-        """True if the small score lies in the band that the large branch should judge."""
+        """True if the small score lies in the band [flag_low, flag_high] of the large branch."""
         if scored.out_of_domain:
             return False
         p = probability(scored.score.log_odds, self._card.calibration_small)
@@ -79,7 +79,7 @@ class Decider:
         flagged: bool = False,
         why: Literal["refine_expired", "breaker_open"] | None = None,
     ) -> Verdict:
-        """The small branch alone, with its own threshold: never zeros for a missing branch."""
+        """Decide by the small branch alone, with its own threshold; zeros never replace a score."""
         p = probability(scored.score.log_odds, self._card.calibration_small)
         threshold = self._card.threshold_small
         return Verdict(
@@ -94,7 +94,7 @@ class Decider:
         )
 
     def fused(self, scored: ScoredSegment, large: BranchScore) -> Verdict:
-        """Both branches through the gate (paper, gate equations)."""
+        """Decide by both branches through the gate (paper, gate equations)."""
         if self._gate is None:
             raise ValueError("a bundle with a large branch needs a gate")
         logits, weights = self._gate.fuse(scored.score, large)

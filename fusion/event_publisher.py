@@ -1,4 +1,4 @@
-"""Where events leave: store first, then the bus, then sinks and who listens in this process."""
+"""Publishes events: to the store, then to the bus, then to sinks and listeners in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORED = (AlertData, GapData, StatusData)
 
 
 class EventPublisher:
-    """Owned by the emit thread.
+    """Stores and publishes events; owned by the emit thread.
 
     An event is committed to the store before it is published, so nothing that anybody has seen
     can be lost. If the store fails, alerts still go out and the fault is shown.
@@ -56,10 +56,10 @@ class EventPublisher:
         self._kept = (*STORED, SegmentData) if store_segments else STORED
         self._listeners = tuple(listeners)
         self.store_error: str | None = None
-        """Why the store does not work at the moment."""
+        """Error of the store; None while it works."""
 
     def emit(self, source: str, data: Data, attachments: Sequence[bytes] = ()) -> None:
-        """Store, publish, hand to sinks, tell."""
+        """Store, publish and pass to sinks and listeners."""
         prepared = self._bus.prepare(source, data)
         if isinstance(data, self._kept):
             self._keep(prepared.event)
@@ -71,7 +71,7 @@ class EventPublisher:
             self._prune()
 
     def retry(self) -> None:
-        """Offer a store that has failed what waits, so that it recovers without a new event."""
+        """Write waiting events to a store that has failed: it recovers without a new event."""
         if self.store_error is not None:
             self._keep()
 

@@ -30,7 +30,7 @@ class LargeBranchJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LargeBranchResult:
-    """What became of a job."""
+    """Result of a job."""
 
     job: LargeBranchJob
     score: BranchScore | None
@@ -41,10 +41,10 @@ class LargeBranchResult:
 
 
 class LargeBranchQueue:
-    """At most eight jobs; the best one is taken next, one that is too late is never run.
+    """Queue of at most eight jobs; the most urgent is taken next, an overdue one never runs.
 
     A newer segment of the same source that overlaps a queued one replaces it (`coalesced`): the
-    large branch would look at nearly the same pixels twice.
+    large branch would score nearly the same pixels twice.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LargeBranchQueue:
             return job in self._jobs
 
     def submit(self, job: LargeBranchJob) -> list[LargeBranchJob]:
-        """Queue a job; returns the ones that lost their place (maybe this one)."""
+        """Queue a job; return the jobs that it displaces, which may be itself."""
         with self._condition:
             if self._closed:
                 return [job]
@@ -101,7 +101,7 @@ class LargeBranchQueue:
         return self._closed
 
     def close(self) -> None:
-        """Drop what waits and take no more."""
+        """Drop waiting jobs and accept no more."""
         with self._condition:
             self._closed = True
             self._jobs.clear()

@@ -32,7 +32,7 @@ NS_TO_MS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class AlertOrigin:
-    """What every alert of one source says about where it comes from."""
+    """Origin of a source's alerts: source, model and run."""
 
     source: str
     model: str
@@ -84,7 +84,7 @@ class AlertLifecycle:
     def apply(
         self, verdict: Verdict, *, mode: Mode, degraded: bool = False, provisional: bool = False
     ) -> list[AlertData]:
-        """The next segment in order was judged."""
+        """Apply the verdict on the next segment in order."""
         segment = verdict.scored.segment
         out: list[AlertData] = []
         if self._open is not None and self._is_new_event(segment.t_start):
@@ -106,9 +106,9 @@ class AlertLifecycle:
         return out
 
     def refined(self, verdict: Verdict, *, mode: Mode, degraded: bool = False) -> list[AlertData]:
-        """Provisional emission: the large branch answered for a segment that was applied before.
+        """Provisional emission: apply the large branch's score of an earlier segment.
 
-        A late answer for an alert that is already closed changes nothing.
+        A late score for an alert that is already closed changes nothing.
         """
         alert = self._open
         if alert is None or verdict.scored.segment.index not in self._segments:
@@ -120,7 +120,7 @@ class AlertLifecycle:
         return self.close("refined_below_threshold")
 
     def unrefined(self, verdict: Verdict, *, mode: Mode) -> list[AlertData]:
-        """Provisional emission: the large branch will not answer; the small branch stands."""
+        """Provisional emission: keep the small verdict, since no large score will come."""
         alert = self._open
         if alert is None or alert.state != "provisional" or verdict.why_small is None:
             return []
@@ -129,13 +129,13 @@ class AlertLifecycle:
         return [self._revise(verdict, verdict.why_small, "confirmed", mode, True)]
 
     def advance(self, t_seconds: float) -> list[AlertData]:
-        """Media time went on; closes an alert that nothing has renewed."""
+        """Advance media time; close an alert that no segment has renewed."""
         if self._open is None or t_seconds < self._last_hit_end + self._idle_close_seconds:
             return []
         return self.close("below_t_off")
 
     def evidence(self, items: tuple[Evidence, ...]) -> list[AlertData]:
-        """Evidence of the open alert is ready."""
+        """Add evidence to the open alert."""
         if self._open is None:
             return []
         previous = self._open

@@ -14,7 +14,7 @@ from egomon.stream.source import Discontinuity, GapCause
 
 NS = 1e-9
 LEAST_UNREAD_FRAMES = 32
-"""Room that is always there, whatever the bounds: a reader may wait for a whole micro-batch."""
+"""Frames that always fit, whatever the bounds: a reader may wait for a whole micro-batch."""
 
 
 class RollingBuffer:
@@ -32,7 +32,7 @@ class RollingBuffer:
         max_bytes: bound on pixels held, read or not.
         on_full: `wait` for files, `drop_oldest` for live sources.
         staleness_seconds: longest age of an unread live frame; None for files.
-        on_gap: hears about drops, in the thread that caused them.
+        on_gap: called with each drop, in the thread that caused it.
         condition: shared by all buffers that one reader waits on.
         clock: monotonic seconds, the clock of `Frame.mono_ns`.
     """
@@ -111,7 +111,7 @@ class RollingBuffer:
         return True
 
     def take(self, most: int) -> list[Frame]:
-        """The oldest unread frames, at most `most`, without waiting; stale ones are dropped."""
+        """Take at most `most` of the oldest unread frames, without waiting; drop stale ones."""
         with self.condition:
             gap = self._drop_stale()
             count = min(most, self._unread)
@@ -125,7 +125,7 @@ class RollingBuffer:
         return taken
 
     def window(self, t_start: float, t_end: float, epoch: int) -> list[Frame]:
-        """Frames of the span that are still held, read or not."""
+        """List the frames of the span that are still held, read or not."""
         with self.condition:
             return [f for f in self._frames if f.epoch == epoch and t_start <= f.t_seconds < t_end]
 
@@ -135,7 +135,7 @@ class RollingBuffer:
             return self._frames[-1] if self._frames else None
 
     def finish(self) -> None:
-        """Nothing more comes (or is taken); unread frames can still be taken."""
+        """Close the buffer for writing; unread frames can still be taken."""
         with self.condition:
             self._finished = True
             self.condition.notify_all()

@@ -16,7 +16,7 @@ WAIT_SECONDS = 0.5
 
 
 class ChannelClosed(Exception):
-    """Nothing more will come (get) or nothing more is taken (put)."""
+    """The channel is closed: `get` has no more items, `put` takes none."""
 
 
 class WakeUp:

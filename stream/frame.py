@@ -1,4 +1,4 @@
-"""The types that carry pixels: what a source grabs, what the buffer holds, what a branch scores."""
+"""Types that carry pixels: `Grab` of a source, `Frame` of the buffer, `Segment` of the branches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UInt8Image = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
 PrepareImage = Callable[[UInt8Image], UInt8Image]
-"""Full-size RGB (H, W, 3) to what the frame encoder eats, (S, S, 3); the encoder supplies it."""
+"""Full-size RGB (H, W, 3) to the frame encoder's input (S, S, 3); the encoder supplies it."""
 
 SourceKind = Literal["file", "live"]
 """Files wait for the consumer and give every frame; live sources drop the oldest."""
@@ -21,7 +21,7 @@ SourceKind = Literal["file", "live"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known about a source once it is open."""
+    """Properties of an open source."""
 
     name: str
     """Topic name on the bus: `[a-z0-9_-]{1,32}`."""
@@ -111,7 +111,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """The fine clip V^f: what happened in the half-open span [t_start, t_end)."""
+    """The fine clip V^f: the half-open span [t_start, t_end) of one source."""
 
     index: int
     """Counts segments of one source from 0."""

@@ -18,7 +18,7 @@ FALLBACK_FPS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Where a frame belongs."""
+    """Media time and epoch of a frame."""
 
     t_seconds: float
     epoch: int
@@ -33,8 +33,8 @@ class MediaClock:
     live sources go on at the time the monotonic clock says, recordings one period later.
 
     Args:
-        listener: hears gaps.
-        live: whether arrival times mean anything.
+        listener: called with each gap.
+        live: True where arrival times are meaningful.
         fps: nominal rate; None = unknown.
     """
 
@@ -49,7 +49,7 @@ class MediaClock:
         self._by_arrival = self._again = self._told = False
 
     def skip(self, count: int = 1) -> None:
-        """So many frames were lost before they had a time."""
+        """Count frames that were lost before they had a time."""
         self._index += count
 
     def reconnected(self, *, told: bool = False) -> None:
@@ -87,7 +87,7 @@ class MediaClock:
         return self._advance(pts, index)
 
     def finish(self) -> None:
-        """Report what has not been reported yet."""
+        """Report the gap that is still open."""
         if self._late:
             self._listener.on_gap(Discontinuity("out_of_order", self._late, self._t, self._t))
             self._late = 0

@@ -41,16 +41,16 @@ class PacketClip:
     packets: tuple[Packet, ...]
     """In order of decoding."""
     start: int
-    """Where the clip begins to be shown; what comes before is only needed to decode the rest."""
+    """Start of the clip as shown; earlier packets are only needed to decode the rest."""
     size: tuple[int, int]
     """(width, height)."""
 
 
 class PacketRing:
-    """What a source has sent lately; filled by its reading thread, cut by any other.
+    """Packets of the last seconds of one source; its reading thread adds, any other cuts.
 
     Bounded by seconds and by bytes. A new connection, a clock that starts anew or a packet
-    without time forgets what came before.
+    without time clears the ring.
 
     Args:
         seconds, max_bytes: bounds.
@@ -80,7 +80,7 @@ class PacketRing:
         return self._nbytes
 
     def begin(self, stream: Any) -> None:
-        """A connection was opened; called in the thread that reads it."""
+        """Begin a connection; called in the thread that reads it."""
         context = stream.codec_context
         with self._lock:
             self._forget()
@@ -90,7 +90,7 @@ class PacketRing:
             self._size = context.width, context.height
 
     def refuse(self) -> None:
-        """Nothing of this connection can be kept: its pictures are not shown as they are sent."""
+        """Keep nothing of this connection: its pictures are not shown as they are sent."""
         with self._lock:
             self._forget()
             self._stream = None
@@ -124,13 +124,13 @@ class PacketRing:
     def cut(
         self, start: float, latest_start: float, end: float, *, arrived_ns: int
     ) -> PacketClip | None:
-        """The packets that show a span; None where they are not all there.
+        """Cut the packets of a span; None if some are missing.
 
         Args:
             start: seconds on the source's own clock; packets come from the key frame before.
             latest_start: where none is left, it may begin later, but not after this.
             end: of what is shown.
-            arrived_ns: of the span's first frame. What came before the ring last forgot had
+            arrived_ns: of the span's first frame. Packets from before the ring was cleared had
                 another clock: the same times would show another moment.
         """
         with self._lock:

@@ -28,7 +28,7 @@ class Timeline:
     _mono_ns: int = field(default=0)
 
     def place(self, grab: Grab) -> float:
-        """Media seconds of a grab on this time line."""
+        """Convert a grab's time to media seconds on this time line."""
         t = grab.t_seconds + self.offset_seconds
         if self._epoch >= 0 and grab.epoch != self._epoch and t <= self._t_seconds:
             away = max(0.0, (grab.mono_ns - self._mono_ns) * NS)
@@ -40,7 +40,7 @@ class Timeline:
 
 @dataclass(slots=True)
 class ReaderCounts:
-    """Written by the producer's thread only."""
+    """Counters of a reader, written by the producer's thread only."""
 
     decoded: int = 0
     sampled: int = 0
@@ -49,13 +49,13 @@ class ReaderCounts:
 
 
 class FrameSink(Protocol):
-    """Where sampled frames go: a `RollingBuffer`."""
+    """Receiver of sampled frames, such as a `RollingBuffer`."""
 
     def push(self, frame: Frame) -> bool:
-        """Take a frame; False when no more are wanted."""
+        """Accept a frame; False if the receiver is closed."""
 
     def finish(self) -> None:
-        """No more frames come."""
+        """Close the receiver."""
 
 
 class SourceReader:
@@ -63,7 +63,7 @@ class SourceReader:
 
     Args:
         source: opened in the thread that runs `run`.
-        buffer: where sampled frames go.
+        buffer: receives sampled frames.
         grid: which frames are sampled.
         prepare: the frame encoder's resize.
         detail: resize for the large branch and evidence; None = not kept.
@@ -116,12 +116,12 @@ class SourceReader:
         self.counts.ended = True
 
     def resume(self, source: Source) -> None:
-        """Go on with a source that was opened anew: a new epoch, on the same time line."""
+        """Continue with a reopened source: a new epoch, on the same time line."""
         self._source = source
         self._epochs_before = self._epoch + 1
 
     def take(self, grab: Grab) -> bool:
-        """Use one grab; False when no more are wanted."""
+        """Process one grab; False at the end of the range or once the buffer is closed."""
         self._on_grab(grab)
         if self._epochs_before:
             grab = replace(grab, epoch=grab.epoch + self._epochs_before)

@@ -1,4 +1,4 @@
-"""Takes passwords and tokens out of addresses before anybody sees them."""
+"""Removes passwords and tokens from addresses before they are shown or logged."""
 
 from __future__ import annotations
 

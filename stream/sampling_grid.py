@@ -21,15 +21,15 @@ class SamplingGrid:
 
     @property
     def period_seconds(self) -> float:
-        """Distance of two points."""
+        """Seconds between two points."""
         return 1.0 / self.fps
 
     def point(self, t_seconds: float) -> int:
-        """Number of the grid point that a time belongs to."""
+        """Return the number of the grid point that a time belongs to."""
         return int(t_seconds * self.fps + TOLERANCE_PERIODS)
 
     def accepts(self, t_seconds: float) -> bool:
-        """True if this frame is sampled; times must not go back."""
+        """Return whether this frame is sampled; times must not go back."""
         point = self.point(t_seconds)
         if point <= self._last:
             return False

@@ -1,4 +1,4 @@
-"""When does a segment begin and end: fixed windows, activity boundaries, or spans from a file."""
+"""Segmenters: fixed windows, activity boundaries, or spans from a file."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Segmenter(Protocol):
     """Turns the times of sampled frames into finished spans; no clock, no thread, no pixels."""
 
     def push(self, t_seconds: float, activity: float | None) -> list[Span]:
-        """A frame was sampled and covers [t, t + period); returns the spans that it finishes.
+        """Add a sampled frame that covers [t, t + period); return the spans that it finishes.
 
         `activity` is the probability that hands are at work, where a model gives one.
         """
 
     def flush(self) -> list[Span]:
-        """The stream ended or broke: return what is worth scoring and start afresh."""
+        """End the stream: return the spans that are worth scoring, and start afresh."""
 
     def due(self) -> float:
-        """Earliest media time of a frame that may finish a span; infinity if none may."""
+        """Return the earliest media time of a frame that may finish a span; infinity if none."""
 
 
 class FixedWindows:

@@ -38,7 +38,7 @@ class Worker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"egomon-{name}", daemon=True)
         self.crash: BaseException | None = None
-        """What ended the worker."""
+        """Exception that ended the worker."""
         self.last_beat = clock()
 
     @property
@@ -56,7 +56,7 @@ class Worker:
         self._thread.start()
 
     def beat(self) -> None:
-        """Say that the worker is alive."""
+        """Tell the watchdog that the worker is alive."""
         self.last_beat = self._clock()
 
     def wait(self, seconds: float) -> bool:

@@ -1,6 +1,6 @@
-"""The same parts offline: data sets, features, losses, metrics, fitting, evaluation, simulator.
+"""Offline: data sets, features, losses, metrics, fitting, evaluation, simulator, teaching.
 
-`train` fits a bundle to a feature set, `evaluate_features` says how good it is, `extract` makes a
+`train` fits a bundle to a feature set, `evaluate_features` measures it, `extract` makes a
 feature set of videos. Names are resolved on first use.
 """
 

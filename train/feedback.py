@@ -16,12 +16,12 @@ from egomon.train.features.feature_set import FeatureSet
 from egomon.train.features.rows import SegmentRow
 
 SAME_IOU = 0.5
-"""An alert's span and a segment that overlap so much are one and the same."""
+"""Overlap (IoU) from which an alert's span and a segment are the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackUse:
-    """What became of the verdicts."""
+    """Use of the verdicts."""
 
     relabelled: int
     """Segments whose label a verdict set or changed."""
@@ -33,7 +33,7 @@ class FeedbackUse:
     """Verdicts on other recordings or alerts that are no longer stored."""
 
     def to_json(self) -> dict[str, int]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 

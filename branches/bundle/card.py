@@ -30,7 +30,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which image tower turns a frame into a vector."""
+    """The frame encoder."""
 
     library: str
     """`open_clip`, `timm`, `dcr`, `lite0`, or the name that another package brings under the entry
@@ -74,7 +74,7 @@ class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which video embedding model judges flagged segments."""
+    """The embedding model of the large branch."""
 
     library: Literal["qwen3_vl"] = "qwen3_vl"
     weights: str
@@ -124,7 +124,7 @@ class GateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How video becomes segments and context."""
+    """Sampling, segmentation and context."""
 
     fps: float = 4.0
     """Sampling grid, frames a second of media time."""
@@ -196,7 +196,7 @@ class GuardCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DataCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the bundle was trained on."""
+    """Training data of the bundle."""
 
     name: str
     licence: str

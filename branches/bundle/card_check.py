@@ -27,11 +27,11 @@ MAX_FRAMES = 4_096
 MAX_LAYERS = 64
 MAX_MEMBERS = 64
 MAX_POSITIONS = 77
-"""What seqTransf has positions for."""
+"""Number of positions of seqTransf."""
 
 
 def check_card(card: BundleCard) -> None:
-    """Refuse values that no bundle can mean.
+    """Check the values of a card.
 
     Raises:
         BundleError: naming the first field that is wrong.

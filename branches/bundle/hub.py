@@ -75,7 +75,7 @@ def _connects(host: str, port: int, timeout_seconds: float) -> bool:
 
 @contextmanager
 def hub_access() -> Iterator[None]:
-    """Within it, hub clients work as usual, or offline where the hub cannot be reached."""
+    """Context in which hub clients work as usual, or offline if the hub cannot be reached."""
     from huggingface_hub import constants
 
     with _lock:

@@ -34,7 +34,7 @@ class BundleEntry:
     folder: Path
     card: BundleCard
     nbytes: int
-    """Size of all its files."""
+    """Total size of its files."""
 
 
 def read_card(folder: Path) -> BundleCard:

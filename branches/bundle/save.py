@@ -35,7 +35,7 @@ def save_bundle(
     All is written beside the target and then renamed, so a reader never sees half a bundle.
 
     Args:
-        folder: where to; its parent is created.
+        folder: target folder; its parent is created.
         card: the card.
         tensors: all weights, named with the prefixes in `PREFIXES`.
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.

@@ -1,1 +1,1 @@
-"""Whether footage is of the kind that a bundle was trained on."""
+"""Out-of-domain detection: how far frames are from the training data of a bundle."""

@@ -1,4 +1,4 @@
-"""Is this footage of the kind that the bundle was trained on? Asked each second of media time."""
+"""State of the domain: measured once each second of media time, with hysteresis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out-of-domain guard: how far is a clip from the footage that the bundle was trained on?
+"""Out-of-domain guard: distance of a clip from the training data of the bundle.
 
 Frames are modelled by one Gaussian with a low-rank-plus-isotropic covariance (probabilistic PCA,
 Tipping and Bishop 1999): the leading directions keep their variance, all others share one. A full
@@ -74,7 +74,7 @@ class MahalanobisGuard:
         )
 
     def tensors(self) -> Tensors:
-        """What `load` reads, for saving under `guard.`."""
+        """Return the tensors that `load` reads, for saving under `guard.`."""
         arrays = {
             "mean": self.mean,
             "basis": self.basis,

@@ -1,4 +1,4 @@
-"""The small branch with evidence: a linear psi_s beside what is counted about steps and order."""
+"""The small branch with step statistics: a linear psi_s beside counts of steps and their order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from egomon.branches.step_statistics.tables import PACE, Array, Rows, StepTables
 from egomon.errors import BundleError
 
 _TELLING = 1.0
-"""Standard deviations above usual from which a piece of evidence is given as the reason."""
+"""Standard deviations above usual from which a statistic is given as the reason."""
 
 
 class StepStatisticsBranch:
@@ -79,7 +79,7 @@ class StepStatisticsBranch:
         )
 
     def _reason(self, scaled: Array, belief: Array, spans: list[Rows], unit: Float32) -> str | None:
-        """The strongest piece of evidence that speaks for a mistake, in words."""
+        """Put the statistic that speaks most for a mistake into words."""
         step = self.card.small.steps[int(belief.argmax())]
         value = dict(zip(NAMES, scaled, strict=False))
         told = {

@@ -1,7 +1,7 @@
-"""Counted evidence about a workflow, from frame vectors and segment bounds alone; numpy only.
+"""Statistics of a workflow, from frame vectors and segment bounds alone; numpy only.
 
-Frames give log likelihoods of steps (linear discriminants); segments give a belief about the step
-at hand; beliefs so far give what is done, missing or repeated. Nothing looks ahead, and nothing
+Frames give log likelihoods of steps (linear discriminants); segments give a posterior of the step
+at hand; posteriors so far give what is done, missing or repeated. Nothing looks ahead, and nothing
 is an input that a live stream lacks.
 """
 
@@ -22,18 +22,18 @@ NAMES = (
     *("done_z", "elapsed_z", "likeness_z", "done_z_abs", "elapsed_z_abs", "likeness_z_abs"),
     *("risk", "background_sofar", "background_before"),
 )
-"""Evidence of one segment; `_f` counts what is done by frames instead of by segments, `_z` are
+"""Features of one segment; `_f` counts what is done by frames instead of by segments, `_z` are
 standard deviations from what is usual at this step."""
 
 STATISTICS = 3 * len(NAMES)
-"""Length of an evidence vector: now, mean of earlier segments, mean of the last three."""
+"""Length of a feature vector: now, mean of earlier segments, mean of the last three."""
 
 MOST_SEGMENTS = 40
-"""Earlier segments that are looked at: bounds the cost of one score."""
+"""Most earlier segments in a score: bounds its cost."""
 
 
 def collect(tables: StepTables, unit: Float32, spans: Sequence[Rows]) -> tuple[Array, Array]:
-    """Evidence (S, EVIDENCE) and step beliefs (S, K) of segments in order of time.
+    """Features (S, EVIDENCE) and step posteriors (S, K) of segments in order of time.
 
     Args:
         tables: counts from training.

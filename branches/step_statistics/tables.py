@@ -1,4 +1,4 @@
-"""What frames alone tell about a workflow: counted tables and running sums; numpy only."""
+"""Step statistics of frames: counted tables and running sums; numpy only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = tuple[int, int]
 """Half-open range of frame rows."""
 
 PACE = 3
-"""How far a workflow is: steps done, square root of rows so far, likeness of all frames so far."""
+"""Progress of a workflow: steps done, square root of rows so far, likeness of all frames so far."""
 
 _SHARPNESS = 3.0
 _WORKFLOW_STEP = 0.05
@@ -27,7 +27,7 @@ _FORGIVE = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepTables:
-    """What was counted in training; K steps of R workflows, vectors of D, reduced to P."""
+    """Counts of the training data; K steps of R workflows, vectors of D, reduced to P."""
 
     mean: Array
     """(D,) of unit frame vectors."""
@@ -84,7 +84,7 @@ class Frames:
         self._seen = np.vstack([np.zeros(steps + 1), np.cumsum(self._smoothed(len(ll)), axis=0)])
 
     def _smoothed(self, n: int) -> Array:
-        """(N, K + 1) step and background beliefs of frames, smoothed over the last rows."""
+        """(N, K + 1) posteriors of steps and background, smoothed over the last rows."""
         ends = np.arange(1, n + 1)
         starts = np.maximum(ends - _SMOOTH_ROWS, 0)
         mean = (self._sums[ends] - self._sums[starts]) / (ends - starts)[:, None]
@@ -98,7 +98,7 @@ class Frames:
         return np.asarray((self._sums[high] - self._sums[low]) / (high - low))
 
     def belief(self, span: Rows, done: Array) -> Array:
-        """(K,) belief about the step of a segment after steps that are done."""
+        """(K,) posterior of the step of a segment, given the steps that are done."""
         odds = self.workflow[span[1] - 1]
         scores = _SHARPNESS * self.mean(span)[:-1] + (odds - odds.max())[self.tables.workflow]
         return softmax(scores + np.log(1 - _FORGIVE * done))

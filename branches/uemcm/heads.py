@@ -16,7 +16,7 @@ from egomon.branches.uemcm.clip4clip import TemporalHeader
 
 
 class SmallOutput(NamedTuple):
-    """What the context branch says about a batch."""
+    """Outputs of the context branch for a batch."""
 
     logits: Tensor
     """(B, 2): correct, mistake."""
@@ -95,7 +95,7 @@ class ContextBranch(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Context branches of different seeds: what they say is averaged."""
+    """Context branches of different seeds, whose outputs are averaged."""
 
     def __init__(self, members: Iterable[ContextBranch]) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Ensemble(nn.Module):
 
 
 def build_small(dim: int, card: SmallCard, dropout: float = 0.1) -> ContextBranch | Ensemble:
-    """The small branch's module as the card describes it."""
+    """Build the small branch's module from its card."""
     if card.members == 1:
         return ContextBranch(dim, card, dropout)
     return Ensemble(ContextBranch(dim, card, dropout) for _ in range(card.members))

@@ -1,4 +1,4 @@
-"""The large branch: judges a segment by its pixels alone, z_l = g_l(h_l), h_l = phi_l(V^f)."""
+"""The large branch: scores a segment by its pixels alone, z_l = g_l(h_l), h_l = phi_l(V^f)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small branch: judges a segment against the workflow so far, on cached frame vectors."""
+"""The small branch: scores a segment against the workflow so far, on cached frame vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence on the emit thread's side: attaches the snapshot, asks for clips, announces them."""
+"""Evidence in the emit thread: attaches the snapshot, requests clips, announces them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Watched:
 
 
 class EvidenceAttacher:
-    """Owned by the emit thread; passes everything on to the publisher.
+    """Adds evidence to alerts and passes all events to the publisher; owned by the emit thread.
 
     Args:
         publisher: where events leave.
@@ -71,13 +71,13 @@ class EvidenceAttacher:
         size: Callable[[], Size | None] = lambda: None,
         packets: PacketRing | None = None,
     ) -> None:
-        """Look after one source; `size` is asked when an alert opens."""
+        """Register one source; `size` is called when an alert opens."""
         self._watched[source] = _Watched(stage, buffer, size, packets)
         if self._snapshot or self._writer is not None:
             stage.on_open = self._opened.__setitem__
 
     def emit(self, source: str, data: Data) -> None:
-        """Send an event; a new alert with its picture. Its clip is asked for after that."""
+        """Publish an event, a new alert with its picture; then request its clip."""
         segment = self._opened.pop(data.alert_id, None) if isinstance(data, AlertData) else None
         if segment is None or not isinstance(data, AlertData):
             self._publisher.emit(source, data)
@@ -96,7 +96,7 @@ class EvidenceAttacher:
             self._writer.submit(data.alert_id, segment, watched.buffer, size, watched.packets)
 
     def ready(self) -> list[tuple[str, AlertData]]:
-        """Updates of open alerts whose clips were finished since the last call."""
+        """Return updates of open alerts whose clips were finished since the last call."""
         out: list[tuple[str, AlertData]] = []
         while self._writer is not None:
             try:
@@ -125,7 +125,7 @@ class EvidenceAttacher:
         return found
 
     def faults(self) -> dict[str, str]:
-        """What does not work at the moment: a sentence by code, without paths."""
+        """Return current faults: a sentence by code, without paths."""
         found = {}
         if self._publisher.store_error is not None:
             found[STORE_FAILED] = (
@@ -142,6 +142,6 @@ class EvidenceAttacher:
         self._publisher.retry()
 
     def close(self) -> None:
-        """Write what waits; after the last alert is closed."""
+        """Write waiting clips; call after the last alert is closed."""
         if self._writer is not None:
             self._writer.close()

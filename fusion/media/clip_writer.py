@@ -37,7 +37,7 @@ WriteClip = Callable[[Path, Sequence[Frame], Size | None], Evidence]
 
 @dataclass(frozen=True, slots=True)
 class ClipBounds:
-    """What is written and how much of it is kept."""
+    """Length of clips, their folder, and how many are kept."""
 
     folder: Path
     before_seconds: float = 3.0
@@ -56,17 +56,17 @@ class ClipJob:
     t_end: float
     epoch: int
     early: tuple[Frame, ...]
-    """What the buffer held when the alert opened: safe from being pushed out."""
+    """Frames that the buffer held when the alert opened: safe from eviction."""
     buffer: RollingBuffer
     size: Size | None
     give_up_at: float
     t_segment: float = 0.0
-    """Where the segment itself begins."""
+    """Start of the segment itself."""
     packets: PacketRing | None = None
-    """What the source sent; None where it has no packets."""
+    """Packets of the source; None if it has none."""
 
     def is_due(self, now: float) -> bool:
-        """True if nothing more will come for it."""
+        """True if no more frames will come for it."""
         newest = self.buffer.latest()
         over = self.buffer.finished or now >= self.give_up_at
         return over or (
@@ -74,13 +74,13 @@ class ClipJob:
         )
 
     def frames(self) -> list[Frame]:
-        """All pictures of its span that there are."""
+        """List the frames of its span that exist."""
         known = {frame.t_seconds for frame in self.early}
         late = self.buffer.window(self.t_start, self.t_end, self.epoch)
         return [*self.early, *(f for f in late if f.t_seconds not in known)]
 
     def sent(self, frames: Sequence[Frame]) -> PacketClip | None:
-        """Its span as the source sent it; None unless all of it is there, on one clock."""
+        """Cut its span from the source's packets; None unless it is complete and on one clock."""
         if self.packets is None or not frames:
             return None
         ends = [(f.pts_seconds, f.t_seconds) for f in (frames[0], frames[-1])]
@@ -145,7 +145,7 @@ class ClipWriter:
         self.written = 0
         self.failed = 0
         self.fault: str | None = None
-        """Why clips cannot be written at the moment."""
+        """Error of writing clips; None while it works."""
         self.worker = Worker("evidence", self.run, on_crash=self._crashed)
 
     @property
@@ -183,7 +183,7 @@ class ClipWriter:
             logger.debug("no clip of %s: the run is over", alert_id)
 
     def run(self, worker: Worker) -> None:
-        """Body of the thread: until closed, then what waits is written as it is."""
+        """Run the thread: write due clips until closed, then write waiting ones as they are."""
         waiting: list[ClipJob] = []
         open_ = True
         while open_:
@@ -197,7 +197,7 @@ class ClipWriter:
             waiting = self.work(waiting, at_once=not open_)
 
     def work(self, waiting: Sequence[ClipJob], *, at_once: bool = False) -> list[ClipJob]:
-        """Write what is due, or too much; returns what still waits."""
+        """Write jobs that are due or too many; return those that still wait."""
         left = []
         for place, job in enumerate(waiting):
             if at_once or len(waiting) - place > MOST_JOBS or job.is_due(self._clock()):
@@ -207,7 +207,7 @@ class ClipWriter:
         return left
 
     def close(self) -> None:
-        """Write what waits and end the thread; idempotent."""
+        """Write waiting clips and end the thread; idempotent."""
         self._jobs.close()
         if self.worker.alive and not self.worker.join(JOIN_SECONDS):
             logger.warning("the evidence writer did not end in time and was abandoned")
@@ -253,7 +253,7 @@ class ClipWriter:
             raise
 
     def _tidy(self) -> None:
-        """Remove what is too old, then the oldest beyond the bytes; never the newest clip."""
+        """Remove clips that are too old, then the oldest beyond the bytes; never the newest."""
         old = self._store.expired_media(self._wall_ns())
         rows = self._store.expired_media(EVER)
         total = sum(row.nbytes for row in rows)

@@ -1,4 +1,4 @@
-"""Faces made unrecognisable in the pictures and clips of alerts; without that, none is written."""
+"""Face blurring for pictures and clips of alerts; if it fails, none is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 SIDE_PX = 640
 """YuNet looks at squares of this size: one of its files takes no other."""
 LEAST_SCORE = 0.5
-"""Low on purpose: a hand that is blurred costs less than a face that is not."""
+"""Score from which a face counts, low on purpose: a blurred hand costs less than a visible face."""
 MARGIN = 0.25
 """A face is covered so much wider and higher on each side."""
 CELLS = 4
@@ -73,7 +73,7 @@ class YuNet:
 
 
 def cover(picture: UInt8Image, boxes: Sequence[Box]) -> UInt8Image:
-    """A copy in which each box, and a margin around it, is a few blurred colours."""
+    """Return a copy in which each box, with a margin, is a few blurred colours."""
     out = picture.copy()
     high, wide = picture.shape[:2]
     for x, y, w, h in boxes:
@@ -87,7 +87,7 @@ def cover(picture: UInt8Image, boxes: Sequence[Box]) -> UInt8Image:
 
 
 class FaceBlur:
-    """Makes evidence without faces; where it cannot look for them, it makes none.
+    """Writes evidence without faces; if detection fails, it writes none.
 
     Two threads use it, for pictures and for clips.
     """
@@ -96,7 +96,7 @@ class FaceBlur:
         self._finder = finder
         self._lock = threading.Lock()
         self.failed = 0
-        """Pictures and clips that were left out because faces could not be looked for."""
+        """Number of pictures and clips left out because detection failed."""
 
     def frames(self, frames: Sequence[Frame], size: Size | None) -> list[Frame]:
         """Frames in the source's proportions, with the faces of each and of its neighbours covered.

@@ -102,7 +102,7 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
 
 
 def written_whole(path: Path, write: Callable[[Path], Made]) -> Made:
-    """Have a file written beside its place, then put it there.
+    """Write a file beside its target, then rename it.
 
     Raises:
         StoreError: the folder is gone, the disk is full, or FFmpeg refuses.
@@ -122,7 +122,7 @@ def written_whole(path: Path, write: Callable[[Path], Made]) -> Made:
 
 
 def clip_evidence(path: Path, size: Size) -> Evidence:
-    """What an alert says of a clip."""
+    """Build the evidence field of a clip."""
     uri = path.absolute().as_uri()
     return Evidence(kind="clip", media_type="video/mp4", uri=uri, width=size[0], height=size[1])
 

@@ -1,4 +1,4 @@
-"""What every message on the wire says (schema 1), typed. Imports neither torch nor zmq.
+"""Types of all messages (schema 1). Imports neither torch nor zmq.
 
 Unknown fields are ignored by readers, so the schema only grows within a major version. How a
 message is put into bytes: `fusion.envelope`.

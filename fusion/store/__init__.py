@@ -1,1 +1,1 @@
-"""The event store in SQLite: what was announced is never lost."""
+"""The event store in SQLite: no published event is lost."""

@@ -1,4 +1,4 @@
-"""The event store: what was announced is on disk before it is announced (stdlib sqlite3, WAL).
+"""The event store: events are on disk before they are published (stdlib sqlite3, WAL).
 
 One `EventStore` may be used from several threads; each call is one short transaction.
 """
@@ -44,7 +44,7 @@ class EventStore:
         path: database file, parents are created; None keeps everything in memory.
         retention: limits that `prune` applies.
         busy_seconds: longest wait for another process that is writing.
-        create: make a missing file; readers pass False, so that a wrong path is told.
+        create: make a missing file; readers pass False, so that a wrong path is an error.
 
     Raises:
         StoreError: the file cannot be opened; the message says why.
@@ -60,7 +60,7 @@ class EventStore:
     ) -> None:
         self.boot = ""
         self.lost = 0
-        """Events that were never stored because the disk refused them for too long."""
+        """Number of events lost because the disk refused them for too long."""
         self._path = path
         self.retention = retention or Retention()
         """May be changed while in use."""
@@ -78,7 +78,7 @@ class EventStore:
         self.close()
 
     def close(self) -> None:
-        """Write what still waits, if the disk takes it, and close; idempotent."""
+        """Write waiting events, if the disk accepts them, and close; idempotent."""
         with self._lock:
             try:
                 self.append(())
@@ -90,7 +90,7 @@ class EventStore:
 
     @property
     def waiting(self) -> int:
-        """Events in memory that the disk has refused so far."""
+        """Number of events in memory that the disk has refused so far."""
         return len(self._waiting)
 
     def begin(self, *, boot: str, sources: Sequence[str], started_wall_ns: int) -> None:
@@ -131,12 +131,12 @@ class EventStore:
                 self._failing = False
 
     def last_boot(self) -> str | None:
-        """The newest run that is stored; None in an empty store."""
+        """Return the newest boot; None in an empty store."""
         rows = self._all("SELECT boot FROM boots ORDER BY started_wall_ns DESC LIMIT 1")
         return str(rows[0][0]) if rows else None
 
     def covers(self, boot: str, seq: int) -> bool:
-        """Whether every stored event after `(boot, seq)` is still there."""
+        """Return whether every stored event after `(boot, seq)` is still there."""
         rows = self._all("SELECT pruned_seq FROM boots WHERE boot = ?", (boot,))
         return bool(rows) and seq >= rows[0][0]
 
@@ -164,7 +164,7 @@ class EventStore:
         return [(row.boot, row.data) for row in self.open_rows() if row.boot not in others]
 
     def open_rows(self) -> list[AlertRow]:
-        """All open alerts of any monitor, with times and what people said."""
+        """List the open alerts of all monitors, with times and feedback."""
         return self._alerts("WHERE a.phase IN ('new', 'update') ORDER BY a.first_wall_ns", ())
 
     def alerts(self, since_wall_ns: int | None = None, limit: int = 1000) -> list[AlertRow]:

@@ -1,4 +1,4 @@
-"""Which monitors that share a store are alive, so that none closes the alerts of another.
+"""Locks that show which monitors sharing a store are alive, so that none closes another's alerts.
 
 Each boot locks one byte of a file beside the store. The kernel drops the lock when the process
 ends, however it ends. These are open-file-description locks, so two stores in one process see
@@ -21,7 +21,7 @@ _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length,
 
 
 class RunningBoots:
-    """Locks of one store file; without a file there is nobody to meet.
+    """Locks of one store file; without a file there is no other monitor.
 
     Args:
         path: the store's file.

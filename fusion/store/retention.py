@@ -1,4 +1,4 @@
-"""What the event store does row by row: insert an event, apply the retention."""
+"""Row operations of the event store: insert an event, apply the retention."""
 
 from __future__ import annotations
 

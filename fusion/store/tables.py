@@ -1,4 +1,4 @@
-"""Tables, rows and opening of the event store; `store.py` holds what is done with them."""
+"""Tables and rows of the event store, and opening of its database; `events.py` uses them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """The latest revision of one alert, and what people said about it."""
+    """The latest revision of one alert, with acknowledgement and feedback."""
 
     boot: str
     source: str
@@ -134,7 +134,7 @@ def open_database(
 
 
 def _create_private(path: Path) -> None:
-    """Alerts tell what a person did: only the owner may read them."""
+    """Create the file for its owner only: alerts tell what a person did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
@@ -166,7 +166,7 @@ def _cannot_open(path: str | Path | None, error: Exception) -> StoreError:
 
 
 def alert_in(event: StoredEvent) -> AlertData | None:
-    """The alert revision that an event carries, if it carries one.
+    """Read the alert revision of an event; None if it has none.
 
     Raises:
         WireError: the event says it is an alert and is not.
@@ -185,7 +185,7 @@ FROM alerts a LEFT JOIN feedback f
 
 
 def alert_row(row: Sequence[Any]) -> AlertRow:
-    """What `ALERT_SELECT` gives."""
+    """Convert a row of `ALERT_SELECT`."""
     boot, source, data, *rest = row
     return AlertRow(boot, source, alert_data(data), *rest)
 

@@ -1,4 +1,4 @@
-"""The asking side of the control socket: one request at a time, never waiting for ever."""
+"""Client of the control socket: one request at a time, each with a time-out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACK_OFF_SECONDS = 5.0
 
 
 class ControlClient:
-    """A DEALER that is replaced after each time-out, so that a late answer meets nobody.
+    """A DEALER socket that is replaced after each time-out, so that late answers are dropped.
 
     Args:
         endpoint: control endpoint of the monitor.
@@ -49,7 +49,7 @@ class ControlClient:
 
     @property
     def is_silent(self) -> bool:
-        """Whether a request went unanswered within the last 5 s."""
+        """Return whether a request went unanswered within the last 5 s."""
         return self._clock() < self._silent_until
 
     def request(self, verb: str, **fields: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class ControlClient:
             self.socket.send(body, zmq.NOBLOCK)
 
     def take(self) -> dict[str, Any] | None:
-        """The answer to the last request, if it has come.
+        """Return the answer to the last request; None if there is none yet.
 
         Raises:
             ControlError: refused.

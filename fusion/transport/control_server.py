@@ -1,4 +1,4 @@
-"""Requests to the monitor: parse, dispatch, answer. Knows no sockets.
+"""Requests to the monitor: parse, dispatch, answer. Uses no sockets.
 
 A request is `{"id": ..., "verb": ..., ...}`, an answer `{"id", "ok": true, ...}` or
 `{"id", "ok": false, "error": {"code", "message"}}`. Whatever arrives is answered, never fatal,
@@ -56,7 +56,7 @@ class _IdOnly(msgspec.Struct, frozen=True):
 
 
 class ControlHandler(Protocol):
-    """What the monitor does when asked; called in the thread that calls `AlertBus.serve`."""
+    """Operations that requests call, in the thread that calls `EventServer.serve`."""
 
     def snapshot(self, prefix: str) -> Snapshot:
         """Open alerts and last statuses."""
@@ -85,7 +85,7 @@ class StoreControl:
 
     Args:
         store: holds events and alerts.
-        snapshot: `AlertBus.snapshot`.
+        snapshot: `EventServer.snapshot`.
         reset_context: gets a source name; False where there is no such source.
         stats: counters, as JSON types.
         wall_clock_ns: time of acknowledgements and feedback.
@@ -147,7 +147,7 @@ class _RefusedError(Exception):
 
 
 def answer(body: bytes, handler: ControlHandler, boot: str) -> bytes:
-    """The answer to one request; never raises for anything that a request can contain."""
+    """Answer one request; never raises, whatever the request contains."""
     request_id: str | int | None = None
     try:
         request_id = _decode(body, _IdOnly).id

@@ -1,4 +1,4 @@
-"""CURVE keys: who may read the alerts and give orders, on any address but loopback.
+"""CURVE keys of the clients that may connect to any address but loopback.
 
 `keygen` writes one folder:
 
@@ -103,7 +103,7 @@ def keygen(folder: str | Path) -> list[Path]:
 
 
 class ZapAuthenticator:
-    """Answers ZeroMQ's question who may connect (ZAP, RFC 27), in the caller's own thread.
+    """Decides which clients may connect (ZAP, RFC 27), in the caller's own thread.
 
     Bound before the sockets it guards, since without a handler libzmq lets every key in.
     """

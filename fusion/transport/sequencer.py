@@ -1,4 +1,4 @@
-"""Numbers of the messages of one boot, and what a late joiner must know."""
+"""Numbers the messages of one boot, and keeps the snapshot for late subscribers."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class Sequencer:
         )
 
     def heartbeat(self, source: str) -> HeartbeatData:
-        """The last number sent in each topic of a source."""
+        """Return the last number sent in each topic of a source."""
         prefix = topic(source, "heartbeat").removesuffix("heartbeat/")
         last = {name: n for name, n in self.sent_tseq.items() if name.startswith(prefix)}
         last.pop(topic(source, "heartbeat"), None)
         return HeartbeatData(last_seq=self.sent_seq, last_tseq=last)
 
     def sent(self, event: StoredEvent, data: Data) -> None:
-        """Take note that an event was handed to the socket."""
+        """Note that an event was handed to the socket."""
         self.sent_seq = event.seq
         self.sent_tseq[event.topic] = event.tseq
         if isinstance(data, StatusData):
@@ -90,7 +90,7 @@ class Sequencer:
                 self._open[data.alert_id] = event
 
     def snapshot(self, prefix: str) -> Snapshot:
-        """What someone who joins now has to know about topics that start with `prefix`."""
+        """Return the state that a new subscriber of topics under `prefix` needs."""
         events = [
             event
             for event in (*self._statuses.values(), *self._open.values())

@@ -138,7 +138,7 @@ class EventServer:
 
     @property
     def sockets_to_poll(self) -> list[tuple[Socket, int]]:
-        """What to register in a `zmq.Poller`; call `serve` when one is ready."""
+        """Sockets and flags to register in a `zmq.Poller`; call `serve` when one is ready."""
         gate = [self._gate.socket] if self._gate else []
         return [(socket, zmq.POLLIN) for socket in (*self._sockets, *self._monitors, *gate)]
 
@@ -182,7 +182,7 @@ class EventServer:
         return self._sequencer.snapshot(prefix)
 
     def serve(self, handler: ControlHandler) -> int:
-        """Do all that waits on the sockets, without waiting.
+        """Handle all that is queued on the sockets, without waiting.
 
         Returns:
             Number of requests answered, at most 64, so that a flood cannot hold up an alert.

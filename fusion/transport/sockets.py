@@ -1,4 +1,4 @@
-"""Addresses: what may be bound, and errors that say which option to change."""
+"""Addresses of sockets: checks before binding, and errors that name the option to change."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Context: TypeAlias = zmq.Context[Socket]
 HIGH_WATER_MARK = 1000
 LINGER_MS = 500
 MAX_MESSAGE_BYTES = 16 << 20
-"""Of one frame from the monitor; readers cut the connection above it."""
+"""Most bytes of one frame from the monitor; readers cut the connection above it."""
 MAX_REQUEST_BYTES = 64 << 10
-"""Of one frame to the monitor."""
+"""Most bytes of one frame to the monitor."""
 _IPC_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, less its final zero
 
 
@@ -43,7 +43,7 @@ def is_local(endpoint: str) -> bool:
 
 
 def check_bind(endpoint: str, *, option: str, secured: bool) -> None:
-    """Refuse what must not or cannot be bound.
+    """Check that an endpoint may be bound.
 
     Args:
         endpoint: `tcp://HOST:PORT`, `ipc://PATH` or `inproc://NAME`.

@@ -162,7 +162,7 @@ class AlertSubscriber:
         self.request("reset-context", source=source)
 
     def ack(self, alert_id: str, by: str = "") -> None:
-        """Tell that someone has seen an alert; see `reset_context` for errors."""
+        """Acknowledge an alert; see `reset_context` for errors."""
         self.request("ack", alert_id=alert_id, by=by)
 
     def feedback(self, alert_id: str, verdict: str, note: str = "") -> None:
@@ -274,7 +274,7 @@ class AlertSubscriber:
                 _warn(error)
 
     def _advance(self, steps: EventGenerator, answer: dict[str, Any] | None) -> Ask | None:
-        """Run to the next question; events on the way become ready."""
+        """Run to the next request; events on the way become ready."""
         while True:
             try:
                 step = steps.send(answer)
@@ -287,7 +287,7 @@ class AlertSubscriber:
 
 
 def _warn(error: ControlError) -> None:
-    """Say why a question to the monitor was in vain; messages go on all the same."""
+    """Log why a request to the monitor failed; messages continue."""
     hint = ""
     if error.code == "no_answer":
         hint = " (it is named by control=, in the command by --control); until then open alerts"

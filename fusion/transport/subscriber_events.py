@@ -1,4 +1,4 @@
-"""Events that a subscriber receives: messages, and what is known of those that were lost."""
+"""Events that a subscriber receives: messages, gaps, silence and restarts of the monitor."""
 
 from __future__ import annotations
 

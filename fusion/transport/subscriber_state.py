@@ -1,7 +1,7 @@
-"""What a subscriber does with each message, without sockets, clocks or threads.
+"""State machine of a subscriber, without sockets, clocks or threads.
 
-The steps are generators: they yield events for the user and `Ask`s for the monitor, and get the
-answer sent in. The blocking and the asyncio subscriber run the same steps.
+Its methods are generators: they yield events for the user and `Ask`s for the monitor, and get the
+answer sent in. The blocking and the asyncio subscriber run the same generators.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SubscriberState:
         source: only this source; None follows all.
         kinds: only these kinds of message.
         snapshot: begin with the last status and the open alerts.
-        control: whether the monitor can be asked at all.
+        control: True if the monitor has a control endpoint.
 
     Raises:
         WireError: an unknown kind.
@@ -142,7 +142,7 @@ class SubscriberState:
         return self._tseq.get(name, 0 if self._from_start else None)
 
     def _meet(self, envelope: Envelope) -> EventGenerator:
-        """First contact, or another boot than before."""
+        """Handle the first contact, or a new boot."""
         if self.boot is None:
             yield from self.start(alive=True)
             self._snapshot_due = False
@@ -152,7 +152,7 @@ class SubscriberState:
             yield from self._restart(envelope.boot)
 
     def _check(self, name: str, heartbeat: HeartbeatData) -> EventGenerator:
-        """A heartbeat shows what was lost before silence."""
+        """Compare with a heartbeat, which shows losses before silence."""
         for other, newest in heartbeat.last_tseq.items():
             if not self._is_wanted(other):
                 continue

@@ -1,1 +1,1 @@
-"""One file a kind of source; `egomon.stream.open_source` chooses."""
+"""Sources, one module for each kind; `open.open_source` chooses."""

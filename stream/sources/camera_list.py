@@ -1,4 +1,4 @@
-"""Which cameras are plugged in, read from Linux's own folders without opening any of them."""
+"""Lists the cameras of this machine from Linux's own folders, without opening them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class CameraDevice:
     path: str
     """`/dev/v4l/by-id/...` where there is one: the same camera after a reboot; else /dev/videoN."""
     name: str
-    """What the driver calls it."""
+    """Name that the driver gives it."""
 
 
 def list_devices(
     *, sys_root: Path = Path("/sys/class/video4linux"), dev_root: Path = Path("/dev")
 ) -> list[CameraDevice]:
-    """Cameras by number; empty where there are none, and on systems without Video4Linux."""
+    """List cameras by number; empty without cameras or without Video4Linux."""
     stable = _stable_paths(dev_root)
     found = []
     for entry in sys_root.glob("video*") if sys_root.is_dir() else ():
@@ -49,7 +49,7 @@ def _text(path: Path, default: str) -> str:
 
 
 def describe_devices(devices: list[CameraDevice]) -> str:
-    """For messages: what is there instead."""
+    """Describe the cameras that exist, for messages."""
     if not devices:
         return "none is plugged in; give --device URL, or try `egomon replay FILE`"
     return "there is " + ", ".join(f"{device.index} ({device.name})" for device in devices)

@@ -33,7 +33,7 @@ NS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong at one frame.
+    """A fault at one frame.
 
     `stall`: nothing for `seconds`. `drop`: `count` frames vanish. `duplicate`: the frame comes
     twice. `reorder`: it changes places with the next. `jump`: time goes on `seconds` later.
@@ -55,7 +55,7 @@ class ChaosSource:
         source: read from and closed by this one.
         faults: one a frame; of several at one frame the last counts.
         seed: for pictures of noise.
-        listener: hears the gaps that the faults make.
+        listener: called with the gaps that the faults make.
         wait: how a stall waits for an event or so many seconds.
     """
 
@@ -89,7 +89,7 @@ class ChaosSource:
         stall_seconds: float = 0.2,
         listener: SourceListener | None = None,
     ) -> ChaosSource:
-        """Faults drawn at these rates a frame; the same seed gives the same faults."""
+        """Draw faults at these rates a frame; the same seed gives the same faults."""
         rng = np.random.default_rng(seed)
         kinds = list(rates)
         drawn = rng.choice(

@@ -1,4 +1,4 @@
-"""What all PyAV sources share: opening, picking the video stream, decoding, conversion."""
+"""Shared by all PyAV sources: opening, choice of the video stream, decoding, conversion."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Converter:
         self._tone_mapper = ToneMapper()
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
-        """A conversion to be done only if the frame is sampled."""
+        """Return a conversion that runs only if the frame is sampled."""
         return lambda: self(frame)
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:

@@ -19,7 +19,7 @@ class Cancelled(Exception):
 
 
 class Future(Generic[T]):
-    """What a task will have returned or raised."""
+    """Result or exception of a submitted task."""
 
     def __init__(self, task: Callable[[], T]) -> None:
         self._task = task
@@ -28,7 +28,7 @@ class Future(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Do the task; in the device's thread."""
+        """Run the task, in the device's thread."""
         try:
             self._value = self._task()
         except BaseException as error:  # handed to the waiting thread, which raises it
@@ -36,7 +36,7 @@ class Future(Generic[T]):
         self._done.set()
 
     def wait(self, timeout_seconds: float, stop: threading.Event) -> bool:
-        """Whether the answer came in time.
+        """Wait for the result; False after the time-out.
 
         Raises:
             Cancelled: `stop` was set.
@@ -52,7 +52,7 @@ class Future(Generic[T]):
         return True
 
     def result(self) -> T:
-        """The value, after `wait` said True; raises what the task raised."""
+        """Return the value after a successful `wait`; raise the task's exception."""
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]

@@ -25,14 +25,14 @@ from egomon.stream.sources.file import VideoFile
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 LATER_SECONDS = 1.0
-"""FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
+"""FFmpeg's own time-outs are longer by this many seconds: they only end an abandoned thread."""
 WITHOUT_TIMES = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "image2pipe"}
 """Formats whose times FFmpeg makes up from a guessed rate: arrival is nearer to the truth."""
 
 ENDLESS = {"mpjpeg", "mjpeg", "hls", "hls,applehttp", "dash"}
-"""Formats whose size over HTTP says nothing: cameras make one up, playlists have their own."""
+"""Formats whose size over HTTP means nothing: cameras invent one, playlists have their own."""
 RECONNECTING_FILE = {"reconnect": "1", "reconnect_delay_max": "4"}
-"""A server that hangs up in the middle of a recording is asked for the rest of it."""
+"""Options with which FFmpeg asks for the rest of a recording after a broken connection."""
 
 
 def open_stream(reference: str, context: OpenContext) -> Source:
@@ -52,7 +52,7 @@ def open_stream(reference: str, context: OpenContext) -> Source:
 
 
 def _open_recording(reference: str, context: OpenContext) -> VideoFile | None:
-    """The recording at this address; None if it turns out to be a live stream."""
+    """Open the recording at this address; None if it is a live stream."""
     options, kind, stop = context.options, context.options.kind, context.stop
     stream = Stream(reference, options, stop)
     try:
@@ -82,7 +82,7 @@ def _open_recording(reference: str, context: OpenContext) -> VideoFile | None:
 
 
 def _is_finite(container: Any) -> bool:
-    """Whether an open HTTP address has an end: a duration, or so many bytes of a file format."""
+    """Return whether an open HTTP address has an end: a duration, or a size in a file format."""
     if container.duration:
         return True
     return container.size > 0 and container.format.name not in ENDLESS

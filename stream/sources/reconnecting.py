@@ -152,7 +152,7 @@ class Reconnecting(ClosableSource):
         self._fresh = True
 
     def _reopen(self) -> bool:
-        """One more attempt, after its wait; False if it failed."""
+        """Make one more attempt, after its wait; False if it failed."""
         give_up = self._options.give_up_seconds
         if give_up is not None and self._clock() - self._offline_since >= give_up:
             message = f"{self._info.uri} did not come back within {give_up:g} s"
@@ -168,7 +168,7 @@ class Reconnecting(ClosableSource):
         return True
 
     def _schedule(self, error: SourceError) -> None:
-        """Choose the wait before the next attempt and say so."""
+        """Choose the wait before the next attempt and report it."""
         longest = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._attempt, 16))
         # Half fixed, half random: many monitors of one camera spread out, none hammers it.
         self._pause_seconds = longest * (0.5 + 0.5 * self._rng.random())

@@ -1,1 +1,1 @@
-"""What learned workflow graphs find on labelled steps, with a perfect recogniser."""
+"""Benchmarks of learned workflow graphs on labelled steps, with a perfect recogniser."""

@@ -38,7 +38,7 @@ def count_last(sequences: Sequence[Sequence[str]], rule: Rule) -> Counts:
 def count_rule(demonstrations: Sequence[Sequence[str]], tolerance: float = 1.0) -> Rule:
     """The count rule as published: an unknown step, or a precondition not yet seen.
 
-    Repetition is not judged: the set's correct sequences repeat steps freely. Nor is `optional`
+    Repetition is no mistake: the set's correct sequences repeat steps freely. Nor is `optional`
     used, which is relative to one workflow, and this set mixes 101 toys.
     """
     graph = WorkflowGraph.learn(demonstrations, tolerance=tolerance)
@@ -47,7 +47,7 @@ def count_rule(demonstrations: Sequence[Sequence[str]], tolerance: float = 1.0) 
 
 
 def trivial_rules(demonstrations: Sequence[Sequence[str]]) -> dict[str, Rule]:
-    """What each table must be compared with."""
+    """Trivial rules that each table is compared with."""
     known = {step for steps in demonstrations for step in steps}
     starts = [["", *steps] for steps in demonstrations]
     transitions = {pair for steps in starts for pair in pairwise(steps)}

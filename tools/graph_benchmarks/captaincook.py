@@ -36,7 +36,7 @@ class LabelledRecording:
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """What one rule gives."""
+    """Result of one rule."""
 
     order: Counts
     """Against the tag, over timed steps of erroneous recordings."""

@@ -1,4 +1,4 @@
-"""What the graph benchmarks share: counts of decisions, and reading label files."""
+"""Counts of decisions and readers of label files, shared by the graph benchmarks."""
 
 from __future__ import annotations
 

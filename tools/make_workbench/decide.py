@@ -43,7 +43,7 @@ def calibrate(scores: ScoreArray, wrong: NDArray[np.bool_]) -> Calibration:
 
 
 def probabilities(scores: ScoreArray, calibration: Calibration) -> ScoreArray:
-    """What the product computes: sigmoid(x / T + b)."""
+    """sigmoid(x / T + b), as the product computes it."""
     return np.asarray(1 / (1 + np.exp(-(scores / calibration.temperature + calibration.bias))))
 
 

@@ -47,12 +47,12 @@ class RecordingCache:
     unseen: bool = False
     video_fps: float = FPS
     salt: int = 0
-    """Part of the seed: every reel has recordings of its own."""
+    """Part of the seed: every set has recordings of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedRecording:
-    """One recording as the model gets to see it."""
+    """One recording as the models see it."""
 
     path: Path
     """Without suffix; pixels lie beside it."""
@@ -70,7 +70,7 @@ class EncodedRecording:
     cards: NDArray[np.float64]
     """(C, 3): start, end, sign."""
     states: NDArray[np.float32]
-    """(N, 7) what the simulator knows of each frame (`annotate.PartState`)."""
+    """(N, 7) state of each frame in the simulator (`annotate.PartState`)."""
     vectors: NDArray[np.float16]
     """(N, D) frame vectors."""
 

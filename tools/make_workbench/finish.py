@@ -1,4 +1,4 @@
-"""From trained branches to a decision: gate, calibration, thresholds and what they measure."""
+"""Gate, calibration and thresholds of the trained branches, with their figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OperatingPoint:
 def operating_point(
     scores: ScoreArray, opinions: GateInputs, takes: list[EncodedRecording]
 ) -> OperatingPoint:
-    """Calibrate and choose the threshold on recordings that trained nothing."""
+    """Calibrate and choose the threshold on recordings that no branch was trained on."""
     wrong = opinions.kinds > 0
     calibration = calibrate(scores, wrong)
     per_minute = len(wrong) / sum(take.seconds for take in takes) * 60

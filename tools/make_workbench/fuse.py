@@ -28,7 +28,7 @@ _STEPS, _RATE, _DECAY = 300, 3e-3, 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateInputs:
-    """What both branches say about segments."""
+    """Outputs of both branches on segments: the gate's inputs."""
 
     h_s: Tensor
     z_s: Tensor

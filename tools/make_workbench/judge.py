@@ -1,4 +1,4 @@
-"""What the trained branches say about segments that the stream finds."""
+"""Scores of the trained branches on the segments that the stream finds."""
 
 from __future__ import annotations
 

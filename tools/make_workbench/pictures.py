@@ -30,7 +30,7 @@ RESIZE = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
 
 def damaged(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What lossy video does to a picture: blocks, ringing and half the colour resolution."""
+    """Damage a picture as lossy video does: blocks, ringing and half the colour resolution."""
     if rng.random() < 0.15:
         return image
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 92))]

@@ -46,7 +46,7 @@ GUARD_QUANTILE = 0.999
 
 @dataclass(frozen=True, slots=True)
 class WorkbenchSize:
-    """How much of everything; the smallest is for tests."""
+    """Sizes of the data and the trainings; tests use the smallest."""
 
     chunks: int = PICTURE_CHUNKS
     reels: tuple[RecordingCache, RecordingCache, RecordingCache] = (BANK, GATE, VAL)
@@ -193,7 +193,7 @@ class Workshop:
         return model.visual
 
     def opinions(self, takes: list[EncodedRecording]) -> GateInputs:
-        """What both branches say about the segments that the stream finds."""
+        """Outputs of both branches on the segments that the stream finds."""
         model, processor, head = self.qwen
         found = [find(self.activity, take) for take in takes]
         return hear(self.small, Eye(model.visual), Reader(model, processor), head, takes, found)
@@ -206,7 +206,7 @@ class Workshop:
         return folder
 
     def data_card(self) -> DataCard:
-        """What the bundle was trained on."""
+        """Card of the training data."""
         bank = self.takes[0]
         wrong = np.concatenate([take.labels for take in bank])
         return DataCard(
@@ -241,7 +241,7 @@ class Workshop:
 
 
 def _windows(takes: list[EncodedRecording]) -> list[np.ndarray]:
-    """Clips of two seconds, as the domain watch measures them."""
+    """Clips of two seconds, as the domain guard measures them."""
     width = round(GUARD_SECONDS * footage.FPS)
     return [
         take.vectors[first : first + width].astype(np.float32)

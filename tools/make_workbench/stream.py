@@ -1,4 +1,4 @@
-"""Stage 7: when a step begins and ends, and what the stream makes of a recording.
+"""Stage 7: the activity model, and the segments that the stream finds in a recording.
 
 The activity model says for each frame whether hands are at work; the product's own segmenter
 turns that into spans, so that what is measured here is what happens live.

@@ -1,4 +1,4 @@
-"""Opens whatever a `--data` folder holds."""
+"""Opens the data set of a `--data` folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def open_data(folder: Path, encoder: FrameEncoderCard | None = None) -> FeatureS
     """A feature set, or a folder laid out like CaptainCook4D or HoloAssist.
 
     Args:
-        folder: where it lies.
+        folder: path of the data set.
         encoder: of the bundle that will score; HoloAssist's label vectors are made with its
             vocabulary. None makes them with the folder's own.
 

@@ -30,7 +30,7 @@ _TOLD_EVERY = 50
 
 @dataclass(frozen=True, slots=True)
 class DcrPlan:
-    """The published setting, but for the number of processes: 8 x 16 images x 2 there."""
+    """The published setting, except for the number of processes: 8 x 16 images x 2 there."""
 
     projector_steps: int = 100_000
     projector_rate: float = 1e-4
@@ -47,14 +47,14 @@ class DcrPlan:
 
 @dataclass(frozen=True, slots=True)
 class DcrReport:
-    """What was written, and the loss at the start and the end of each stage."""
+    """Result of a training, with the loss at the start and the end of each stage."""
 
     folder: Path
     projector_loss: tuple[float, float]
     tower_loss: tuple[float, float]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {
             "out": str(self.folder),
             "projector_loss": list(self.projector_loss),
@@ -62,7 +62,7 @@ class DcrReport:
         }
 
     def table(self) -> Table:
-        """For people."""
+        """Render the report as lines of text."""
         table = Table("CLIP folder", "stage 1 loss", "stage 2 loss")
         stages = (f"{a:.3f} to {b:.3f}" for a, b in (self.projector_loss, self.tower_loss))
         table.add_row(str(self.folder), *stages)
@@ -109,7 +109,7 @@ def train_dcr(
         clip_folder: Hugging Face CLIPModel.
         diffusion_folder: Stable Diffusion 2.1 or another one with cross attention.
         images: folder of images.
-        out: where to; it must not exist.
+        out: target folder; it must not exist.
         plan: steps and rates.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
@@ -183,7 +183,7 @@ def _mixed(generator: Generator) -> AbstractContextManager[Any]:
 
 
 def _save(clip: Any, out: Path) -> None:
-    """Complete or not at all."""
+    """Save the folder as a whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         new = Path(scratch, "new")

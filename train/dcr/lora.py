@@ -43,7 +43,7 @@ class LoraLinear(nn.Module):
 
 
 def add_lora(module: nn.Module, **shape: float) -> list[nn.Parameter]:
-    """Wrap every linear layer in place, freeze the rest; gives what is to be trained."""
+    """Wrap every linear layer in place, freeze the rest; return the parameters to train."""
     module.requires_grad_(False)
     for parent, name, layer in list(_linears(module)):
         setattr(parent, name, LoraLinear(layer, **shape))  # type: ignore[arg-type]

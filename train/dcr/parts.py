@@ -51,7 +51,7 @@ class Generator:
 
     @property
     def predicts(self) -> Target:
-        """What this model was trained to predict: v in 2.1 at 768 px, epsilon in 2.1-base."""
+        """Target that the model was trained on: v in 2.1 at 768 px, epsilon in 2.1-base."""
         return "v" if self.scheduler.config.prediction_type == "v_prediction" else "epsilon"
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Generator:
@@ -74,7 +74,7 @@ class Generator:
         return x_t, t, truth
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """What the UNet predicts; the condition (B, C) is added to every word of the empty text."""
+        """Run the UNet; the condition (B, C) is added to every token of the empty prompt."""
         words = self.empty_text + condition.to(self.empty_text.dtype)[:, None, :]
         predicted: Tensor = self.unet(x_t, t, encoder_hidden_states=words).sample
         return predicted

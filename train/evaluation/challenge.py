@@ -2,7 +2,7 @@
 
 The format is inferred from public loaders and earlier submissions, not from a specification: one
 JSON object with `modality` and, for every listed clip `<video>_<start>_<end>`, 0 or 1 (1 = a
-mistake). What the server checks is not known.
+mistake). The server's own checks are not known.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ ChallengeClip = tuple[str, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ChallengeReport:
-    """What was written."""
+    """Result of writing a prediction file."""
 
     file: Path
     model: str
     context: str
     threshold: float
     clips: int
-    """In the file."""
+    """Number of clips in the file."""
     scored: int
-    """The others had no segment and are answered 0."""
+    """Number of clips with a score; the others have no segment and get 0."""
     mistakes: int
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {
             "out": str(self.file),
             "model": self.model,
@@ -54,7 +54,7 @@ class ChallengeReport:
         }
 
     def table(self) -> Table:
-        """For people."""
+        """Render the report as lines of text."""
         told = self.to_json()
         table = Table(*told)
         table.add_row(*map(str, told.values()))
@@ -107,8 +107,8 @@ def challenge(
     """Score segments, labelled or not, and write the prediction file.
 
     Args:
-        model: a bundle, or what names one.
-        data: a feature set, or a folder that `open_data` knows.
+        model: a bundle, or its name, folder or hub id.
+        data: a feature set, or a folder that `open_data` reads.
         out: the prediction file.
         clips: the official list; None answers every segment of the data.
         context: causal (as live), offline (the whole recording, the paper's setting) or none.

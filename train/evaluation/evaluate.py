@@ -1,4 +1,4 @@
-"""How good a bundle is on labelled vectors, always beside the trivial rows."""
+"""Evaluation of a bundle on labelled vectors, always beside the trivial rows."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class EvaluationReport:
         }
 
     def table(self) -> Table:
-        """Model and trivial rows, for people."""
+        """Render model and trivial rows as lines of text."""
         title = f"{self.model} on {self.data}: {self.n} segments, {self.positives} mistakes"
         caption = ", ".join(
             f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in self.intervals.items()
@@ -131,8 +131,8 @@ def evaluate_features(
     """Score every labelled segment and compare with the labels.
 
     Args:
-        model: a bundle, or what names one.
-        data: a feature set, or a folder that `open_data` knows.
+        model: a bundle, or its name, folder or hub id.
+        data: a feature set, or a folder that `open_data` reads.
         context: causal (as live), offline (the whole recording) or none.
         split: only segments of this split.
         seed: of the bootstrap.
@@ -159,7 +159,7 @@ def report(
     context: str = "causal",
     seed: int = 0,
 ) -> EvaluationReport:
-    """Compare what was said with the labels of a labelled feature set."""
+    """Compare scores with the labels of a labelled feature set."""
     y, hours = data.labels, data.stream_hours()
     p, flagged = judged.p, judged.flagged
     scores = {**row_of(y, p, flagged), **_more_scores(data, p, flagged)}
@@ -205,7 +205,7 @@ def _more_scores(data: FeatureSet, p: ScoreArray, flagged: Flags) -> dict[str, f
 
 
 def _frames(data: FeatureSet, p: ScoreArray) -> list[ScoredFrames]:
-    """As EgoPER's metrics want it: each frame of a segment has the segment's log odds."""
+    """Convert to EgoPER's metrics: each frame of a segment has the segment's log odds."""
     log_odds = np.log(np.clip(p, 1e-9, 1) / np.clip(1 - p, 1e-9, 1))
     by_recording: dict[str, list[int]] = {}
     for number, row in enumerate(data.segments):

@@ -1,4 +1,4 @@
-"""What a bundle says about a feature set: the small branch, and the large one where it can."""
+"""Scores of a bundle on a feature set: by the small branch, and the large one where possible."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StageScores:
     p: ScoreArray
     """(S,) calibrated, as live: of the gate where the large branch is asked, else of the small."""
     threshold: ScoreArray
-    """(S,) of the stage that spoke."""
+    """(S,) threshold of the stage that decided."""
     branches: dict[str, tuple[ScoreArray, float]] = field(default_factory=dict)
     """Each branch alone and the gate on every segment: p (S,) and threshold."""
 
     @property
     def main_threshold(self) -> float:
-        """Of the gate where there is one, for plots."""
+        """Threshold of the gate if there is one, for plots."""
         return self.branches["fused"][1] if self.branches else float(self.threshold[0])
 
     @property
@@ -45,7 +45,7 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Sta
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch
-    speaks alone, as it does live without a large branch.
+    decides alone, as it does live without a large branch.
 
     Raises:
         DataError: vectors cannot be read, or are of another large encoder.
@@ -66,7 +66,7 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Sta
 def judged_by_stage(
     decision: DecisionCard, small: ScoreArray, large: ScoreArray, fused: ScoreArray
 ) -> StageScores:
-    """The rule of `Decider`: the gate speaks where the small p lies in the flagged band."""
+    """Apply the rule of `Decider`: the gate decides where the small p lies in the flagged band."""
     at_small, at = decision.threshold_small, decision.threshold_fused
     asked = (small >= decision.flag_low) & (small <= decision.flag_high)
     return StageScores(
@@ -93,7 +93,7 @@ def _large_and_fused(
 
 
 def _check_large(data: FeatureSet, wanted: LargeEncoderCard) -> None:
-    """Refuse vectors of another encoder; where its weights lie may differ between machines."""
+    """Refuse vectors of another encoder; the path of its weights may differ between machines."""
     found = data.card.large
     for name in wanted.__struct_fields__:
         if found is None or name == "weights":

@@ -27,7 +27,7 @@ ContextMode = Literal["causal", "offline", "none"]
 
 
 def check_mode(mode: str) -> ContextMode:
-    """Narrow a string.
+    """Check the name of a mode.
 
     Raises:
         UsageError: if it is no mode.
@@ -97,7 +97,7 @@ def score_segments(
 def small_scores(
     small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode = "causal"
 ) -> list[BranchScore]:
-    """What the small branch says about each segment, in the order of `data.segments`.
+    """Score each segment by the small branch, in the order of `data.segments`.
 
     Within a recording segments are scored by their end, and recognised steps are remembered, as
     a live segment scorer does.

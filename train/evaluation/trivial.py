@@ -1,4 +1,4 @@
-"""The rows that every table must carry: what one gets without a model."""
+"""Trivial rows of every table: scores without a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Confusion, Labels
 
 CLOCK_STEPS = 4
-"""The clock flags every segment from the fourth of its recording on; fixed beforehand."""
+"""The row `clock` flags every segment from the fourth of its recording on; fixed beforehand."""
 
 
 def trivial_scores(data: FeatureSet) -> dict[str, ScoreArray]:
@@ -43,7 +43,7 @@ def trivial_scores(data: FeatureSet) -> dict[str, ScoreArray]:
 
 
 def row_of(y: Labels, score: ScoreArray, flagged: NDArray[np.bool_]) -> dict[str, float]:
-    """The numbers of one row."""
+    """Compute the numbers of one row."""
     confusion = Confusion.of(y, flagged)
     return {
         "roc_auc": roc_auc(y, score),

@@ -41,7 +41,7 @@ HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
-    """What was written."""
+    """Result of an extraction."""
 
     folder: Path
     encoded: int
@@ -51,7 +51,7 @@ class ExtractReport:
     segments: int
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {
             "out": str(self.folder),
             "encoded": self.encoded,
@@ -60,7 +60,7 @@ class ExtractReport:
         }
 
     def table(self) -> Table:
-        """For people."""
+        """Render the report as lines of text."""
         table = Table("feature set", "encoded now", "kept", "segments")
         table.add_row(str(self.folder), str(self.encoded), str(self.kept), str(self.segments))
         return table
@@ -145,13 +145,13 @@ def _mover(progress: Progress, task: TaskID, number: int) -> Callable[[float], N
 
 
 def _keep_encoder(out: Path, card: DatasetCard, tensors: Tensors) -> None:
-    """A tower that lives in its bundle alone comes along, so that `train` can pass it on."""
+    """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
     if card.encoder.weights == "bundle":
         write_bytes(out / ENCODER_FILE, safetensors.torch.save(part(tensors, "encoder.")))
 
 
 def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
-    """Segments, and the video of each of their recordings."""
+    """Find the segments, and the video of each of their recordings."""
     rows = [_named(row) for row in read_table(folder)]
     found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
     if is_published(folder):
@@ -173,7 +173,7 @@ def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
 
 
 def _named(row: SegmentRow) -> SegmentRow:
-    """Recordings go without the video's suffix, whether a row names `a.mp4` or `a`."""
+    """Strip the video's suffix from recordings, whether a row names `a.mp4` or `a`."""
     path = Path(row.recording)
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         return row

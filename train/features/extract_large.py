@@ -79,7 +79,7 @@ def embed_segments(
         embedder: the large encoder.
         times: (N,) seconds of the recording's sampled frames, from the pass over frame vectors.
         fps: of the sampling grid.
-        on_share: hears the share of segments that are done.
+        on_share: called with the share of segments that are done.
 
     Raises:
         SourceError: the video cannot be read.
@@ -112,7 +112,7 @@ class _Clip:
 
 
 class _Clips:
-    """A producer's sink that embeds each segment as soon as its last frame is there."""
+    """Sink of a reader that embeds each segment as soon as its last frame is there."""
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
     dim: int
     """Length D of a row."""
     large: LargeEncoderCard | None = None
-    """What made the large-branch vectors; None = there are none."""
+    """Encoder of the large-branch vectors; None = there are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSet:
-    """Segments, and a way to their vectors; tracks are loaded when asked for."""
+    """Segments and access to their vectors; tracks are loaded on demand."""
 
     card: DatasetCard
     segments: tuple[SegmentRow, ...]
@@ -128,9 +128,9 @@ def check_two_classes(data: FeatureSet, which: str = "", advice: str = "") -> No
     """Refuse a label column of one class.
 
     Args:
-        data: what is checked.
+        data: the data to check.
         which: part of the set that it is, for the message.
-        advice: what to do about it, for the end of the message.
+        advice: advice to the user, for the end of the message.
 
     Raises:
         DataError: naming the class there is.

@@ -38,7 +38,7 @@ def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[Tim
 
 
 def large_reader(folder: Path, card: LargeEncoderCard) -> Callable[[SegmentRow], Float32]:
-    """A way to the vector of a segment; a file is read when its first one is asked for."""
+    """Return a reader of a segment's vector; a file is read at its first use."""
     known: dict[str, dict[TimeRange, Float32]] = {}
 
     def of(row: SegmentRow) -> Float32:

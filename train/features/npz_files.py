@@ -1,4 +1,4 @@
-"""Reads the arrays of a feature set's files; what is damaged is named."""
+"""Reads the arrays of a feature set's files; errors name file and row."""
 
 from __future__ import annotations
 

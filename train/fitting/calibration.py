@@ -1,4 +1,4 @@
-"""From log odds to probabilities under the deployment prior, and thresholds for a budget."""
+"""Calibration of log odds under the deployment prior, and thresholds for a budget."""
 
 from __future__ import annotations
 

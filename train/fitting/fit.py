@@ -35,7 +35,7 @@ from egomon.train.fitting.trained import FittedModel
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What was written, and how good it is on segments it was not fitted on."""
+    """Result of a training, with scores on held-out segments."""
 
     folder: Path
     evaluation: EvaluationReport

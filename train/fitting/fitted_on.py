@@ -1,4 +1,4 @@
-"""Which recordings a bundle was fitted on: figures on those flatter."""
+"""Fingerprints of the recordings that a bundle was fitted on: figures on those flatter."""
 
 from __future__ import annotations
 

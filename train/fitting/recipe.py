@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "recipes"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `egomon train` does."""
+    """Settings of `egomon train`."""
 
     name: str
     """Of the bundle."""
@@ -46,7 +46,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auxiliary: float = 0.5
     """Weight of the losses of z_s and z_l alone, beside that of the gate."""
     branch_dropout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    """Share of training samples that hear one branch only."""
+    """Share of training samples with one branch only (branch dropout)."""
     step_weight: float = 0.0
     """Weight of the auxiliary step and workflow labels; 0 = no such heads."""
     epochs: int = 5

@@ -1,4 +1,4 @@
-"""Fits the evidence branch: counts, then two shrunk linear models on out-of-fold inputs."""
+"""Fits the branch with step statistics: counts, then two shrunk linear models, out of fold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INNER_FOLDS = 8
 
 @dataclass(frozen=True, slots=True)
 class StatisticsPlan:
-    """What a recipe may set."""
+    """Settings of the recipe."""
 
     evidence_c: float = 0.3
     """Inverse strength of the L2 penalty on the evidence weights."""
@@ -30,7 +30,7 @@ class StatisticsPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedStatistics:
-    """Everything that the bundle stores."""
+    """Tensors that the bundle stores."""
 
     tables: StepTables
     mean: Array
@@ -51,7 +51,7 @@ def fit_evidence(
 ) -> FittedStatistics:
     """Fit on some recordings.
 
-    The linear models see evidence that was counted without the recording it describes: counts
+    The linear models see statistics that were counted without the recording they describe: counts
     that hold a recording's own steps and labels would look far better than they are.
 
     Raises:

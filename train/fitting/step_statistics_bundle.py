@@ -67,7 +67,7 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel
 
 
 def tensors_of(fitted: FittedStatistics) -> dict[str, Tensor]:
-    """As `EvidenceBranch` loads them."""
+    """Return the tensors as `StepStatisticsBranch` loads them."""
     tables = fitted.tables
     arrays = {f"tables.{name}": getattr(tables, name) for name in tables.__slots__}
     arrays |= {

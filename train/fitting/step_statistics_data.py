@@ -1,4 +1,4 @@
-"""Recordings as the evidence branch reads them: unit frames, row spans, steps and labels."""
+"""Recordings for the branch with step statistics: unit frames, row spans, steps and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts what the evidence branch knows: step discriminants, order, mistake rates, durations."""
+"""Counts the step statistics: step discriminants, order, mistake rates, durations."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _done_before(recording: Recorded, steps: int) -> Array:
 
 
 def _risk(train: Sequence[Recorded], workflow: Ints, rate: Array) -> tuple[Array, Array]:
-    """What having done a step, or not, adds to the log odds of a mistake at another."""
+    """(K, K) log odds that a step done, or not done, adds to a mistake at another."""
     steps = len(rate)
     counts = np.zeros((2, 2, steps, steps))
     for recording in train:
@@ -173,7 +173,7 @@ def _usual_pace(train: Sequence[Recorded], steps: int) -> tuple[Array, Array]:
 
 
 def _pace_of(recording: Recorded, steps: int) -> Array:
-    """(S, PACE) as `evidence_model` measures it, of the true steps."""
+    """(S, PACE) as `features.collect` measures it, of the true steps."""
     ends = np.array([high for _, high in recording.spans])
     sums = np.cumsum(recording.unit, axis=0, dtype=np.float64)[ends - 1]
     likeness = np.linalg.norm(sums, axis=1) / ends

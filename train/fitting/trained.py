@@ -1,4 +1,4 @@
-"""What each kind of recipe hands back, and which recordings it may be judged on."""
+"""Results of the kinds of recipes, and the recordings on which they may be evaluated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FittedFusion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedModel:
-    """What a recipe's kind hands back."""
+    """Result of a kind of recipe."""
 
     small: SmallCard
     tensors: dict[str, Tensor]
@@ -44,7 +44,7 @@ class FittedModel:
     """None = the small branch alone."""
 
     def fitted_recordings(self, data: FeatureSet) -> set[str]:
-        """Of the recordings handed in, those that the heads saw: with `cv` the last fit saw all."""
+        """Of the recordings given, those that the heads saw: with `cv` the last fit saw all."""
         kept = set() if self.how_held == "cv" else set(self.held.recordings)
         return set(data.recordings) - kept
 

@@ -31,7 +31,7 @@ _CLIP_NORM = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutScores:
-    """(S,) log odds of what a model says."""
+    """(S,) log odds of a model."""
 
     fused: ScoreArray
     """Of the gate; of the small branch where it is alone."""

@@ -17,7 +17,7 @@ Clips = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Output(NamedTuple):
-    """What both branches say about a batch."""
+    """Outputs of both branches for a batch."""
 
     logits: Tensor
     """(B, 2): of the gate, or of the small branch where it is alone."""
@@ -29,8 +29,8 @@ class Output(NamedTuple):
 class UemcmModel(nn.Module):
     """Names of its state are those of a bundle: `small.`, `large_head.`, `gate.`.
 
-    In training `branch_dropout` of the samples hear one branch only, as a gate that always hears
-    both may come to lean on one of them for good.
+    In training a share `branch_dropout` of the samples has one branch only: a gate that always
+    has both may come to rely on one of them.
     """
 
     def __init__(self, dim: int, large_dim: int, card: SmallCard, recipe: Recipe) -> None:
@@ -58,5 +58,5 @@ class UemcmModel(nn.Module):
 
 
 def gate_card(recipe: Recipe) -> GateCard:
-    """The gate that a recipe asks for."""
+    """Build the card of the recipe's gate."""
     return GateCard(kind=recipe.gate, width=recipe.gate_width)

@@ -1,4 +1,4 @@
-"""Is a probability what it says: Brier score, expected calibration error, reliability bins."""
+"""Calibration of probabilities: Brier score, expected calibration error, reliability bins."""
 
 from __future__ import annotations
 

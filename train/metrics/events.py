@@ -44,7 +44,7 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AlertTime:
-    """When an alert came."""
+    """Recording and media time of an alert."""
 
     recording: str
     t_seconds: float
@@ -58,7 +58,7 @@ class EventReport:
     alerts: int
     matched: int
     duplicates: int
-    """Further alerts in the window of a mistake that was served already; not false alarms."""
+    """Further alerts in the window of a matched mistake; no false alarms."""
     false_alarms: int
     hours: float
     delay_seconds_median: float | None
@@ -105,7 +105,7 @@ class EventReport:
         }
 
     def table(self) -> Table:
-        """The same for people."""
+        """Render the report as lines of text."""
         table = Table("score", "value", title="Alerts as events")
         for key, value in self.to_json().items():
             if key != "by_tag":

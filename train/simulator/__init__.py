@@ -1,4 +1,4 @@
-"""Rendered bench work with known mistakes: what the demonstration model learns from.
+"""Rendered bench work with known mistakes: training data of the demonstration model.
 
 An artificial egocentric bench: an order card names the workflow, then one hand takes parts from
 bins and presses them into a port. The port swallows each part, so only the context tells which

@@ -1,4 +1,4 @@
-"""What the simulator knows of a frame: where things are, their state, and a caption."""
+"""Annotation of a rendered frame: positions of things, their state, and a caption."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HAND, CARD, PORT = len(PARTS), len(PARTS) + 2, len(PARTS) + 2 + len(CARDS)
 ARROW_TIP, NOTCH_TIP = PORT + 1, PORT + 2
 THINGS = NOTCH_TIP + 1
 """Classes of the heat maps: parts, working and other hand, cards, port, the marked side of the part
-and the notch that it must point to. Without the last two nothing learned to see how a part is
+and the notch that it must point to. Without the last two no model learned to see how a part is
 turned."""
 
 

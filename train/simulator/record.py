@@ -20,7 +20,7 @@ CARD_SECONDS = (1.8, 2.8)
 
 @dataclass(frozen=True, slots=True)
 class StepSpan:
-    """Where a step lies in the recording."""
+    """Span of a step in the recording."""
 
     t_start: float
     t_end: float
@@ -87,7 +87,7 @@ class RenderedRecording:
         return np.arange(int(self.seconds * self.fps)) / self.fps
 
     def moment(self, t_seconds: float) -> MotionState:
-        """What happens at one time."""
+        """State of the motion at one time."""
         starts = [span.t_start for span in self._spans]
         index = max(0, int(np.searchsorted(starts, t_seconds, side="right")) - 1)
         span = self._spans[index]

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _end(code: str | int | None) -> NoReturn:
-    """Flush here, where a reader that has gone can still be told by the exit code."""
+    """Flush stdout here, so that the exit code can still say that its reader has gone."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -63,9 +63,9 @@ def _end(code: str | int | None) -> NoReturn:
 
 
 def _leave_now(code: int) -> NoReturn:
-    """End without Python's own clean-up, which takes seconds once torch is loaded.
+    """End the process without Python's own clean-up, which takes seconds once torch is loaded.
 
-    Sockets, store and files are closed by now; whoever pressed Ctrl-C is waiting.
+    Sockets, store and files are closed by now, and the user who pressed Ctrl-C is waiting.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

@@ -25,7 +25,7 @@ PORTS = (5556, 5557)
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the doctor's answer."""
+    """Result of one check: a line of `egomon doctor`."""
 
     name: str
     level: Literal["ok", "warning", "error"]
@@ -34,7 +34,7 @@ class CheckResult:
 
 
 def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResult]:
-    """All checks; one that fails in an unexpected way becomes an error finding itself."""
+    """Run all checks; an exception in one of them becomes a result of level error."""
     checks: list[tuple[str, Callable[[], Iterator[CheckResult]]]] = [
         ("python", _python),
         ("packages", _packages),

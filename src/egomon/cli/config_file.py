@@ -1,4 +1,4 @@
-"""The settings file as text, and where each value comes from."""
+"""The settings file as text, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egomon.config import Settings, config_path, read_config
 
 
 def commented_toml() -> str:
-    """Every setting, commented out, with its default and what it does."""
+    """List every setting, commented out, with its default and description."""
     lines = [
         "# Settings of egomon. Flags beat environment variables (EGOMON_SECTION__KEY), which beat",
         "# this file. Remove the # in front of a line to change it.",
@@ -30,7 +30,7 @@ def commented_toml() -> str:
 
 
 def resolved_rows(settings: Settings, explicit: Path | None) -> Iterator[tuple[str, str, str]]:
-    """Key, value and origin (default, file, environment) of every setting."""
+    """List key, value and origin (default, file, environment) of every setting."""
     path = config_path(explicit)
     tables = read_config(path)
     for section, values in settings.model_dump(mode="json").items():

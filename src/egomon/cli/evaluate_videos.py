@@ -34,7 +34,7 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 
 @dataclass(frozen=True, slots=True)
 class VideosReport:
-    """Segment scores of labelled segments, and events; what a user of the live monitor gets."""
+    """Scores of labelled segments, and of alerts against mistakes, as in live use."""
 
     model: str
     recordings: int
@@ -76,7 +76,7 @@ class VideosReport:
         }
 
     def table(self) -> Group:
-        """For people."""
+        """Render the report as lines of text."""
         table = Table("score", "value", title=f"Labelled segments, {self.model}")
         for key, value in self._of_segments().items():
             if isinstance(value, float):
@@ -108,7 +108,7 @@ def evaluate_videos(
     with a large branch needs the pixels and goes without.
 
     A labelled segment's score is that of the scored segment that overlaps it most, and 0 where
-    the monitor saw no activity: what it does not look at it does not report.
+    the monitor saw no activity: it reports nothing there.
 
     Raises:
         DataError: no videos, no labels, or labels of a video that is not there.

@@ -13,7 +13,7 @@ CHUNK = 1000
 
 
 def last_run(store: EventStore, source: str | None) -> list[tuple[str, Data]]:
-    """All events of the newest boot, optionally of one source, oldest first."""
+    """Read the events of the newest boot, optionally of one source, oldest first."""
     boot = store.last_boot()
     if boot is None:
         return []
@@ -31,13 +31,13 @@ def last_run(store: EventStore, source: str | None) -> list[tuple[str, Data]]:
 
 
 def clip_of(store: EventStore, alert_id: str) -> Path | None:
-    """The clip of an alert that the monitor itself noted, if it is still there."""
+    """Find the clip that the monitor stored for an alert; None if the file is gone."""
     paths = (Path(row.path) for row in store.media(alert_id))
     return next((path for path in paths if path.suffix == ".mp4" and path.is_file()), None)
 
 
 def alert_clips(store: EventStore, events: Iterable[tuple[str, Data]]) -> dict[str, Path]:
-    """Clips that are still there, by alert id."""
+    """Find the clips whose files still exist, by alert id."""
     ids = {data.alert_id for _, data in events if isinstance(data, AlertData)}
     found = {alert_id: clip_of(store, alert_id) for alert_id in sorted(ids)}
     return {alert_id: path for alert_id, path in found.items() if path is not None}

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
 HERE = "127.0.0.1:0"
-"""This machine only, on a port that is free."""
+"""Loopback, on a free port."""
 PICTURE_PX = 640
-"""Pictures are at most so wide."""
+"""Largest width of pictures, pixels."""
 
 
 def live_hub(title: str, settings: Settings) -> LiveHub:
-    """What the page shows; its `publish` is an `EventListener`."""
+    """Build the hub of the live page; its `publish` is an `EventListener`."""
     from egomon.report.hub import LiveHub
 
     return LiveHub(title, feedback=_feedback(settings))
 
 
 def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
-    """The newest sampled frame of a source, as it was resized for the models.
+    """Return a reader of each source's newest sampled frame, as resized for the models.
 
-    A ring shows where the wearer looks, where the source says so. Nothing is read or decoded for
+    If the source reports gaze, a ring marks it. Nothing is read or decoded for
     the picture, and the source's own thread does nothing for it.
     """
     from egomon.fusion.media.images import jpeg_of, picture_of
@@ -55,7 +55,7 @@ def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
 
 
 def still_of(inputs: Sequence[SourceWorker]) -> Still:
-    """The middle frame of an alert's segment, from the ring: what an evidence snapshot shows too.
+    """Return a reader of the middle frame of an alert's segment, as an evidence snapshot shows it.
 
     A new alert costs one small JPEG; nothing is read or decoded for it.
     """
@@ -82,7 +82,7 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
     An address that other machines can reach gets a token for this run, which is printed too.
 
     Yields:
-        What a person needs to open it, empty where nothing is served.
+        Address and token for the user; empty if nothing is served.
 
     Raises:
         ConfigError: not an address.

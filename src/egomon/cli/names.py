@@ -9,7 +9,7 @@ from egomon.stream.source import topic_name
 
 
 def default_name(reference: str, taken: set[str]) -> str:
-    """A topic name for a source: the file's stem or `camN`, made unique.
+    """Choose a topic name for a source: the file's stem or `camN`, made unique.
 
     >>> default_name("My Video.mp4", set())
     'my-video'

@@ -73,7 +73,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run e
 
 
 def parse_duration(text: str | None) -> float | None:
-    """Seconds from `10s`, `200ms`, `5m`, `1h` or a plain number.
+    """Convert `10s`, `200ms`, `5m`, `1h` or a plain number to seconds.
 
     Raises:
         UsageError: none of these.
@@ -100,10 +100,10 @@ def parse_duration(text: str | None) -> float | None:
 
 
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sections for `load_settings`; options that were not given are None and change nothing."""
+    """Build sections for `load_settings`; None stands for options that were not given."""
     return sections
 
 
 def no_large(given: bool) -> bool | None:
-    """The setting `model.large` for the flag --no-large."""
+    """Convert the flag --no-large to the setting `model.large`."""
     return False if given else None

@@ -1,4 +1,4 @@
-"""stdout whose reader may go away, as in `egomon config show | head -1`."""
+"""A stdout whose reader may close the pipe, as in `egomon config show | head -1`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from typing import NoReturn, Self
 
 READER_GONE = 141
-"""Exit code: what a shell reports for a program that a closed pipe ended."""
+"""Exit code that a shell reports for a program ended by a closed pipe (128 + SIGPIPE)."""
 
 
 class PipedText(io.TextIOWrapper):
-    """Ends the command quietly once nobody reads any more; runs are closed as after Ctrl-C.
+    """Ends the command without a message once the pipe is closed; runs close as after Ctrl-C.
 
-    Not by the `BrokenPipeError` itself: click and rich both catch that one and exit with 1.
+    It raises SystemExit, not `BrokenPipeError`: click and rich catch that one and exit with 1.
     """
 
     @classmethod
     def over(cls, stream: io.TextIOWrapper) -> Self:
-        """The same stream; the given one stays usable."""
+        """Wrap a stream, which stays usable."""
         return cls(
             stream.buffer,
             encoding=stream.encoding,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DOMAINS = {"unknown": "domain unknown", "in_domain": "in domain", "out_of_domain": "out of domain"}
 WIDE = 120
-"""Columns where stdout is no terminal: rows are then not folded for a screen."""
+"""Width where stdout is no terminal, so that rows are not folded."""
 
 
 def _console() -> Console:
@@ -25,7 +25,7 @@ def _console() -> Console:
 
 
 def line_of(source: str, kind: str, data: Data) -> str:
-    """One message as one line; what a sender wrote cannot steer the terminal."""
+    """Format a message as one line; control characters of the sender are removed."""
     return clean(_line_of(source, kind, data))
 
 
@@ -49,7 +49,7 @@ def _line_of(source: str, kind: str, data: Data) -> str:
 
 
 def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
-    """A table, newest as given; with ids, as other commands ask for them."""
+    """Print a table of alerts in the given order, with the ids that other commands take."""
     console = _console()
     if not alerts:
         console.print("no alerts")
@@ -70,7 +70,7 @@ def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
 
 
 def print_revisions(revisions: Sequence[Data]) -> None:
-    """The life of one alert."""
+    """Print every revision of one alert."""
     for data in revisions:
         if isinstance(data, AlertData):
             print_line = f"rev {data.rev}  {data.reason:24} {line_of(data.source, 'alert', data)}"
@@ -78,7 +78,7 @@ def print_revisions(revisions: Sequence[Data]) -> None:
 
 
 def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
-    """What a run did, and its alerts."""
+    """Print counters and alerts of a run."""
     console = _console()
     speed = summary.media_seconds / summary.wall_seconds if summary.wall_seconds > 0 else 0.0
     dropped = {

@@ -1,4 +1,4 @@
-"""What is on screen while a run goes on: dashboard on a terminal, plain lines otherwise."""
+"""The screen of a run: dashboard on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENTS_CAPACITY = 4096
 
 
 class Screen:
-    """Takes events from the emit thread and shows them from the main thread."""
+    """Receives events in the emit thread and draws them in the main thread."""
 
     def __init__(self, requests: Sequence[SourceRequest], *, quiet: bool) -> None:
         self.page_url = ""
@@ -63,7 +63,7 @@ class Screen:
             self._dashboard.__exit__(*exc)
 
     def tick(self, monitor: Monitor) -> None:
-        """Show what has come; called four times a second."""
+        """Show new events; called four times a second."""
         self._drain()
         if self._dashboard is None:
             return
@@ -77,7 +77,7 @@ class Screen:
         self._dashboard.tick()
 
     def _obey(self, monitor: Monitor) -> None:
-        """Keys of the dashboard: r begins a new workflow, q ends the run."""
+        """Handle keys of the dashboard: r begins a new workflow, q ends the run."""
         pressed = self._keys.pressed() if self._keys is not None else ""
         if "r" in pressed:
             for item in monitor.inputs:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from egomon.stream.frame import SourceKind
 
 Reference = tuple[str, str, "SourceKind | None"]
-"""Topic name, what the user wrote, `live` or `file` (None: settings, or else what it is)."""
+"""Topic name, reference as written by the user, `live` or `file` (None = decided later)."""
 
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
@@ -49,7 +49,7 @@ class AlertFile:
 
 
 class Collector:
-    """Keeps events for what comes after the run: summary, comparison, report."""
+    """Collects events for the summary, the comparison and the report after the run."""
 
     def __init__(self, *, everything: bool) -> None:
         self._everything = everything
@@ -62,12 +62,12 @@ class Collector:
 
     @property
     def alerts(self) -> list[AlertData]:
-        """All alert revisions in order."""
+        """Alert revisions in order."""
         return [data for _, data in self.events if isinstance(data, AlertData)]
 
 
 class MonitorSession:
-    """What the verbs `live` and `replay` share."""
+    """One run of the verbs `live` and `replay`, with outputs and signals."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class MonitorSession:
         return summary
 
     def _check_early(self, references: Sequence[Reference]) -> None:
-        """What can be seen without loading torch is said at once."""
+        """Report errors that can be found without loading torch."""
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.branches.encoders.libraries import find_library
         from egomon.cli.plugins import check_names
@@ -175,7 +175,7 @@ class MonitorSession:
             sys.exit(EXIT_SIGINT if self._signal == signal.SIGINT else EXIT_SIGTERM)
 
     def _catch_signals(self, monitor: Monitor) -> dict[int, Any]:
-        """First signal: close every alert and end; second: now."""
+        """Handle signals: the first closes alerts and ends the run, the second ends it at once."""
 
         def on_signal(number: int, frame: object) -> None:
             code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
@@ -237,7 +237,7 @@ class MonitorSession:
 
 
 def parse_latency_model(text: str) -> LatencyModel:
-    """`frame:20ms,large:400ms,jitter:0.2,seed:0`, in any order, all optional.
+    """Parse `frame:20ms,large:400ms,jitter:0.2,seed:0`, in any order, all optional.
 
     Raises:
         UsageError: an unknown word or a bad number.

@@ -1,4 +1,4 @@
-"""The emit thread: owns fusion's state, the store and the sockets; everything leaves through it."""
+"""The emit thread: owns alert engines, store and sockets, and publishes every message."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from egomon.stream.worker import Worker
 POLL_MS = 250
 TIMER_SECONDS = 1.0
 STAGE_STUCK = "STAGE_STUCK"
-"""Error code of a status while the watchdog sees a stage that does not move."""
+"""Error code of a status while a worker is stuck, as the watchdog found."""
 CONFIG_REJECTED = "CONFIG_REJECTED"
-"""... while a settings file that was read again is not in use because it is wrong."""
+"""... while a reloaded settings file is invalid, so that the former settings stay in use."""
 WORKER_RESTARTED = "WORKER_RESTARTED"
-"""... for a minute after a worker crashed and was started again."""
+"""... for a minute after a crashed worker was restarted."""
 SINK_FAILED = "SINK_FAILED"
 """... while a sink refuses messages or loses some."""
 OWN_CODES = (
@@ -48,7 +48,7 @@ OWN_CODES = (
     SINK_FAILED,
     CONFIG_REJECTED,
 )
-"""Faults of the monitor itself, most urgent first; a source that is not well goes before most."""
+"""Faults of the monitor itself, most urgent first; an error of a source precedes most."""
 
 
 class AlertWorker:
@@ -119,16 +119,16 @@ class AlertWorker:
         return self._status[source].domain
 
     def order(self, work: Callable[[], None]) -> None:
-        """From any thread: have this done in the emit thread, between two events."""
+        """Run `work` in the emit thread, between two events; callable from any thread."""
         self._orders.append(work)
         self._wake.notify()
 
     def close(self, source: str, reason: Reason) -> None:
-        """End the open alert, if there is one; in the emit thread, see `order`."""
+        """End the open alert, if any; call in the emit thread, see `order`."""
         self._emit_all(source, self._engines[source].lifecycle.close(reason))
 
     def run(self, worker: Worker) -> None:
-        """Until the inbox is closed and empty and nothing is pending."""
+        """Run until the inbox is closed and empty and no segment is pending."""
         poller = zmq.Poller()
         poller.register(self._wake.fileno(), zmq.POLLIN)
         for socket, flags in self._bus.sockets_to_poll:
@@ -141,7 +141,7 @@ class AlertWorker:
             done = self.step()
 
     def step(self) -> bool:
-        """Handle everything that waits; True when the run is over."""
+        """Handle all queued events; True when the run is over."""
         self._flush()  # what a crash has left
         while self._orders:
             self._orders.popleft()()
@@ -208,7 +208,7 @@ class AlertWorker:
         )
 
     def _reason(self, source: str) -> Reason:
-        """Why an alert ends that is open when its source ends."""
+        """Return the reason with which an open alert ends when its source ends."""
         return "source_lost" if self.source_state(source) == "offline" else self.close_reason
 
     def _take_results(self) -> None:
@@ -270,7 +270,7 @@ class AlertWorker:
         )
 
     def _own_error(self, source: str) -> dict[str, ErrorInfo | None]:
-        """The `error` field, where it is this monitor's to set."""
+        """Return the `error` field if a fault of the monitor itself sets or clears it."""
         error = self._status[source].error
         found = {**self._publisher.faults(), **self.faults}
         own = next((ErrorInfo(code=c, message=found[c]) for c in OWN_CODES if c in found), None)
@@ -293,7 +293,7 @@ class AlertWorker:
         self._emit_all(source, [data])
 
     def _flush(self) -> None:
-        """Send all that is to leave, whatever happens to one of them: no close may get lost."""
+        """Send all queued events, even if one fails, so that no `end` of an alert is lost."""
         first: Exception | None = None
         while self._leaving:
             source, data = self._leaving.popleft()

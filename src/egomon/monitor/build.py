@@ -1,4 +1,4 @@
-"""Builds what scores and judges, for threads or for simulated time."""
+"""Builds scorers and alert engines, for threads or for simulated time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from egomon.stream.buffer import RollingBuffer
 
 @dataclass(slots=True, eq=False)
 class AlertEngines:
-    """Fusion's state of a run."""
+    """Alert engines of a run, and the large branch that they share."""
 
     plan: RunPlan
     refinement: LargeBranchAccess
     engines: dict[str, AlertEngine] = field(default_factory=dict)
 
     def use(self, plan: RunPlan, settings: Settings, *, timed: bool) -> None:
-        """Judge by other settings from now on; in the thread that owns the stages."""
+        """Use other settings from now on; call in the thread that owns the engines."""
         self.plan = plan
         if timed:
             self.refinement.deadline_seconds = settings.decision.refine_deadline_seconds
@@ -36,7 +36,7 @@ class AlertEngines:
             stage.use(plan.decision, CallBudget(settings.decision.refine_calls_per_minute))
 
     def media_seconds(self) -> float:
-        """Media time up to which everything has been judged: a replay's clock."""
+        """Media time up to which all segments are decided: a replay's clock."""
         done = [stage.progress.t_seconds for stage in self.engines.values() if stage.progress]
         return max(done, default=0.0)
 
@@ -51,7 +51,7 @@ def build_engines(
     clock: Callable[[], float] | None = None,
     coalesce: bool | None = None,
 ) -> AlertEngines:
-    """Stages of all sources with their shared refinement.
+    """Build the alert engine of each source and the shared access to the large branch.
 
     Args:
         plan: what to do.
@@ -91,7 +91,7 @@ def build_engines(
 def build_scorer(
     plan: RunPlan, item: SourceWorker, buffer: RollingBuffer, settings: Settings
 ) -> SegmentScorer:
-    """One source's way from vectors to scored segments."""
+    """Build one source's segment scorer."""
     return SegmentScorer(
         item.name,
         plan.scoring_models,

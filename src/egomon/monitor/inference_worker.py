@@ -1,4 +1,4 @@
-"""The small worker: encodes each sampled frame once, across cameras, and scores segments."""
+"""The small thread: encodes each sampled frame once, across cameras, and scores segments."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from egomon.stream.worker import Worker
 MICRO_BATCH = 8
 """Frames encoded together; more gains nothing on a CPU."""
 GATHER_SHARE = 0.5
-"""Of the staleness budget: with several live cameras, frames that cannot finish a segment wait so
-long for those of the others. Encoded one by one they cost half as much again."""
+"""Share of the staleness budget that frames of a live camera may wait for those of other cameras,
+unless they finish a segment: encoded one by one they cost half as much again."""
 
 Encode = Callable[[UInt8Image], Float32]
 """See `FrameEncoder.encode`."""
@@ -31,14 +31,14 @@ Encode = Callable[[UInt8Image], Float32]
 
 @dataclass(slots=True, eq=False)
 class ScoredSource:
-    """One source as the small worker sees it."""
+    """Scorer and buffer of one source."""
 
     scorer: SegmentScorer
     buffer: RollingBuffer
     in_whole_batches: bool
-    """Files: always full batches, so that results do not depend on how fast frames arrive."""
+    """True for files: full batches only, so that results do not depend on speed."""
     on_gap: Callable[[Discontinuity], None] = lambda gap: None
-    """Hears about frames that a crash of this thread has cost."""
+    """Called with frames that a crash of this thread has lost."""
     done: bool = False
 
     @property
@@ -51,7 +51,7 @@ class ScoredSource:
 
     @property
     def spare_seconds(self) -> float:
-        """How much longer its frames may wait for those of other cameras."""
+        """Seconds that its frames may still wait for those of other cameras."""
         newest, limit = self.buffer.latest(), self.buffer.staleness_seconds
         if self.in_whole_batches or self.buffer.finished or limit is None or newest is None:
             return 0.0
@@ -61,7 +61,7 @@ class ScoredSource:
 
 
 class InferenceWorker:
-    """Body of the small worker: owns the frame encoder, the small branch and all scorers."""
+    """Body of the small thread: owns the frame encoder, the small branch and all scorers."""
 
     def __init__(
         self,
@@ -88,13 +88,13 @@ class InferenceWorker:
         return all(camera.done for camera in self._cameras)
 
     def request_reset(self, source: str) -> None:
-        """From any thread: begin a new workflow before the next batch."""
+        """Begin a new workflow before the next batch; callable from any thread."""
         self._resets.append(source)
 
     def run(self, worker: Worker) -> None:
-        """Until every source is scored to its end; then closes the inbox.
+        """Run until every source is scored to its end; then close the inbox.
 
-        After an exception it may be run again: frames in hand are lost and counted, scorers go on
+        It may run again after an exception: frames of the batch are lost and counted, scorers go on
         as after any other lost frame.
         """
         while not self.done and not worker.stopping:
@@ -103,7 +103,7 @@ class InferenceWorker:
         self.close()
 
     def close(self) -> None:
-        """Nothing more will be scored."""
+        """Close the inbox: no more segments come."""
         self._inbox.close()
 
     def step(self) -> None:
@@ -130,7 +130,7 @@ class InferenceWorker:
                 self._send([*camera.scorer.flush(), SourceEnded(camera.scorer.source)])
 
     def _spare_seconds(self) -> float:
-        """How much longer a batch may be gathered across cameras; one camera never waits."""
+        """Seconds that a batch may still be gathered across cameras; one camera never waits."""
         waiting = [camera for camera in self._cameras if camera.ready]
         if len(self._cameras) == 1 or not waiting:
             return 0.0

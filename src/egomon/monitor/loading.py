@@ -1,4 +1,4 @@
-"""The time before watching: models load in a thread of their own, requests are answered here."""
+"""Loading: models load in a thread of their own while this one answers requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_MS = 250
 def load_answering(
     load: Callable[[], RunPlan], bus: EventServer, control: ControlHandler, wake: WakeUp
 ) -> RunPlan:
-    """Call `load` in another thread; until it is done, serve the bus in this one.
+    """Call `load` in another thread and serve the bus in this one until it returns.
 
     Raises:
         BaseException: whatever `load` raised.
@@ -52,9 +52,9 @@ def load_answering(
 
 @contextmanager
 def announced(attacher: EvidenceAttacher, sources: Sequence[str]) -> Iterator[None]:
-    """Tell readers that sources are on their way; and that they are over, if it comes to nothing.
+    """Publish that sources are connecting; if loading fails, publish that they have ended.
 
-    A signal ends it too: who listens must not wait for a monitor that is gone.
+    The same after a signal: subscribers must not wait for a monitor that has ended.
     """
     for source in sources:
         attacher.emit(source, StatusData(source_state="connecting"))
@@ -67,7 +67,7 @@ def announced(attacher: EvidenceAttacher, sources: Sequence[str]) -> Iterator[No
 
 
 def warm_up(bundle: Bundle) -> None:
-    """Let the encoder work once on nothing, so that the first frame does not pay for set-up."""
+    """Encode one blank frame, so that the first real frame does not pay for set-up."""
     encoder = bundle.encoder
     assert encoder is not None
     encoder.encode(np.zeros((1, encoder.image_px, encoder.image_px, 3), np.uint8))

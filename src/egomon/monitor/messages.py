@@ -1,4 +1,4 @@
-"""What crosses the monitor's threads besides frames and scores."""
+"""Messages between the monitor's threads, besides frames and scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Scored = ScoredSegment | Progress | SourceEnded
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did; printed at the end."""
+    """Counters and result of a run; printed at the end."""
 
     sources: tuple[str, ...]
     model: str
@@ -50,7 +50,7 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class LatencyModel:
-    """How long the models are said to take."""
+    """Latencies of the models in simulated time, milliseconds."""
 
     frame_ms: float = 20.0
     """To encode one frame."""

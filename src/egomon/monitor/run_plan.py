@@ -1,4 +1,4 @@
-"""Settings over a bundle's card: what a run will do, checked before anything starts."""
+"""The plan of a run: settings over a bundle's card, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVIDENCE_PIXEL_FRAMES = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunPlan:
-    """What a run does."""
+    """Models and parameters of a run."""
 
     bundle: Bundle
     gate: Gate | None
@@ -43,12 +43,12 @@ class RunPlan:
 
     @property
     def period_seconds(self) -> float:
-        """Distance of two sampled frames."""
+        """Seconds between two sampled frames."""
         return 1.0 / self.stream.fps
 
     @property
     def detail(self) -> PrepareImage | None:
-        """How the bigger picture for the large branch is made; None where none is needed.
+        """Resize of the larger picture for the large branch; None without a large branch.
 
         Squashed to the square, as `egomon extract` and the large branch itself do it.
         """
@@ -80,7 +80,7 @@ class RunPlan:
         return 1.0
 
     def segmenter(self, given: Sequence[Span]) -> Segmenter:
-        """A fresh segmenter for one source."""
+        """Build a segmenter for one source."""
         card, period = self.stream, self.period_seconds
         if card.policy == "given":
             return GivenSpans(given, period_seconds=period)
@@ -100,7 +100,7 @@ class RunPlan:
         )
 
     def fingerprint(self, reference: str) -> str:
-        """Eight digits that name a replay of this file with this model and these settings."""
+        """Hash (8 hex digits) that names a replay of this file with this model and settings."""
         path = Path(reference)
         size = path.stat().st_size if path.is_file() else 0
         parts = [path.name, size, self.bundle.hash]
@@ -110,7 +110,7 @@ class RunPlan:
 
 
 def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
-    """Merge and check.
+    """Merge settings with the bundle's card and check them.
 
     Raises:
         BundleError: the bundle cannot be used live.
@@ -162,7 +162,7 @@ def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
 
 
 def read_spans(path: Path | None, recording: str) -> list[Span]:
-    """Given segments of one recording from a `segments.jsonl`; lines of other ones are skipped.
+    """Read the given spans of one recording from a `segments.jsonl`; lines of others are skipped.
 
     Raises:
         DataError: unreadable, not JSON, or times that are no span; names file and line.

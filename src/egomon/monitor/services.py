@@ -1,4 +1,4 @@
-"""What stands around the monitor's threads: sockets, evidence, metrics."""
+"""Services of a run beside its threads: sockets, evidence, metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_CONTROL = "none"
 
 
 def open_bus(settings: Settings, boot: str) -> EventServer:
-    """The sockets of a run.
+    """Open the sockets of a run.
 
     Raises:
         AddressInUseError: an endpoint belongs to another program.
@@ -100,7 +100,7 @@ class Services:
             )
 
     def use(self, settings: Settings) -> None:
-        """Keep by other bounds from now on; from any thread."""
+        """Apply other bounds of store and clips; callable from any thread."""
         self._store.retention = retention(settings)
         if self.writer is not None:
             self.writer.rules = clip_rules(settings.evidence, self.writer.rules.folder)
@@ -108,7 +108,7 @@ class Services:
             self.health.allow_degraded = settings.metrics.allow_degraded
 
     def attacher(self, publisher: EventPublisher) -> EvidenceAttacher:
-        """The emit thread's way out."""
+        """Build the attacher that publishes for the emit thread."""
         return EvidenceAttacher(
             publisher,
             snapshot=self._snapshot,
@@ -131,7 +131,7 @@ class Services:
             self.health.__exit__()
 
     def _probe(self) -> dict[str, float]:
-        """Numbers that no event carries."""
+        """Return gauges that no event carries, by metric name."""
         writer = self.writer
         return {
             "bus_send_dropped_total": self._bus.send_failed,
@@ -148,7 +148,7 @@ class Services:
 
 
 def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
-    """Clips as the settings want them."""
+    """Convert settings to bounds of the clip writer."""
     return ClipBounds(
         folder=folder,
         before_seconds=evidence.before_seconds,
@@ -161,7 +161,7 @@ def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
 def watch_all(
     attacher: EvidenceAttacher, engines: Mapping[str, AlertEngine], inputs: Sequence[SourceWorker]
 ) -> None:
-    """Let the attacher see every source."""
+    """Register every source with the attacher."""
     for item in inputs:
         stage, size = engines[item.name], lambda item=item: item.size
         attacher.watch(stage, item.name, item.buffer, size, item.packets)

@@ -1,4 +1,4 @@
-"""How long a live source has sent nothing: media time stands still then, and so would an alert."""
+"""Time-out of silent live sources: their media time stands still, so alerts would stay open."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from egomon.stream.source import SourceState
 
 AWAY_SECONDS = 5.0
-"""Away for so long, a source can renew no alert: an open one ends."""
+"""Seconds without a source after which its open alert ends."""
 
 
 class SourceTimeout:
-    """Keeps since when each source has been away; `clock` in seconds."""
+    """Remembers since when each source has been away; `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: dict[str, float] = {}
 
     def hear(self, source: str, state: SourceState) -> None:
-        """A source changed its state."""
+        """Note a change of a source's state."""
         if state in ("stalled", "reconnecting", "offline"):
             self._since.setdefault(source, self._clock())
         else:

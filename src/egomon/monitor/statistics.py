@@ -20,7 +20,7 @@ def source_stats(
     encode_ms: float,
     alerts: Counter[str],
 ) -> StatsData:
-    """What `stats` messages carry for one source."""
+    """Build the `stats` message of one source."""
     stage, refinement = parts.engines[item.name], parts.refinement
     counts = item.frame_counts()
     return StatsData(
@@ -49,7 +49,7 @@ def summarise(
     alerts: Counter[str],
     stopped_by: str,
 ) -> RunSummary:
-    """What a run did."""
+    """Summarise a run."""
     frames: Counter[str] = Counter()
     for item in inputs:
         stage = parts.engines[item.name]

@@ -1,4 +1,4 @@
-"""Where a run keeps its events."""
+"""The event store of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE_NAME = "events.sqlite"
 
 
 def store_path(settings: Settings, *, live: bool) -> Path | None:
-    """The store's file; None = memory only, the default of a replay."""
+    """Return the store's file; None = memory only, the default of a replay."""
     path = settings.store.path
     if path == MEMORY:
         return None
@@ -35,5 +35,5 @@ def open_event_store(settings: Settings, *, live: bool) -> EventStore:
 
 
 def retention(settings: Settings) -> Retention:
-    """How long the store keeps events."""
+    """Convert settings to the store's retention."""
     return Retention(max_age_days=settings.store.keep_days, max_bytes=settings.store.max_mb << 20)

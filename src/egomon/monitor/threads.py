@@ -1,4 +1,4 @@
-"""The workers of a run: joined in order, and which of them crashed."""
+"""The threads of a run: joined in order, crashes re-raised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from egomon.stream.worker import Worker
 logger = logging.getLogger(__name__)
 
 ABANDON_SECONDS = 0.5
-"""Last wait for a worker that was told to stop."""
+"""Last wait for a worker that was asked to stop, seconds."""
 EXIT_SECONDS = 10.0
-"""Longest wait for an abandoned model when Python ends: inside torch it would abort the process."""
+"""Longest wait at exit for a thread inside torch, which would abort the process, seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,12 +30,12 @@ class Threads:
 
     @property
     def in_order(self) -> list[Worker]:
-        """Along the path of the data; the large branch answers to its queue alone."""
+        """Workers along the path of the data; the large one ends with its queue."""
         return [*self.producers, *(w for w in (self.small, self.emit) if w is not None)]
 
     @property
     def fatal(self) -> Worker | None:
-        """A crashed worker that ends the run.
+        """The crashed worker that ends the run; None if there is none.
 
         Live, alerts go on without the large branch; a replay ends, its result would depend on
         luck.
@@ -44,7 +44,7 @@ class Threads:
         return next((w for w in [*self.in_order, *later] if w.crash is not None), None)
 
     def raise_crash(self) -> None:
-        """Raise in this thread what ended a worker.
+        """Raise the exception that ended a worker.
 
         Raises:
             EgomonError: the worker's own error, or WorkerCrashedError around it.
@@ -59,7 +59,7 @@ class Threads:
         ) from worker.crash
 
     def join(self, seconds: float) -> None:
-        """Wait for all along the path of the data; what does not end in time is abandoned."""
+        """Join all workers along the path of the data; abandon those that exceed their time."""
         deadline = time.monotonic() + seconds
         for worker in self.in_order:
             if not worker.join(max(0.1, deadline - time.monotonic())):
@@ -68,7 +68,7 @@ class Threads:
                 worker.join(ABANDON_SECONDS)
 
     def abandon(self) -> None:
-        """The run is over; a model in the middle of a call is waited for when Python ends."""
+        """End the run; a model that is inside a call is joined when Python ends."""
         for worker in (self.small, self.large):
             if worker is not None and worker.alive:
                 atexit.register(worker.join, EXIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Pages for people: a self-contained report of a run, and the same page live."""
+"""Pages in a browser: a self-contained report of a run, and the same page live."""
 
 from __future__ import annotations
 

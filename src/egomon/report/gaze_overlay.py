@@ -1,4 +1,4 @@
-"""A ring on a picture where the wearer of the camera looks."""
+"""Draws the gaze of the wearer as a ring on a picture."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from egomon.branches.bundle.card import Preprocessing
 from egomon.stream.frame import Frame, UInt8Image
 
 RADIUS_SHARE = 0.04
-"""Of the picture's width."""
+"""Radius as a share of the picture's width."""
 LEAST_RADIUS_PX = 5
 DARK, BRIGHT = (0, 0, 0), (255, 220, 0)
-"""One of the two can be seen on any ground, whoever looks."""
+"""Dark and light ring: one of the two is visible on any background."""
 
 
 def ringed(
     picture: UInt8Image, frame: Frame, size: tuple[int, int] | None, used: Preprocessing
 ) -> UInt8Image:
-    """The picture with the ring; itself where there is none to draw.
+    """Return the picture with the ring; the picture itself without gaze.
 
     Args:
         picture: what `picture_of` makes of the frame, RGB (H, W, 3).
         frame: its gaze is in shares of the whole picture of the source.
         size: width and height of the source.
-        used: how the frame encoder made a square of it, which is shown where the frame has no
+        used: how the frame encoder cut it to a square, which is shown where the frame has no
             `detail`.
     """
     gaze = frame.gaze

@@ -30,12 +30,12 @@ _UNSAFE = str.maketrans(
 
 
 def asset(name: str) -> str:
-    """Text of a packaged file."""
+    """Read a packaged file."""
     return files("egomon.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def safe_json(value: Any) -> str:
-    r"""JSON that cannot end its script element, whatever strings the wire brought.
+    r"""Encode JSON that cannot end its script element, whatever strings it holds.
 
     >>> safe_json("</script>")
     '"\\u003c/script\\u003e"'
@@ -56,7 +56,7 @@ def script_text(*, live: bool) -> str:
 
 
 def content_policy(style: str, script: str, *, live: bool) -> str:
-    """Content Security Policy: only this very script runs, so injected text never can."""
+    """Content Security Policy: only this script runs, so injected text never does."""
     connect = "connect-src 'self'" if live else "connect-src 'none'"
     media = "img-src 'self' data:; media-src 'self' data: file:"
     return (

@@ -1,4 +1,4 @@
-"""Between the monitor's threads and the live page: bounded, never waits, drops the slow."""
+"""Hub between the monitor's threads and the live page: bounded, never waits, drops slow clients."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ VERDICTS = ("true", "false", "unsure")
 MOST_SEGMENTS = 3600
 MOST_ALERTS = 500
 MOST_WAITING = 256
-"""Changes a client may be behind; after that it is told to load the page anew."""
+"""Most changes that wait for a client; beyond it the client reloads the page."""
 MOST_CLIENTS = 16
 FRAME_SECONDS = 0.2
-"""At most five pictures a second."""
+"""Seconds between two pictures."""
 RELOAD = '{"kind":"reload"}'
 
 Feedback = Callable[[str, str], bool]
@@ -50,7 +50,7 @@ class Client:
         self._closed = False
 
     def offer(self, change: str) -> None:
-        """Any thread; never waits."""
+        """Queue a change, from any thread; never waits."""
         with self._lock:
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.clear()
@@ -59,12 +59,12 @@ class Client:
         self._wake()
 
     def close(self) -> None:
-        """Any thread; `take` gives None from now on."""
+        """End the client, from any thread; `take` returns None from now on."""
         self._closed = True
         self._wake()
 
     async def take(self, timeout_seconds: float) -> list[str] | None:
-        """What has come; empty after the timeout, None at the end."""
+        """Return queued changes; empty after the time-out, None at the end."""
         try:
             await asyncio.wait_for(self._ready.wait(), timeout_seconds)
         except TimeoutError:
@@ -81,7 +81,7 @@ class Client:
 
 
 class LiveHub:
-    """What the live page shows now, and who is looking.
+    """State of the live page, and its clients.
 
     Args:
         title: heading of the page.
@@ -136,7 +136,7 @@ class LiveHub:
                 client.offer(text)
 
     def picture(self, source: str) -> tuple[int, bytes] | None:
-        """Number and JPEG of the newest picture, in the thread that wants to see it."""
+        """Return number and JPEG of the newest picture, made in the caller's thread."""
         with self._camera_lock:
             shown, now = self._pictures.get(source), self._clock()
             is_due = now - self._asked.get(source, -math.inf) >= FRAME_SECONDS
@@ -148,7 +148,7 @@ class LiveHub:
             return shown
 
     def still_of(self, alert_id: str) -> bytes | None:
-        """JPEG of an alert, while the page knows it."""
+        """Return the JPEG of an alert that the page still shows."""
         with self._lock:
             return self._stills.get(alert_id)
 
@@ -158,7 +158,7 @@ class LiveHub:
             self._stills.popitem(last=False)
 
     def has_source(self, source: str) -> bool:
-        """Whether anything was heard of a source."""
+        """Return whether any event of a source has come."""
         return source in self._model.sources
 
     def feedback(self, alert_id: str, verdict: str) -> bool:
@@ -180,7 +180,7 @@ class LiveHub:
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything shown now, as data of the page."""
+        """Return everything shown now, as data of the page."""
         with self._lock:
             return self._model.as_data(
                 title=self._title,
@@ -192,7 +192,7 @@ class LiveHub:
             )
 
     def join(self, loop: asyncio.AbstractEventLoop) -> Client:
-        """A page was opened.
+        """Add a client.
 
         Raises:
             TooManyClientsError: sixteen are open already.
@@ -209,12 +209,12 @@ class LiveHub:
         return client
 
     def leave(self, client: Client) -> None:
-        """A page was closed."""
+        """Remove a client."""
         with self._lock:
             self._clients.discard(client)
 
     def close(self) -> None:
-        """End every stream; nothing new is taken in."""
+        """End every stream and accept no more clients."""
         with self._lock:
             self.closed = True
             clients = tuple(self._clients)

@@ -1,4 +1,4 @@
-"""What one page shows, reduced from wire events; bounded where it lives on."""
+"""State of a page, reduced from events; bounded for the live page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PageModel:
         self._most_alerts = most_alerts
 
     def apply(self, source: str, data: Data) -> dict[str, Any] | None:
-        """Take one event; gives the change as the page takes it, None where nothing shows."""
+        """Apply one event; return the change for the page, None if nothing shown changes."""
         page = self.sources.setdefault(source, SourcePage())
         if isinstance(data, SegmentData):
             row = segment_row(data)
@@ -84,7 +84,7 @@ class PageModel:
         return shown
 
     def as_data(self, **more: Any) -> dict[str, Any]:
-        """Everything, for the page's data element."""
+        """Return everything, for the page's data element."""
         alerts = sorted(self.alerts.values(), key=lambda a: (a["media_opened"], a["alert_id"]))
         return {
             **more,

@@ -1,4 +1,4 @@
-"""Wire data as the page takes them: report and live page read the same shapes."""
+"""Events as rows for the page: report and live page read the same shapes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROW_FIELDS = (
 
 
 def segment_row(data: SegmentData) -> list[Any]:
-    """One segment as an array: an hour of them is 0.4 MB instead of 1.6 MB."""
+    """Convert a segment to an array: an hour of them is 0.4 MB instead of 1.6 MB."""
     ref, scores, step = data.segment, data.scores, data.step
     flags = (
         OUT_OF_DOMAIN * data.out_of_domain
@@ -61,7 +61,7 @@ def segment_row(data: SegmentData) -> list[Any]:
 
 
 def alert_revision(data: AlertData) -> dict[str, Any]:
-    """What changed from revision to revision."""
+    """Convert one revision of an alert: the fields that change between revisions."""
     return {
         "rev": data.rev,
         "phase": data.phase,
@@ -73,11 +73,11 @@ def alert_revision(data: AlertData) -> dict[str, Any]:
 
 
 def plain(data: AlertData | StatusData | StatsData | GapData) -> dict[str, Any]:
-    """Built-in types."""
+    """Convert to built-in types."""
     built: dict[str, Any] = msgspec.to_builtins(data)
     return built
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits: more than a screen can show."""
+    """Round to four digits: more than a screen can show."""
     return None if value is None else round(value, 4)

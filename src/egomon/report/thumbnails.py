@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 WIDTH_PX = 240
 MOST_STILLS = 300
 MOST_STILLS_BYTES = 3_000_000
-"""All pictures of a page together; later alerts go without."""
+"""Most bytes of all pictures of a page; later alerts have none."""
 SEEK_SECONDS = 10.0
-"""Decoding on is cheaper than a jump that is shorter than this."""
+"""Shorter jumps cost more than decoding on, seconds."""
 
 
 def alert_stills(
@@ -23,10 +23,10 @@ def alert_stills(
     videos: Mapping[str, Path],
     clips: Mapping[str, Path] | None = None,
 ) -> dict[str, bytes]:
-    """JPEGs, at most 240 px wide, by alert id; bounded in number and bytes.
+    """Make JPEGs, at most 240 px wide, by alert id; bounded in number and bytes.
 
     Args:
-        events: source name and wire data; each alert's first segment tells the moment.
+        events: source name and event; the picture is of each alert's first segment.
         videos: recording by source name.
         clips: an alert's own clip by its id, used where there is no recording. Neither is ever
             taken from a message: an address in an alert is only text.
@@ -66,7 +66,7 @@ def _all_stills(
 
 
 def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
-    """One JPEG for each rising moment until the recording ends; None is its middle."""
+    """Yield one JPEG for each ascending time until the recording ends; None is its middle."""
     import av
     import numpy as np
 

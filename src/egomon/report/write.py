@@ -15,7 +15,7 @@ from egomon.report.html import build_page
 from egomon.report.page import PageModel
 
 EMBED_BYTES = 8_000_000
-"""A smaller video travels inside the page."""
+"""Smaller videos are embedded in the page, bytes."""
 MOST_PICTURE_BYTES = 2_000_000
 VIDEO_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 """Containers that browsers play and that may be embedded."""
@@ -100,7 +100,7 @@ def _data_uri(kind: str, body: bytes) -> str:
 
 
 def _replace(out: Path, page: str) -> None:
-    """Readers see the old page or the new one, never half of one."""
+    """Replace the page at once: readers never see half of one."""
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         beside.write_text(page, encoding="utf-8", newline="\n")

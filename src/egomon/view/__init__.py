@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: a dashboard, or one line an event. Fed with wire data only."""
+"""Views in a terminal: a dashboard, or one line for each event. They read messages only."""
 
 from __future__ import annotations
 

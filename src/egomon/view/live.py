@@ -18,7 +18,7 @@ LEAST_SECONDS = 0.25
 
 
 class _NoteHandler(logging.Handler):
-    """Log lines would tear the screen: they become notes in it."""
+    """Turns log lines, which would break the screen, into notes on it."""
 
     def __init__(self, state: ViewState) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from egomon.view.words import (
 
 
 class PlainView:
-    """Prints alerts, changes of state and losses; says nothing while nothing changes.
+    """Prints alerts, changes of state and losses; prints nothing while nothing changes.
 
     Args:
         stream: where to print; stderr by default, because stdout is data.
@@ -29,7 +29,7 @@ class PlainView:
         self._last: dict[str, tuple[str, str, str]] = {}
 
     def apply(self, source: str, data: Data) -> None:
-        """Take one event of the wire."""
+        """Print one event."""
         if isinstance(data, AlertData):
             self._write(source, alert_line(data))
         elif isinstance(data, GapData):
@@ -38,7 +38,7 @@ class PlainView:
             self._status(source, data)
 
     def _status(self, source: str, status: StatusData) -> None:
-        """Only the parts that changed, once the source is there: why it never came is an error."""
+        """Format the parts of a status that changed, once the source is open."""
         if source not in self._last and status.source_state in ("connecting", "ended"):
             return
         sign, word = DOMAINS[status.domain]

@@ -1,4 +1,4 @@
-"""What a view remembers of the wire: bounded, plain, without clock or thread."""
+"""State of a view, reduced from events: bounded, without clock or thread."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ScorePoint:
 
     @property
     def is_over(self) -> bool:
-        """At or above its threshold, on footage that the model knows."""
+        """True if at or above its threshold and in domain."""
         return self.p >= self.threshold and not self.out_of_domain
 
 
 @dataclass(slots=True)
 class SourceView:
-    """One source as last heard."""
+    """Latest state of one source."""
 
     name: str
     status: StatusData = field(default_factory=lambda: StatusData(source_state="connecting"))
@@ -61,7 +61,7 @@ class SourceView:
 
 @dataclass(frozen=True, slots=True)
 class SourceProgress:
-    """How far a replay is."""
+    """Progress of a replay."""
 
     fraction: float
     """0 to 1."""
@@ -78,18 +78,18 @@ class ViewState:
     def __init__(self, sources: Iterable[str] = ()) -> None:
         self.sources: dict[str, SourceView] = {}
         self.alerts: OrderedDict[str, AlertData] = OrderedDict()
-        """Latest revision by id, last touched last."""
+        """Latest revision by id, last changed last."""
         self.alert_count = 0
         self.progress: SourceProgress | None = None
         self.page_url = ""
-        """Where the live page is served, if it is."""
+        """Address of the live page; None if it is not served."""
         self.notes: deque[str] = deque(maxlen=MOST_NOTES)
         """Log lines, newest last."""
         for name in sources:
             self._source(name)
 
     def apply(self, source: str, data: Data) -> None:
-        """Take one event of the wire."""
+        """Apply one event."""
         view = self._source(source)
         if isinstance(data, AlertData):
             self._apply_alert(data)
@@ -105,7 +105,7 @@ class ViewState:
             view.gaps[data.cause] += data.count
 
     def set_progress(self, fraction: float, eta_seconds: float | None) -> None:
-        """Replay: how much is done, and how long the rest will take."""
+        """Set the share of a replay that is done, and the seconds left."""
         self.progress = SourceProgress(min(1.0, max(0.0, fraction)), eta_seconds)
 
     def last_alerts(self, count: int) -> Sequence[AlertData]:

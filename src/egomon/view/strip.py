@@ -17,7 +17,7 @@ OVER, UNDER, RULE = "bold bright_yellow", "cyan", "dim"
 
 
 def mark(point: ScorePoint) -> str:
-    """Which branch decided, and whether it is a hit."""
+    """Return the mark of a segment: hit, large branch asked, or neither."""
     if point.out_of_domain:
         return "?"
     return "▲" if point.is_over else MARKS.get(point.stage, "·")

@@ -1,4 +1,4 @@
-"""Signs, words and numbers that every view uses; each state reads without colour."""
+"""Signs, words and numbers of all views; each state is readable without colour."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def clean(text: str) -> str:
-    r"""One printable line: no control character reaches the terminal, no credentials the screen.
+    r"""Make one printable line, without control characters and credentials.
 
     >>> clean("rtsp://me:secret@cam/1\x1b[2J\nnext")
     'rtsp://***@cam/1 [2J next'
@@ -58,7 +58,7 @@ def clock(t_seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A rough length of time.
+    """Format a length of time, rounded.
 
     >>> duration(42.4), duration(75), duration(7260)
     ('42 s', '1 min 15 s', '2 h 01 min')
@@ -73,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def status_sentence(status: StatusData) -> str:
-    """State of a source in words, with the next attempt and the error."""
+    """Describe the state of a source, with the next attempt and the error."""
     sign, word = SOURCE_STATES[status.source_state]
     parts = [f"{sign} {word}"]
     if status.attempt and status.source_state in {"connecting", "reconnecting", "offline"}:
@@ -85,6 +85,6 @@ def status_sentence(status: StatusData) -> str:
 
 
 def refiner_words(status: StatusData) -> str:
-    """The large branch and the mode that follows from it."""
+    """Describe the state of the large branch and the mode."""
     words = f"{REFINERS[status.refiner]} · mode {status.mode}"
     return f"{words} · DEGRADED" if status.degraded else words

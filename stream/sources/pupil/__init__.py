@@ -1,1 +1,1 @@
-"""Pupil Labs glasses: discovery, the camera over RTSP, and where the wearer looks."""
+"""Pupil Labs glasses: discovery, scene camera over RTSP, and gaze."""

@@ -35,12 +35,12 @@ class Glasses:
 
     @property
     def reference(self) -> str:
-        """What `--device` takes."""
+        """Reference for `--device`."""
         return f"pupil://{self.host}:{self.port}"
 
 
 def require_discovery() -> None:
-    """See that announcements can be heard.
+    """Check that announcements can be received.
 
     Raises:
         MissingExtraError: the package for it is not installed.

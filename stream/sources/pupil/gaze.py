@@ -1,4 +1,4 @@
-"""Where the wearer of Pupil Labs glasses looks: read beside the video, never in its way.
+"""Gaze of Pupil Labs glasses: read beside the video, which never waits for it.
 
 Pupil Labs' Real-Time API (github.com/pupil-labs/realtime-python-api, docs/guides/under-the-hood.md
 and streaming/gaze.py): an RTSP stream of the encoding `com.pupillabs.gaze1` with one datum in each
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 ENCODING = "com.pupillabs.gaze1"
 FRESH_SECONDS = 0.1
-"""Older gaze says nothing about a frame."""
+"""Longest age of a gaze that is attached to a frame, seconds."""
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 RESET_SECONDS = 30.0

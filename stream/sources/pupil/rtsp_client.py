@@ -32,7 +32,7 @@ MOST_ODD_BYTES = 1 << 14
 """Bytes in a row that belong to no packet."""
 RECEIVE_BYTES = 4096
 SESSION_SECONDS = 60.0
-"""How long a server waits for a sign of life where it does not say (RFC 2326, 12.37)."""
+"""Session time-out of a server that states none, seconds (RFC 2326, 12.37)."""
 LEAST_SESSION_SECONDS = 2.0
 GOODBYE_SECONDS = 0.2
 OK = 200
@@ -51,7 +51,7 @@ class RtspReply:
 
 @dataclass(frozen=True, slots=True)
 class RtspPacket:
-    """What came between the replies."""
+    """An interleaved packet."""
 
     channel: int
     data: bytes
@@ -117,7 +117,7 @@ class RtspClient:
                     return payload
 
     def close(self) -> None:
-        """Say goodbye, without waiting for an answer, and hang up."""
+        """Send TEARDOWN without waiting for a reply, and close the connection."""
         with self._socket, contextlib.suppress(OSError):
             self._timeout_seconds = GOODBYE_SECONDS
             self._send("TEARDOWN", self._url)
@@ -170,7 +170,7 @@ class RtspClient:
         self._socket.sendall(f"{method} {url} RTSP/1.0\r\n{lines}\r\n".encode("latin-1"))
 
     def _message(self, deadline: float) -> RtspReply | RtspPacket:
-        """The next reply or packet; what is neither is passed over."""
+        """Read the next reply or packet; skip anything else."""
         for _ in range(MOST_ODD_BYTES):
             self._need(4, deadline)
             if self._buffer.startswith(b"RTSP"):
@@ -203,7 +203,7 @@ class RtspClient:
         return RtspReply(int(status[1]), fields, body)
 
     def _need(self, count: int, deadline: float) -> None:
-        """Wait until so many bytes are there."""
+        """Wait until `count` bytes are buffered."""
         while True:
             if self._stop.is_set():
                 raise Cancelled
@@ -246,7 +246,7 @@ def control_url(base: str, url: str, control: str) -> str:
 
 
 def rtp_payload(packet: bytes, kind: int) -> bytes | None:
-    """What an RTP packet carries; None if it is none, or of another payload type."""
+    """Return the payload of an RTP packet; None if it is no such packet or of another type."""
     if len(packet) < RTP_HEAD_BYTES or packet[0] >> 6 != 2 or packet[1] & 0x7F != kind:
         return None
     start, end = RTP_HEAD_BYTES + 4 * (packet[0] & 0x0F), len(packet)

@@ -59,7 +59,7 @@ def _tokenizer() -> Any:
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:
-    """What a `Qwen3VLConfig` must know of the tokens that stand for pictures."""
+    """Token ids of pictures, for `Qwen3VLConfig`."""
     names = {
         "image": "image_pad",
         "video": "video_pad",

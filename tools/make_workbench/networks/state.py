@@ -1,4 +1,4 @@
-"""What the state of the visible part is: read from vectors while the encoders learn to see."""
+"""Auxiliary task of the encoders: read the state of the visible part from a vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs that look around: `models`, `devices`, `doctor`."""
+"""Verbs that inspect: `models`, `devices`, `doctor`."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def devices(
 
 
 def _find_glasses(search: str) -> list[Glasses]:
-    """Those that are announced; none where this machine cannot look."""
+    """Find announced glasses; none if this machine cannot search."""
     from egomon.errors import MissingExtraError, SourceOpenError
     from egomon.stream.sources.pupil.discovery import find_glasses
 

@@ -95,7 +95,7 @@ def _kinds(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _control_endpoint(endpoint: str, control: str | None) -> str | None:
-    """The request socket is one port above the events by default."""
+    """Return the control endpoint: by default one port above the event endpoint."""
     if control == "none":
         return None
     if control is not None:

@@ -48,11 +48,11 @@ def _shared(
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Options of both verbs."""
+    """Declare the options of both verbs."""
 
 
 def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
-    """Put the shared options where the verb says `**shared`."""
+    """Insert the shared options for the verb's `**shared`."""
     own, shared = (inspect.signature(each, eval_str=True).parameters for each in (verb, _shared))
     parameters = [*list(own.values())[:-1], *shared.values()]
     verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, Any]) -> Settings:
-    """Merged settings; `sections` are those that the verb gives itself."""
+    """Merge settings; `sections` are those that the verb itself sets."""
     from egomon.config import load_settings
 
     publish, sinks = shared["publish"], shared["sink"]

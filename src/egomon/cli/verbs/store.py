@@ -1,4 +1,4 @@
-"""Verbs about what was kept: `alerts`, `report`, `config`, `keygen`."""
+"""Verbs on stored data and files: `alerts`, `report`, `config`, `keygen`."""
 
 from __future__ import annotations
 

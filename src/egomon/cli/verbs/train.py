@@ -176,7 +176,7 @@ def challenge(
 
 
 def show(report: Any, json: bool) -> None:
-    """A table, or one JSON object."""
+    """Print a table, or one JSON object."""
     if json:
         import msgspec
 

@@ -1,1 +1,1 @@
-"""What an operator needs: health, metrics, watchdog, restarts, reload."""
+"""Operation of a running monitor: health pages, metrics, watchdog, restarts, reload."""

@@ -1,4 +1,4 @@
-"""What the operating system knows about this process."""
+"""Figures that the operating system keeps of this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def rss_bytes() -> int:
-    """Resident memory; 0 where the system does not say."""
+    """Resident memory in bytes; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""What Prometheus sees: figures kept from the monitor's own events, read at each scrape."""
+"""Prometheus metrics: kept from the monitor's own events, read at each scrape."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class MonitorMetrics(Collector):
                 figures.gaps[data.cause] += 1
 
     def not_ready(self, *, allow_degraded: bool = False) -> str | None:
-        """Why the monitor is not ready; None when it is."""
+        """Return why the monitor is not ready; None if it is."""
         with self._lock:
             if not any(figures.stats for figures in self._sources.values()):
                 return "the models are not loaded yet"
@@ -181,7 +181,7 @@ class MonitorMetrics(Collector):
         yield from (frames, reconnects, stalls, gaps, state, fps, depth, last)
 
     def _of_fusion(self) -> Iterator[Metric]:
-        """The large branch is shared by all sources: the furthest count is the newest."""
+        """Return counters of the large branch; sources share it, so the highest are the newest."""
         refine = _counter("refine", "Answers of the large branch", "result")
         counted = [f.stats.refine for f in self._sources.values() if f.stats]
         for result in REFINE_RESULTS:

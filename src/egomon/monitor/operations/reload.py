@@ -42,7 +42,7 @@ class Change:
 
 
 def changes(before: Settings, after: Settings) -> list[Change]:
-    """What differs, in the order of the settings.
+    """List the changed settings, in their order.
 
     Raises:
         ConfigError: something that needs a restart differs; nothing may be applied then.
@@ -65,7 +65,7 @@ def changes(before: Settings, after: Settings) -> list[Change]:
 
 
 class Reloader:
-    """Keeps the settings in use; a wrong file changes nothing and says why.
+    """Holds the settings in use; an invalid file changes nothing and becomes a fault.
 
     Args:
         settings: in use at the start.
@@ -83,10 +83,10 @@ class Reloader:
         self._read = read
         self._apply = apply
         self.fault: str | None = None
-        """Why the file as it is now is not in use."""
+        """Why the present file is not in use; None if it is."""
 
     def reload(self) -> list[Change]:
-        """Read again; returns what changed."""
+        """Read the settings again; return the changes."""
         try:
             after = self._read()
             found = changes(self.settings, after)

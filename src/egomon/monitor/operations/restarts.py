@@ -1,4 +1,4 @@
-"""Crashed workers of a live run are started again, a few times, and everybody is told."""
+"""Restarts crashed workers of a live run, a few times, and reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Restarts:
-    """Says whether a worker that crashed may start again: at most five times a minute each.
+    """Decides whether a crashed worker may restart: at most five times a minute each.
 
     Args:
         allowed: False in a replay, whose result must not depend on luck: it ends.
@@ -31,7 +31,7 @@ class Restarts:
         """Restarts by worker."""
 
     def may_restart(self, worker: Worker, error: Exception) -> bool:
-        """Called in the crashed worker's thread; counts and tells."""
+        """Count a crash and decide; called in the crashed worker's thread."""
         budget = self._budgets.setdefault(worker.name, RestartBudget(clock=self._clock))
         if not self._allowed or not budget.take():
             return False
@@ -43,7 +43,7 @@ class Restarts:
         return True
 
     def fault(self) -> str | None:
-        """What happened within the last minute."""
+        """Sentence on restarts within the last minute; None without any."""
         if self._last is None or self._clock() - self._last[0] >= RESTART_WINDOW_SECONDS:
             return None
         return self._last[1]

@@ -1,4 +1,4 @@
-"""Who watches the watcher: stuck stages, crashed cameras, and a word to systemd."""
+"""Watchdog: finds stuck threads, limits restarts, reports to systemd."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RestartBudget:
         self._times: deque[float] = deque()
 
     def take(self) -> bool:
-        """True if one more restart is allowed; counts it."""
+        """Count a restart; True if it is allowed."""
         now = self._clock()
         while self._times and now - self._times[0] >= self._window_seconds:
             self._times.popleft()
@@ -54,10 +54,10 @@ class RestartBudget:
 
 
 class Watchdog:
-    """Called by the main thread a few times a second; never blocks.
+    """Checks that workers are alive; called by the main thread a few times a second, never blocks.
 
-    A stage that has not given a sign of life for `stuck_seconds` is reported once, with the
-    stacks of all threads, until it moves again.
+    A worker without a heartbeat for `stuck_seconds` is reported once, with the
+    stacks of all threads, until it beats again.
 
     Args:
         stages: workers that must be moving now; one that waits for a camera is not among them.
@@ -86,10 +86,10 @@ class Watchdog:
         self._seen_frames = 0
         self._next_notify = clock()
         self.trouble: str | None = None
-        """Which stage is stuck at the moment."""
+        """Sentence on the worker that is stuck; None if none is."""
 
     def check(self) -> str | None:
-        """Look at all stages; returns `trouble`."""
+        """Check all workers; return `trouble`."""
         now = self._clock()
         stuck = [
             worker
@@ -122,7 +122,7 @@ class Watchdog:
 
 
 def all_stacks() -> str:
-    """What every thread is doing now."""
+    """Format the stack of every thread."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     lines = []
     for ident, top in sys._current_frames().items():
@@ -132,7 +132,7 @@ def all_stacks() -> str:
 
 
 def sd_notify(text: str) -> None:
-    """Tell systemd, if it started us (sd_notify(3)); a failure is no reason to stop watching."""
+    """Notify systemd, if it started the process (sd_notify(3)); a failure is ignored."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
