@@ -45,15 +45,15 @@ def to_toml(graphs: Sequence[WorkflowGraph]) -> str:
 
 def _lines(graph: WorkflowGraph, table: str) -> list[str]:
     names = {step.id: step.name for step in graph.steps}
-    lines = [f"name = {_quoted(graph.name)}", f"demonstrations = {graph.demonstrations}"]
+    lines = [f"name = {toml_string(graph.name)}", f"demonstrations = {graph.demonstrations}"]
     for step in graph.steps:
-        after = ", ".join(_quoted(a) for a in step.after)
+        after = ", ".join(toml_string(a) for a in step.after)
         told = ", ".join(names[a] for a in step.after if names[a] != a)
         lines += [
             "",
             f"[[{table}]]",
-            f"id = {_quoted(step.id)}",
-            f"name = {_quoted(step.name)}",
+            f"id = {toml_string(step.id)}",
+            f"name = {toml_string(step.name)}",
             f"after = [{after}]" + (f"  # {_plain(told)}" if told else ""),
             f"optional = {str(step.optional).lower()}",
             f"repeatable = {str(step.repeatable).lower()}",
@@ -191,7 +191,8 @@ def _same_ids(found: set[str], wanted: set[str], where: str) -> None:
         )
 
 
-def _quoted(text: str) -> str:
+def toml_string(text: str) -> str:
+    """The text as a TOML basic string."""
     # JSON strings are TOML basic strings but for DEL, which TOML wants escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 TeachVerdict = Literal["ready", "usable", "failed"]
 
@@ -78,9 +79,9 @@ class TeachReport:
             ("false-alarm budget", f"{self.false_alarms_per_hour:g} an hour"),
             ("alerts on left-out recordings", str(self.alerts_on_recordings)),
         ):
-            table.add_row(what, value)
+            table.add_row(what, Text(value))
         for note in self.notes:
-            table.add_row("note", note)
+            table.add_row("note", Text(note))
         return table
 
 

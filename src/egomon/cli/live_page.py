@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from egomon.errors import StoreError
+from egomon.cli.taught_feedback import apply_verdict, is_taught
+from egomon.errors import EgomonError, StoreError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
     from egomon.monitor.source_worker import SourceWorker
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
+
+log = logging.getLogger(__name__)
 
 HERE = "127.0.0.1:0"
 """Loopback, on a free port."""
@@ -116,6 +121,18 @@ def _feedback(settings: Settings) -> Feedback:
         if path is None:
             raise StoreError("this run keeps its events in memory only; give --store FILE")
         with EventStore(path) as events:
-            return events.feedback(alert_id, cast(FeedbackVerdict, verdict), "", time.time_ns())
+            known = events.feedback(alert_id, cast(FeedbackVerdict, verdict), "", time.time_ns())
+            row = events.alert(alert_id) if known else None
+        if row is not None and is_taught(settings.model.name):
+            _tell_bundle(Path(settings.model.name), row.data, verdict)
+        return known
 
     return store
+
+
+def _tell_bundle(folder: Path, alert: AlertData, verdict: str) -> None:
+    """The verdict is kept in any case; the bundle may have nothing to learn from it."""
+    try:
+        log.info("%s; it holds from the next start on", apply_verdict(folder, alert, verdict))
+    except EgomonError as error:
+        log.warning("%s", error)

@@ -23,6 +23,10 @@ StorePath = Annotated[
 ]
 AlertId = Annotated[str, typer.Argument(metavar="ID", help="Alert id, as `alerts list` shows it.")]
 
+TaughtFolder = Annotated[
+    Path | None, typer.Option("--model", "-m", help="Folder of the taught bundle to change.")
+]
+
 alerts_app = typer.Typer(
     no_args_is_help=True, help="Look at stored alerts and say what you think of them."
 )
@@ -111,15 +115,38 @@ def alerts_feedback(
     alert_id: AlertId,
     verdict: Annotated[str, typer.Option("--verdict", help="true, false or unsure.")],
     note: Annotated[str, typer.Option("--note", help="Anything worth remembering.")] = "",
+    model: TaughtFolder = None,
     store: StorePath = None,
 ) -> None:
-    """Say whether an alert was right; `egomon train` can learn from it."""
+    """Say whether an alert was right; a taught bundle changes at once, `egomon train` learns."""
     if verdict not in VERDICTS:
         raise UsageError(f"--verdict {verdict!r} is not one of: {', '.join(VERDICTS)}")
     with _open(store) as events:
         if not events.feedback(alert_id, verdict, note, time.time_ns()):  # type: ignore[arg-type]
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
+        row = events.alert(alert_id)
     typer.echo(f"{alert_id}: {verdict}")
+    if model is not None and row is not None:
+        from egomon.cli.taught_feedback import apply_verdict
+
+        typer.echo(apply_verdict(model, row.data, verdict))
+
+
+@alerts_app.command("missed")
+def alerts_missed(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="missing, repeated, stopped or foreign.")
+    ],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the taught bundle.")],
+    step: Annotated[
+        str | None, typer.Option("--step", help="Id or name of the step where it was missed.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the newest such word back.")] = False,
+) -> None:
+    """Say that a taught bundle raised no alert where it should have."""
+    from egomon.cli.taught_feedback import apply_missed
+
+    typer.echo(apply_missed(model, kind, step, undo=undo))
 
 
 @alerts_app.command("clip")
