@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from egomon.stream.frame import SourceKind
 from egomon.stream.source import SilentListener, SourceListener
@@ -21,7 +21,8 @@ class SourceOptions:
 
     kind: SourceKind | None = None
     """A stream that is a recording, or the other way round; None = what it is taken for."""
-    open_timeout_seconds: float = 5.0
+    open_timeout_seconds: float = 15.0
+    """Slow cameras answer only with their first picture."""
     read_timeout_seconds: float = 5.0
     """Live: no frame for this long is a lost connection."""
     stall_seconds: float = 2.0
@@ -34,6 +35,10 @@ class SourceOptions:
     """Camera: width and height."""
     fps: float | None = None
     """Camera: frame rate."""
+    rtsp_transport: Literal["auto", "tcp", "udp", "udp_multicast", "http"] = "auto"
+    """RTSP: how packets travel; `auto` = TCP, and UDP where the server refuses it."""
+    opened: object = None
+    """A connection that was made to find out what the address is; used before a new one."""
     packets: PacketRing | None = None
     """Where compressed packets are kept for clips; None = nowhere. Files and streams only."""
     gaze: bool = True

@@ -88,6 +88,11 @@ class CameraSource:
         self._shape = (0, 0)
         self._thread = DeviceThread(f"camera {reference}", self._release)
 
+    @property
+    def packets(self) -> int:
+        """See `Connection`; each is a picture."""
+        return 0
+
     def open(self) -> tuple[int, int, float | None]:
         """See `Connection`."""
         if self._factory is None:

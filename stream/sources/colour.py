@@ -23,8 +23,6 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
-from egomon.stream.frame import UInt8Image
-
 logger = logging.getLogger(__name__)
 
 Values = npt.NDArray[np.float64]
@@ -97,14 +95,14 @@ class ToneMapper:
         self._key: tuple[object, ...] = ()
         self._graph: Graph | None = None
 
-    def __call__(self, frame: av.VideoFrame) -> UInt8Image:
-        """RGB uint8 (H, W, 3)."""
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in rgb24."""
         tags = frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range
         key = (frame.width, frame.height, frame.format.name, *tags)
         if self._graph is None or key != self._key:
             self._graph, self._key = _graph(frame), key
         self._graph.vpush(frame)
-        return self._graph.vpull().to_ndarray()
+        return self._graph.vpull()
 
 
 def _graph(frame: av.VideoFrame) -> Graph:
@@ -154,7 +152,7 @@ def to_standard_range(signal: Values, transfer: int, primaries: int) -> Values:
         signal: non-linear RGB, full range.
         transfer, primaries: code points of ITU-T H.273.
     """
-    light = LINEARISED.get(transfer, lambda x: x**GAMMA)(signal)
+    light = LINEARISED[transfer](signal) if transfer in LINEARISED else signal**GAMMA
     if primaries in TO_BT709:
         light = np.maximum(light @ TO_BT709[primaries].T, 0)
     peak = np.maximum(light.max(-1, keepdims=True), 1e-9)

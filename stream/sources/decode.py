@@ -1,30 +1,24 @@
-"""Shared by all PyAV sources: opening, choice of the video stream, decoding, conversion."""
+"""What all PyAV sources share: decoding and conversion."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import av
 import av.error
-import av.logging
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from egomon.errors import SourceLostError, SourceOpenError
+from egomon.errors import SourceLostError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
-from egomon.stream.redact import redact
 from egomon.stream.sources.colour import ToneMapper, needs_mapping
 from egomon.stream.sources.orientation import UPRIGHT, lay, orientation_of
 
-# FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
-# not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
-# a frame-threaded decoder, which waits for them with the GIL held, then hangs for ever (measured).
-av.logging.set_level(None)
-
 MOST_ERRORS_IN_A_ROW = 30
+JOINED = {"h264", "hevc"}
+"""Codecs whose pieces of one picture may be put one behind the other."""
 # Time-outs arrive as ExitError, broken connections as the system's own errors.
 LOST = (av.error.ExitError, OSError)
 
@@ -37,7 +31,7 @@ class Converter:
         self._tone_mapper = ToneMapper()
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
-        """Return a conversion that runs only if the frame is sampled."""
+        """A conversion to be done only if the frame is sampled."""
         return lambda: self(frame)
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
@@ -45,12 +39,17 @@ class Converter:
         if needs_mapping(frame):
             rgb = self._tone_mapper(frame)
         else:
-            rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return np.ascontiguousarray(lay(rgb, orientation_of(frame)))
+            rgb = self._reformatter.reformat(frame, format="rgb24")
+        image = rgb.to_ndarray().view(np.uint8)
+        return np.ascontiguousarray(lay(image, orientation_of(frame)))
 
 
 class VideoDecoder:
     """Decoded frames of one container; damaged packets are skipped and counted.
+
+    Some cameras send one picture in several packets of one time; decoded one by one, the first is
+    a picture with a hole. Such packets are joined. For that a recording is read one packet ahead;
+    a live stream only where it has shown that it needs it, and at its first picture.
 
     Raises:
         SourceLostError: from `next`, after a time-out, a broken connection, or too many damaged
@@ -58,24 +57,37 @@ class VideoDecoder:
     """
 
     def __init__(
-        self, container: Any, stream: Any, shown: str, ring: PacketRing | None = None
+        self,
+        container: Any,
+        stream: Any,
+        shown: str,
+        ring: PacketRing | None = None,
+        *,
+        live: bool = False,
     ) -> None:
         self._ring = ring
         if ring is not None:
             ring.begin(stream)
         self._container, self._stream, self._shown = container, stream, shown
-        self._packets = container.demux(stream)
+        self._demuxed = container.demux(stream)
+        self._ahead: av.Packet[Any] | None = None
+        self._can_join = stream.codec_context.name in JOINED
+        self._last_pts: int | None = None
+        self._splits_key_frames = self._splits_all = not live
         self._frames: list[av.VideoFrame] = []
         self._in_a_row = 0
         self._time_base: tuple[int, int] | None = None
+        self._begins_at_zero = container.format.name == "rtsp"
         self.errors = 0
         """Damaged packets so far."""
+        self.packets = 0
+        """Packets so far, whether they make pictures or not."""
 
     def next(self) -> av.VideoFrame | None:
         """The next frame; None at the end."""
         while not self._frames:
             try:
-                packet = next(self._packets, None)
+                packet = self._whole_packet()
                 if packet is None:
                     return None
                 if self._ring is not None:
@@ -103,6 +115,43 @@ class VideoDecoder:
         numerator, denominator = self._time_base
         return frame.pts * numerator / denominator
 
+    def _whole_packet(self) -> av.Packet[Any] | None:
+        """The next packet, joined with those of the same time."""
+        packet, self._ahead = self._ahead or self._packet(), None
+        if packet is not None and self._begins_at_zero:
+            self._begins_at_zero = False
+            self._time_first(packet)
+        if packet is None or packet.pts is None or not self._can_join:
+            return packet
+        first, repeated = self._last_pts is None, packet.pts == self._last_pts
+        self._last_pts = packet.pts
+        if repeated:  # too late for this picture; from the next on they are joined
+            self._splits_key_frames = True
+            self._splits_all = self._splits_all or not packet.is_keyframe
+        if not (first or self._splits_all or (self._splits_key_frames and packet.is_keyframe)):
+            return packet
+        while True:
+            following = self._ahead or self._packet()
+            if following is None or following.pts != packet.pts or not following.size:
+                self._ahead = following
+                return packet
+            self._splits_key_frames, self._ahead = True, None
+            packet = _joined(packet, following)
+
+    def _packet(self) -> av.Packet[Any] | None:
+        packet = next(self._demuxed, None)
+        if packet is not None and packet.size:
+            self.packets += 1
+        return packet
+
+    def _time_first(self, packet: av.Packet[Any]) -> None:
+        """The first packet of RTSP has no time: its clock begins with it, or one picture later."""
+        self._ahead = self._packet()
+        if packet.pts is not None or self._ahead is None or self._ahead.pts is None:
+            return
+        other_piece = self._ahead.pts == 0 and self._ahead.is_keyframe
+        packet.pts = 0 if self._ahead.pts > 0 or other_piece else self._ahead.pts - 1
+
     def _damaged(self, error: av.error.FFmpegError) -> None:
         if isinstance(error, LOST):
             raise SourceLostError(f"{self._shown} stopped sending", code="STREAM_TIMEOUT") from None
@@ -112,85 +161,12 @@ class VideoDecoder:
             message = f"{self._shown} is damaged: {self._in_a_row} packets in a row"
             raise SourceLostError(message, code="STREAM_DAMAGED") from None
         # The error may have come from the demuxer, whose generator is then used up.
-        self._packets = self._container.demux(self._stream)
+        self._demuxed = self._container.demux(self._stream)
 
 
-def open_container(
-    reference: str, *, timeout: tuple[float, float] | None = None, options: dict[str, str]
-) -> Any:
-    """Open for reading.
-
-    Raises:
-        SourceOpenError: with a code and a sentence; the address is redacted.
-    """
-    begin = time.monotonic()
-    try:
-        return av.open(reference, timeout=timeout, options=options)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        late = timeout is not None and time.monotonic() - begin >= 0.9 * timeout[0]
-        # Not chained: FFmpeg's message holds the address with its password.
-        raise _explain(error, redact(reference), late) from None
-
-
-def _explain(error: Exception, shown: str, late: bool) -> SourceOpenError:
-    match error:
-        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            text = f"{shown} refuses the user name or password"
-            return SourceOpenError(text, code="STREAM_AUTH_FAILED")
-        case av.error.PermissionError():
-            text = f"{shown} may not be read by this user; check its permissions"
-            return SourceOpenError(text, code="STREAM_AUTH_FAILED")
-        case av.error.FileNotFoundError() | av.error.HTTPNotFoundError():
-            return SourceOpenError(f"{shown} not found", code="STREAM_NOT_FOUND")
-        case av.error.ConnectionRefusedError():
-            text = f"nothing listens at {shown}; is the camera on?"
-            return SourceOpenError(text, code="STREAM_NOT_FOUND")
-    # A server that accepts and stays silent ends as "invalid data" when the time-out fires.
-    if late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-        text = f"{shown} did not answer in time; is it the right address?"
-        return SourceOpenError(text, code="STREAM_TIMEOUT")
-    if isinstance(error, av.error.InvalidDataError):
-        return SourceOpenError(f"{shown} is no video, or damaged", code="STREAM_DAMAGED")
-    reason = redact(getattr(error, "strerror", None) or str(error))
-    code = "STREAM_NOT_FOUND" if isinstance(error, OSError) else "STREAM_DAMAGED"
-    return SourceOpenError(f"cannot open {shown}: {reason}", code=code)
-
-
-def video_stream(container: Any, shown: str) -> Any:
-    """The largest moving video stream, of equals the fastest; all other streams are not read.
-
-    The first may be a preview (action cameras) or the smallest of several qualities (HLS); cover
-    pictures do not count.
-
-    Args:
-        container: open.
-        shown: redacted address.
-
-    Raises:
-        SourceOpenError: there is none, or no decoder for it.
-    """
-    still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    streams = [s for s in container.streams.video if not s.disposition & still]
-    if not streams:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-        raise SourceOpenError(
-            f"{shown} has no video, only {', '.join(kinds)}", code="STREAM_NO_VIDEO"
-        )
-    decodable = [stream for stream in streams if stream.codec_context is not None]
-    if not decodable:
-        raise SourceOpenError(
-            f"{shown} uses a video codec that this build cannot decode",
-            code="STREAM_CODEC_UNSUPPORTED",
-        )
-    best = max(decodable, key=_quality)
-    for stream in container.streams:
-        if stream is not best:
-            stream.discard = av.stream.Discard.all  # HLS then fetches one quality only
-    return best
-
-
-def _quality(stream: Any) -> tuple[int, int, float, int]:
-    context = stream.codec_context
-    # Where a playlist's variants have shown no picture yet, the playlist says what they need.
-    bits = int(stream.metadata.get("variant_bitrate") or context.bit_rate or 0)
-    return context.width * context.height, bits, float(stream.average_rate or 0), -stream.index
+def _joined(first: av.Packet[Any], second: av.Packet[Any]) -> av.Packet[Any]:
+    made = av.Packet(bytes(first) + bytes(second))
+    made.pts, made.dts, made.time_base = first.pts, first.dts, first.time_base
+    made.duration, made.is_keyframe = first.duration, first.is_keyframe
+    made.stream = first.stream
+    return made

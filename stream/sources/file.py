@@ -22,12 +22,8 @@ from egomon.stream.redact import redact
 from egomon.stream.source import Discontinuity, SilentListener, SourceListener, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.decode import (
-    Converter,
-    VideoDecoder,
-    open_container,
-    video_stream,
-)
+from egomon.stream.sources.container import open_container, video_stream
+from egomon.stream.sources.decode import Converter, VideoDecoder
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 from egomon.stream.sources.orientation import orientation_of, shown_size
 

@@ -1,38 +1,41 @@
-"""RTSP, RTMP, HTTP, SRT, UDP and TCP streams, through FFmpeg."""
+"""RTSP, RTMP, HTTP, UDP and TCP streams, through FFmpeg."""
 
 from __future__ import annotations
 
+import re
 import threading
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from av.codec.context import Flags
-
-from egomon.errors import SourceLostError, SourceOpenError
+from egomon.errors import SourceLostError, SourceOpenError, UsageError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.decode import (
-    Converter,
-    VideoDecoder,
-    open_container,
-    video_stream,
-)
+from egomon.stream.sources.container import open_container
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread, Future
 from egomon.stream.sources.file import VideoFile
+from egomon.stream.sources.frame_reader import ContainerReader, FrameReader
+from egomon.stream.sources.http import HttpBytes, content_of, refuse_page
+from egomon.stream.sources.mjpeg import JpegReader
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 LATER_SECONDS = 1.0
-"""FFmpeg's own time-outs are longer by this many seconds: they only end an abandoned thread."""
-WITHOUT_TIMES = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "image2pipe"}
-"""Formats whose times FFmpeg makes up from a guessed rate: arrival is nearer to the truth."""
+"""FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
+READ_SECONDS = 60.0
+"""FFmpeg's longest wait for data; slow cameras send a picture every few seconds."""
 
-ENDLESS = {"mpjpeg", "mjpeg", "hls", "hls,applehttp", "dash"}
-"""Formats whose size over HTTP means nothing: cameras invent one, playlists have their own."""
+ENDLESS = {"hls", "hls,applehttp", "dash"}
+"""Formats whose size over HTTP says nothing: playlists have their own."""
 RECONNECTING_FILE = {"reconnect": "1", "reconnect_delay_max": "4"}
-"""Options with which FFmpeg asks for the rest of a recording after a broken connection."""
+"""A server that hangs up in the middle of a recording is asked for the rest of it."""
+LIVE = {"flags": "low_delay", "max_delay": "500000"}
+# FFmpeg's default analyses 5 s of video and 20 pictures; a slow camera then never opens. Its
+# `nobuffer` throws the analysed packets away, and with them the key frame (the next: 20 s later).
+PROBE = {"analyzeduration": "500000", "fpsprobesize": "0"}
+PROBE_RTSP = {"probesize": "32"}
+"""RTSP describes its streams beforehand: one packet is enough."""
+_ODD_PASSWORD = re.compile(r"://[^/?#@:]*:(?!\d*[/?#])[^@/?#]*[/?#][^@]*@")
 
 
 def open_stream(reference: str, context: OpenContext) -> Source:
@@ -40,81 +43,103 @@ def open_stream(reference: str, context: OpenContext) -> Source:
 
     Raises:
         SourceOpenError: it does not answer, refuses, or holds no video.
+        UsageError: its password holds a character that ends an address.
     """
+    if _ODD_PASSWORD.search(reference):
+        raise UsageError(
+            f"{redact(reference)}: in a password write # as %23, / as %2F, ? as %3F and @ as %40"
+        )
     kind, options = context.options.kind, context.options
-    scheme = urlsplit(reference).scheme
+    first: Stream | None = options.opened if isinstance(options.opened, Stream) else None
+    scheme = urlsplit(reference).scheme.lower()
     if kind == "file" or (kind is None and scheme in ("http", "https")):
-        recording = _open_recording(reference, context)
-        if recording is not None:
-            return recording
+        first = first or _open_now(reference, context)
+        if first is not None and (kind == "file" or first.is_finite):
+            return _recording(reference, first, context)
     info = SourceInfo(context.name, redact(reference), "live", 0, 0, None, None)
-    return Reconnecting(info, lambda event: Stream(reference, options, event), context)
+    opened = [first] if first is not None else []
+
+    def connect(stop: threading.Event) -> Stream:
+        stream = opened.pop() if opened else Stream(reference, options, stop)
+        stream.stop = stop
+        return stream
+
+    return Reconnecting(info, connect, context)
 
 
-def _open_recording(reference: str, context: OpenContext) -> VideoFile | None:
-    """Open the recording at this address; None if it is a live stream."""
-    options, kind, stop = context.options, context.options.kind, context.stop
-    stream = Stream(reference, options, stop)
+def _open_now(reference: str, context: OpenContext) -> Stream | None:
+    """An open connection; None if it is not there yet and may come later."""
+    options = context.options
+    stream = Stream(reference, options, context.stop)
     try:
-        try:
-            stream.open(live=False)
-        except SourceOpenError:
-            if options.wait_source and kind is None:
-                return None  # not there yet: waiting is for live sources
-            raise
-        except Cancelled:
-            text = f"{redact(reference)}: closed while connecting"
-            raise SourceOpenError(text, code="STREAM_TIMEOUT") from None
-        if kind is None and not _is_finite(stream.container):
-            stream.close()
-            return None
-        remote = (stream.container, stream.thread, stop)
+        stream.open()
+    except SourceOpenError:
+        stream.close()
+        if options.wait_source and options.kind is None:
+            return None  # waiting is for live sources
+        raise
+    except Cancelled:
+        stream.close()
+        text = f"{redact(reference)}: closed while connecting"
+        raise SourceOpenError(text, code="STREAM_TIMEOUT") from None
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _recording(reference: str, stream: Stream, context: OpenContext) -> VideoFile:
+    try:
         return VideoFile(
             reference,
             name=context.name,
             listener=context.listener,
-            remote=remote,
-            packets=options.packets,
+            remote=(stream.container, stream.thread, context.stop),
+            packets=context.options.packets,
         )
     except BaseException:
         stream.close()
         raise
 
 
-def _is_finite(container: Any) -> bool:
-    """Return whether an open HTTP address has an end: a duration, or a size in a file format."""
-    if container.duration:
-        return True
-    return container.size > 0 and container.format.name not in ENDLESS
-
-
 class Stream:
     """One connection to one address; see `Connection`."""
 
     def __init__(self, reference: str, options: SourceOptions, stop: threading.Event) -> None:
-        self._reference, self._options, self._stop = reference, options, stop
+        self._reference, self._options, self.stop = reference, options, stop
         self._shown = redact(reference)
-        self._convert = Converter()
         self._pending: Future[RawFrame | None] | None = None
-        self._lost = 0
-        self._reader: VideoDecoder | None = None
-        self._arrival_times = False
+        self._reader: FrameReader | None = None
+        self._owner: HttpBytes | None = None
         self.container: Any = None
+        """FFmpeg's; None while not open, and for pictures one by one."""
+        self.is_finite = False
+        """Whether what is open has an end: a duration, or so many bytes of a file format."""
         self.thread = DeviceThread(f"stream {self._shown}", self._release)
 
-    def open(self, *, live: bool = True) -> tuple[int, int, float | None]:
+    @property
+    def packets(self) -> int:
         """See `Connection`."""
-        answer = self.thread.submit(lambda: self._connect(live))
-        if not answer.wait(self._options.open_timeout_seconds, self._stop):
-            text = f"{self._shown} did not answer within {self._options.open_timeout_seconds:g} s"
-            raise SourceOpenError(text, code="STREAM_TIMEOUT")
-        return answer.result()
+        return 0 if self._reader is None else self._reader.packets
+
+    def open(self) -> tuple[int, int, float | None]:
+        """See `Connection`."""
+        if self._reader is None and self.container is None:
+            answer = self.thread.submit(self._connect)
+            if not answer.wait(self._options.open_timeout_seconds, self.stop):
+                seconds = self._options.open_timeout_seconds
+                text = f"{self._shown} did not answer within {seconds:g} s"
+                raise SourceOpenError(text, code="STREAM_TIMEOUT")
+            answer.result()
+        if self._reader is None:
+            return 0, 0, None
+        return (*self._reader.size, self._reader.fps)
 
     def read(self, timeout_seconds: float) -> RawFrame | None:
         """See `Connection`."""
         if self._pending is None:
             self._pending = self.thread.submit(self._next)
-        if not self._pending.wait(timeout_seconds, self._stop):
+        if not self._pending.wait(timeout_seconds, self.stop):
             return None
         answer, self._pending = self._pending, None
         frame = answer.result()
@@ -126,46 +151,87 @@ class Stream:
         """See `Connection`."""
         self.thread.close()
 
-    def _connect(self, live: bool) -> tuple[int, int, float | None]:
-        open_seconds = self._options.open_timeout_seconds + LATER_SECONDS
-        read_seconds = self._options.read_timeout_seconds + LATER_SECONDS
-        container = open_container(
-            self._reference,
-            timeout=(open_seconds, read_seconds),
-            options=_ffmpeg_options(self._reference, live),
-        )
-        self.container = container
-        stream = video_stream(container, self._shown)
-        if live:
-            # Frame threads would hold back one frame for each thread.
-            stream.thread_type = "SLICE"
-            stream.codec_context.flags |= Flags.low_delay
-        self._arrival_times = container.format.name in WITHOUT_TIMES
-        self._reader = VideoDecoder(container, stream, self._shown, self._options.packets)
-        rate = stream.average_rate
-        width, height = stream.codec_context.width, stream.codec_context.height
-        return width, height, float(rate) if rate else None
+    def _connect(self) -> None:
+        scheme = urlsplit(self._reference).scheme.lower()
+        if self._options.kind == "file":
+            self._recording()
+        elif scheme in ("http", "https"):
+            self._connect_http()
+        elif scheme in ("rtsp", "rtsps"):
+            self._live(self._open_rtsp())
+        else:
+            self._live(self._open(LIVE | PROBE))
+
+    def _connect_http(self) -> None:
+        body = self._ask()
+        try:
+            content = content_of(body.head(), ended=body.ended)
+            if content == "page":
+                raise refuse_page(self._shown)
+            if content == "pictures":
+                self._reader = JpegReader(body, self._ask, self._options.fps, self._shown)
+                return
+            if content == "other" and not body.size:
+                # Only this connection shows it: some servers have no second one.
+                self._live(self._open(PROBE, file=body), owner=body)
+                self.is_finite = bool(self.container.duration)
+                return
+        except SourceLostError as error:
+            body.close()
+            raise SourceOpenError(str(error), code=error.code) from None
+        except BaseException:
+            body.close()
+            raise
+        body.close()
+        if self._options.kind == "live":
+            self._live(self._open(LIVE | PROBE))
+        else:
+            self._recording()
+
+    def _recording(self) -> None:
+        http = urlsplit(self._reference).scheme.lower() in ("http", "https")
+        self.container = self._open(RECONNECTING_FILE if http else {})
+        sized = self.container.size > 0 and self.container.format.name not in ENDLESS
+        self.is_finite = bool(self.container.duration) or sized
+        if not self.is_finite and self._options.kind is None:
+            self._live(self.container)
+
+    def _live(self, container: Any, owner: HttpBytes | None = None) -> None:
+        self.container, self._owner = container, owner
+        self._reader = ContainerReader(container, self._shown, self._options.packets)
+
+    def _ask(self) -> HttpBytes:
+        return HttpBytes(self._reference, self._shown, self._timeouts)
+
+    def _open_rtsp(self) -> Any:
+        transport = self._options.rtsp_transport
+        common = LIVE | PROBE_RTSP
+        if transport != "auto":
+            return self._open(common | {"rtsp_transport": transport})
+        try:
+            # TCP first, then what the server offers when it refuses with 461.
+            return self._open(common | {"rtsp_flags": "prefer_tcp"})
+        except SourceOpenError as error:
+            if error.code in ("STREAM_AUTH_FAILED", "STREAM_NOT_FOUND", "STREAM_TIMEOUT"):
+                raise
+            try:  # servers that refuse it in another way
+                return self._open(common | {"rtsp_transport": "udp"})
+            except SourceOpenError:
+                raise error from None
+
+    def _open(self, options: dict[str, str], file: HttpBytes | None = None) -> Any:
+        return open_container(self._reference, timeout=self._timeouts, options=options, file=file)
+
+    @property
+    def _timeouts(self) -> tuple[float, float]:
+        read = max(self._options.read_timeout_seconds, READ_SECONDS) + LATER_SECONDS
+        return self._options.open_timeout_seconds + LATER_SECONDS, read
 
     def _next(self) -> RawFrame | None:
         assert self._reader is not None
-        frame = self._reader.next()
-        lost, self._lost = self._reader.errors - self._lost, self._reader.errors
-        if frame is None:
-            return None
-        pts = None if self._arrival_times else self._reader.seconds(frame)
-        mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-        return RawFrame(pts, mono_ns, wall_ns, self._convert.deferred(frame), lost)
+        return self._reader.next()
 
     def _release(self) -> None:
-        if self.container is not None:
-            self.container.close()
-
-
-def _ffmpeg_options(reference: str, live: bool) -> dict[str, str]:
-    scheme = urlsplit(reference).scheme
-    if not live:
-        return dict(RECONNECTING_FILE) if scheme in ("http", "https") else {}
-    options = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "500000"}
-    if scheme in ("rtsp", "rtsps"):
-        options["rtsp_transport"] = "tcp"
-    return options
+        for each in (self._reader or self.container, self._owner):
+            if each is not None:
+                each.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import av
 import numpy as np
@@ -20,7 +21,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
     Front cameras mirror, `(-1, 0, 0, 1)`, which no angle can say.
     """
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data
+    data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return UPRIGHT
     a, b, _, c, d = struct.unpack_from("<5i", bytes(data))

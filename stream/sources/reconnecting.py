@@ -2,7 +2,7 @@
 
 ```
 connecting -> online -> stalled (no frame for max(2 s, 5 periods)) -> online
-                     -> reconnecting (no frame for 5 s, or lost) -> online, epoch + 1
+                     -> reconnecting (nothing for max(5 s, 10 periods), or lost) -> online, epoch + 1
 reconnecting -> offline after `give_up_seconds` (never by default)
 close() -> ended
 ```
@@ -28,6 +28,11 @@ from egomon.stream.sources.device_thread import Cancelled
 logger = logging.getLogger(__name__)
 
 STALL_PERIODS = 5
+DEAD_PERIODS = 10
+USUAL_SHARE = 0.25
+"""Of the newest wait, in the average of waits between frames."""
+KEY_FRAME_SECONDS = 60.0
+"""Cameras that save bandwidth send a key frame every 20 s or less often."""
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 RESET_SECONDS = 30.0
@@ -49,10 +54,16 @@ class RawFrame:
     """Damaged frames skipped since the one before."""
     gaze: Gaze | None = None
     """See `Frame`."""
+    size: tuple[int, int] | None = None
+    """Width and height, where only the picture tells them."""
 
 
 class Connection(Protocol):
     """One attempt at one device; dead for good after the first error, as FFmpeg's objects are."""
+
+    @property
+    def packets(self) -> int:
+        """What has come so far, in any unit: a sign of life, also without whole pictures."""
 
     def open(self) -> tuple[int, int, float | None]:
         """Connect; width, height and nominal rate.
@@ -106,6 +117,7 @@ class Reconnecting(ClosableSource):
         self._media = MediaClock(self._listener, live=True)
         self._connection: Connection | None = None
         self._attempt, self._ever_online, self._ended = 0, False, False
+        self._usual_seconds = 0.0
         self._offline_since = self._online_since = self._clock()
         self._tell("connecting")
         if not self._options.wait_source:
@@ -194,6 +206,8 @@ class Reconnecting(ClosableSource):
             return None
         if self._fresh:
             self._came_online()
+        if raw.size is not None and raw.size != (self._info.width, self._info.height):
+            self._info = replace(self._info, width=raw.size[0], height=raw.size[1])
         if raw.lost:
             self._media.skip(raw.lost)
             self._listener.on_gap(Discontinuity("decode_error", raw.lost))
@@ -212,27 +226,53 @@ class Reconnecting(ClosableSource):
         )
 
     def _await_frame(self) -> RawFrame:
+        """Wait for a frame. Data without pictures is a sign of life: their key frame is to come.
+
+        Raises:
+            SourceLostError: nothing came for too long, or nothing that makes a picture.
+        """
         assert self._connection is not None
-        begin, stalled = self._clock(), False
-        dead_after = self._options.read_timeout_seconds
-        stall_after = max(self._options.stall_seconds, STALL_PERIODS * self._media.period_seconds)
+        begin = alive = self._clock()
+        packets, stalled = self._connection.packets, False
+        stall_after = max(self._options.stall_seconds, STALL_PERIODS * self._period_seconds)
+        dead_after = max(self._options.read_timeout_seconds, DEAD_PERIODS * self._period_seconds)
         while True:
             if self._stop.is_set():
                 raise Cancelled
-            waited = self._clock() - begin
-            if waited >= dead_after:
-                message = f"{self._info.uri} sent no frame for {dead_after:g} s"
+            now = self._clock()
+            if self._connection.packets != packets:
+                alive, packets = now, self._connection.packets
+            if now - alive >= dead_after:
+                message = f"{self._info.uri} sent nothing for {dead_after:g} s"
                 raise SourceLostError(message, code="STREAM_TIMEOUT")
-            if waited >= stall_after and not stalled:
+            if now - begin >= max(KEY_FRAME_SECONDS, dead_after):
+                message = f"{self._info.uri} sends data, but no picture that can be decoded"
+                raise SourceLostError(message, code="STREAM_DAMAGED")
+            if now - begin >= stall_after and not stalled:
                 stalled = True
-                message = f"{self._info.uri} sends no frames"
-                self._tell("stalled", "STREAM_TIMEOUT", message)
-            until = dead_after if stalled else min(stall_after, dead_after)
-            raw = self._connection.read(min(until - waited, CHECK_SECONDS))
+                self._tell_waiting(is_alive=alive > begin or (self._fresh and packets > 0))
+            until = alive + dead_after if stalled else min(begin + stall_after, alive + dead_after)
+            raw = self._connection.read(min(until - now, CHECK_SECONDS))
             if raw is not None:
                 if stalled and not self._fresh:
                     self._tell("online")
+                # Slow cameras are known by the waits between their frames.
+                usual = USUAL_SHARE * (self._clock() - begin)
+                self._usual_seconds = usual + (1 - USUAL_SHARE) * self._usual_seconds
                 return raw
+
+    @property
+    def _period_seconds(self) -> float:
+        """Between two frames: as the device says, or as it was seen to be."""
+        return max(self._media.period_seconds, self._usual_seconds)
+
+    def _tell_waiting(self, *, is_alive: bool) -> None:
+        if is_alive:
+            state = "reconnecting" if self._ever_online else "connecting"
+            message = f"{self._info.uri} sends data; waiting for a key frame"
+            self._tell(state if self._fresh else "stalled", "STREAM_NO_KEY_FRAME", message)
+        else:
+            self._tell("stalled", "STREAM_TIMEOUT", f"{self._info.uri} sends no frames")
 
     def _came_online(self) -> None:
         self._fresh = False

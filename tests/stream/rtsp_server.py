@@ -16,6 +16,8 @@ from videos import pictures, write_video
 
 CLOCK_HZ = 90_000
 FPS = 30
+FIRST_TIME = 2_345_678_901
+"""A clock of RTP begins anywhere (RFC 3550, 5.1)."""
 MOST_BYTES = 1200
 """Of a NAL unit in one RTP packet; larger ones are sent in fragments (RFC 6184, 5.8)."""
 
@@ -149,7 +151,7 @@ class RtspServer:
                     self._stop.wait()
                 return
             payloads = [p for unit in units[frame % len(units)] for p in _payloads(unit)]
-            time = frame * CLOCK_HZ // FPS & 0xFFFFFFFF
+            time = FIRST_TIME + frame * CLOCK_HZ // FPS & 0xFFFFFFFF
             for count, payload in enumerate(payloads, 1):
                 marker = 0x80 if count == len(payloads) else 0
                 head = struct.pack(">BBHII", 0x80, marker | 96, number & 0xFFFF, time, 1)

@@ -72,35 +72,31 @@ class PupilStream(Stream):
         self._look_up_seconds = LOOKUP_SHARE * options.open_timeout_seconds
         self._gaze: GazeReader | None = None
 
-    def open(self, *, live: bool = True) -> tuple[int, int, float | None]:
-        """See `Connection`."""
-        width, height, rate = super().open(live=live)
-        if self._options.gaze and min(width, height) > 0:
-            self._gaze = GazeReader(
-                self._gaze_url,
-                (width, height),
-                self._shown,
-                timeout_seconds=self._options.read_timeout_seconds,
-            )
-        return width, height, rate
-
     def close(self) -> None:
         """See `Connection`."""
         if self._gaze is not None:
             self._gaze.close()
         super().close()
 
-    def _connect(self, live: bool) -> tuple[int, int, float | None]:
+    def _connect(self) -> None:
         if self._host is None:
             self._host, self._port = self._find()
         self._reference = scene_url(self._host, self._port, self._look_up_seconds)
-        return super()._connect(live)
+        super()._connect()
 
     def _next(self) -> RawFrame | None:
         frame = super()._next()
-        if frame is None or self._gaze is None:
+        if frame is None or not self._options.gaze:
             return frame
-        return replace(frame, gaze=self._gaze.at(frame.mono_ns * NS))
+        if self._gaze is None and frame.size is not None:
+            self._gaze = GazeReader(
+                self._gaze_url,
+                frame.size,
+                self._shown,
+                timeout_seconds=self._options.read_timeout_seconds,
+            )
+        gaze = None if self._gaze is None else self._gaze.at(frame.mono_ns * NS)
+        return replace(frame, gaze=gaze)
 
     def _find(self) -> tuple[str, int]:
         found = find_glasses(self._look_up_seconds, first=True, interfaces=self._interfaces)

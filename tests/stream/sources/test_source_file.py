@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av.error
 import numpy as np
@@ -339,11 +340,13 @@ def test_a_missing_time_goes_on_at_the_nominal_rate(
 
 def test_a_time_out_of_ffmpeg_is_a_lost_source_not_damage() -> None:
     class Silent:
+        format = codec_context = SimpleNamespace(name="h264")
+
         def demux(self, stream: object) -> object:
             raise av.error.ExitError(0, "Immediate exit requested")
             yield
 
-    reader = VideoDecoder(Silent(), None, "rtsp://cam")
+    reader = VideoDecoder(Silent(), Silent, "rtsp://cam")
     with pytest.raises(SourceLostError) as caught:
         reader.next()
     assert caught.value.code == "STREAM_TIMEOUT"

@@ -42,6 +42,7 @@ class Script:
 class Fake:
     def __init__(self, script: Script, steps: object) -> None:
         self.script, self.steps = script, steps
+        self.packets = 0
 
     def open(self) -> tuple[int, int, float | None]:
         if self.steps == "refuse":
