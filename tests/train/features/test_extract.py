@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 import pytest
+from feature_sets import DIM, workshop
 from test_datasets import published_holoassist
-from tiny_models import build_tiny_bundle
+from tiny_models import CLIP_DIM, build_tiny_bundle, build_tiny_clip
 from typer.testing import CliRunner
 
-from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard, LargeEncoderCard
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.load_bundle import load_bundle
 from egomon.cli.app import app
@@ -24,8 +27,9 @@ from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
 from egomon.train.features.extract import extract
 from egomon.train.features.extract_large import embed_segments
-from egomon.train.features.feature_set import read_feature_set
+from egomon.train.features.feature_set import Track, read_feature_set
 from egomon.train.features.rows import SegmentRow
+from egomon.train.features.write_feature_set import write_feature_set
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +237,57 @@ def test_an_encoder_without_a_bundle_extracts_the_same_vectors(
         extract(videos, tmp_path / out, model=model, quiet=True)
     name = f"features/{name_of(videos)}.npz"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+RECIPE = """
+name = "pinned"
+description = "One epoch"
+width = 8
+epochs = 1
+"""
+
+
+def test_weights_that_were_exchanged_are_refused_by_every_verb(
+    videos: Path, tmp_path: Path, tiny_clip: Path
+) -> None:
+    clip = Path(shutil.copytree(tiny_clip, tmp_path / "clip"))
+    encoder = {"library": "open_clip", "architecture": "tiny", "weights": "clip"}
+    (tmp_path / "clip.json").write_text(json.dumps({**encoder, "image_px": 64, "dim": CLIP_DIM}))
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    vectors, labelled, bundle = (tmp_path / name for name in ("vectors", "labelled", "bundle"))
+    verbs = {
+        "extract": ["extract", videos, "-o", vectors, "-m", tmp_path / "clip.json"],
+        "train": ["train", "--recipe", tmp_path / "recipe.toml", "--data", labelled, "-o", bundle],
+        "evaluate": ["evaluate", "--model", bundle, "--data", labelled],
+        "replay": ["replay", videos / f"{name_of(videos)}.mp4", "--model", bundle, "--end", "2"],
+    }
+
+    def run(verb: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [str(word) for word in verbs[verb]])
+        return done.exit_code, str(done.exception)
+
+    assert run("extract")[0] == 0
+    pinned = read_feature_set(vectors).card.encoder
+    assert pinned.weights_sha256 is not None
+    _write_with_encoder(labelled, pinned)
+    for verb in ("train", "evaluate", "replay"):
+        assert run(verb)[0] == 0, verb
+    build_tiny_clip(clip, seed=1)
+
+    for verb in verbs:
+        code, told = run(verb)
+        assert code != 0
+        assert pinned.weights_sha256 in told, verb
+        assert "now has" in told if verb == "extract" else "trained on other weights" in told
+
+
+def _write_with_encoder(folder: Path, encoder: FrameEncoderCard) -> None:
+    """The workshop, as if these vectors were the encoder's."""
+    data = workshop()
+
+    def track(name: str) -> Track:
+        narrow = data.track(name)
+        return Track(narrow.times, np.pad(narrow.vectors, ((0, 0), (0, CLIP_DIM - DIM))))
+
+    card = msgspec.structs.replace(data.card, encoder=encoder, dim=CLIP_DIM)
+    write_feature_set(folder, dataclasses.replace(data, card=card, track=track))
