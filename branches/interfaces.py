@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,7 @@ class BranchScore:
         return float(self.logits[Label.MISTAKE] - self.logits[Label.CORRECT])
 
 
+@runtime_checkable
 class FrameEncoder(Protocol):
     """One image to one vector; frames are independent of each other, so vectors can be cached."""
 

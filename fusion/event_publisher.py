@@ -1,4 +1,4 @@
-"""Where events leave: store first, then the bus, then whoever listens in this process."""
+"""Where events leave: store first, then the bus, then sinks and who listens in this process."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class EventPublisher:
     Args:
         bus: numbers and publishes.
         store: keeps what must not be lost.
+        sinks: gets each numbered message with its attachments; must not wait or raise.
         store_segments: keep every scored segment too, for reports.
         listeners: dashboards, files, live page.
     """
@@ -41,6 +42,7 @@ class EventPublisher:
         bus: EventServer,
         store: EventStore,
         *,
+        sinks: Callable[[StoredEvent, Data, Sequence[bytes]], object] = lambda *message: None,
         store_segments: bool = True,
         listeners: Sequence[EventListener] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -50,17 +52,19 @@ class EventPublisher:
         self._next_prune = clock() + PRUNE_SECONDS
         self._bus = bus
         self._store = store
+        self._sinks = sinks
         self._kept = (*STORED, SegmentData) if store_segments else STORED
         self._listeners = tuple(listeners)
         self.store_error: str | None = None
         """Why the store does not work at the moment."""
 
     def emit(self, source: str, data: Data, attachments: Sequence[bytes] = ()) -> None:
-        """Store, publish, tell."""
+        """Store, publish, hand to sinks, tell."""
         prepared = self._bus.prepare(source, data)
         if isinstance(data, self._kept):
             self._keep(prepared.event)
         self._bus.send(prepared, attachments)
+        self._sinks(prepared.event, data, attachments)
         for listener in self._listeners:
             listener(source, data)
         if self._clock() >= self._next_prune:

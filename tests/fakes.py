@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
-from egomon.stream.frame import Frame, Grab, Segment, SourceInfo, UInt8Image
-from egomon.stream.source import Discontinuity, StateChange
+from egomon.stream.frame import Frame, Segment
+from egomon.testing.fakes import (
+    NS,
+    BrightnessEncoder,
+    FakeClock,
+    FrameList,
+    RecordingListener,
+    image,
+)
 
-NS = 1_000_000_000
-
-
-class FakeClock:
-    """Seconds that only a test moves."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def ns(self) -> int:
-        return int(self.now * NS)
-
-
-def image(value: int, px: int = 8) -> UInt8Image:
-    return np.full((px, px, 3), value % 256, dtype=np.uint8)
+__all__ = [
+    "NS",
+    "BrightnessBranch",
+    "BrightnessEncoder",
+    "FakeClock",
+    "FrameList",
+    "MeanGate",
+    "RecordingListener",
+    "ScriptedLarge",
+    "frame",
+    "image",
+    "score",
+]
 
 
 def frame(t: float, *, value: int = 0, epoch: int = 0, index: int = 0, px: int = 8) -> Frame:
@@ -42,69 +42,6 @@ def frame(t: float, *, value: int = 0, epoch: int = 0, index: int = 0, px: int =
         index=index,
         epoch=epoch,
     )
-
-
-@dataclass
-class FrameList:
-    """A source that gives made-up frames: `(t_seconds, epoch, brightness)`."""
-
-    frames: Iterable[tuple[float, int, int]]
-    name: str = "fake"
-    kind: str = "file"
-    px: int = 64
-    on_read: Callable[[int], None] = lambda index: None
-    closed: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        self._frames = iter(self.frames)
-        self._count = 0
-
-    @property
-    def info(self) -> SourceInfo:
-        return SourceInfo(self.name, "fake:", self.kind, self.px, self.px, 10.0, None)  # type: ignore[arg-type]
-
-    def read(self) -> Grab | None:
-        self.on_read(self._count)
-        item = None if self.closed else next(self._frames, None)
-        if item is None:
-            return None
-        t, epoch, value = item
-        self._count += 1
-        return Grab(
-            t_seconds=t,
-            mono_ns=int(t * NS),
-            wall_ns=int(t * NS),
-            index=self._count - 1,
-            epoch=epoch,
-            to_rgb=lambda: image(value, self.px),
-        )
-
-    def close(self) -> None:
-        self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-class BrightnessEncoder:
-    """Vector of an image: its mean brightness, twice; easy to steer from a test."""
-
-    dim = 2
-    image_px = 8
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def prepare(self, rgb: UInt8Image) -> UInt8Image:
-        return np.ascontiguousarray(rgb[: self.image_px, : self.image_px])
-
-    def encode(self, images: np.ndarray) -> Float32:
-        self.batches.append(len(images))
-        level = images.reshape(len(images), -1).mean(axis=1, dtype=np.float64) / 255.0
-        return np.stack([level, level], axis=1).astype(np.float32)
 
 
 class BrightnessBranch:
@@ -152,17 +89,3 @@ def score(branch: str, log_odds: float, *, step: StepGuess | None = None) -> Bra
         latency_ms=1.0,
         step=step,
     )
-
-
-class RecordingListener:
-    """A `SourceListener` that remembers."""
-
-    def __init__(self) -> None:
-        self.states: list[StateChange] = []
-        self.gaps: list[Discontinuity] = []
-
-    def on_state(self, change: StateChange) -> None:
-        self.states.append(change)
-
-    def on_gap(self, gap: Discontinuity) -> None:
-        self.gaps.append(gap)

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 import zmq
 
 from egomon.errors import ControlError
+from egomon.fusion.messages.message import Message
 from egomon.fusion.transport.control_client import ControlClient, connect
 from egomon.fusion.transport.sockets import MAX_MESSAGE_BYTES, Context, open_socket
 from egomon.fusion.transport.subscriber_events import (
     Event,
     Gap,
-    Message,
     PublisherRestarted,
     Stale,
 )

@@ -21,13 +21,9 @@ from egomon.fusion.messages.envelope import (
     decode_envelope,
     topic,
 )
+from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
-from egomon.fusion.transport.subscriber_events import (
-    Event,
-    Gap,
-    Message,
-    PublisherRestarted,
-)
+from egomon.fusion.transport.subscriber_events import Event, Gap, PublisherRestarted
 
 _REMEMBERED_ALERTS = 4096
 

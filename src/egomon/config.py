@@ -150,6 +150,14 @@ class EvidenceSettings(Section):
     keep_days: float = Field(7.0, gt=0, description="Older clips are removed")
 
 
+class SinkSettings(Section):
+    """Where events also go."""
+
+    uris: tuple[str, ...] = Field(
+        (), description="file:PATH (JSON lines), or NAME:... of an installed package"
+    )
+
+
 class MetricsSettings(Section):
     """Prometheus and health pages."""
 
@@ -181,6 +189,7 @@ class Settings(BaseSettings):
     bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    sinks: SinkSettings = SinkSettings()
     metrics: MetricsSettings = MetricsSettings()
     view: ViewSettings = ViewSettings()
 

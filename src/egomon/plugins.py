@@ -137,7 +137,7 @@ class PluginRegistry:
             ) from error
         if not callable(function):
             raise PluginError(
-                f"{plugin} is a {type(function).__name__} and cannot be called; repair or "
+                f"{plugin} is of type {type(function).__name__} and cannot be called; repair or "
                 "uninstall that package"
             )
         return cast(Callable[..., Any], function)

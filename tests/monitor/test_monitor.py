@@ -94,6 +94,7 @@ def monitor(
             "decision": options.pop("decision", {}),
             "evidence": options.pop("evidence", {}),
             "source": {"staleness_seconds": 1e9, **options.pop("source_settings", {})},
+            "sinks": {"uris": options.pop("sinks", ())},
         },
     )
     watch = Monitor(

@@ -129,12 +129,12 @@ def test_a_small_branch_that_always_crashes_ends_the_run_after_five_restarts() -
     assert [e for e in events if isinstance(e, StatusData)][-1].source_state == "ended"
 
 
-def test_a_sink_that_raises_loses_no_alert_and_shows_in_the_status(tmp_path: Path) -> None:
+def test_a_listener_that_raises_loses_no_alert_and_shows_in_the_status(tmp_path: Path) -> None:
     store = tmp_path / "events.sqlite"
     watch, events = live((3, 6), (12, 15), store=store)
     hold, told = threading.Event(), threading.Event()
 
-    def sink(name: str, data: Data) -> None:
+    def listener(name: str, data: Data) -> None:
         if isinstance(data, AlertData) and data.phase == "new":
             raise OSError("the printer is on fire")
         if "WORKER_RESTARTED" in errors(events):
@@ -150,7 +150,7 @@ def test_a_sink_that_raises_loses_no_alert_and_shows_in_the_status(tmp_path: Pat
             hold.wait(20)
 
     source.on_read = on_read
-    watch._listeners = (*watch._listeners, sink)
+    watch._listeners = (*watch._listeners, listener)
     watch.run(lambda: hold.set() if told.is_set() else None)
     assert told.is_set()
     assert [a.phase for a in alerts(events)] == ["new", "end"] * 2

@@ -56,6 +56,14 @@ ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch thread
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]
+Sink = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        help="Also send every event to file:PATH (JSON lines) or NAME:... of an installed "
+        "package; may be given more than once.",
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Write each alert revision as a JSON line.")
 ]

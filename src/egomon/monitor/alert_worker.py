@@ -38,7 +38,16 @@ CONFIG_REJECTED = "CONFIG_REJECTED"
 """... while a settings file that was read again is not in use because it is wrong."""
 WORKER_RESTARTED = "WORKER_RESTARTED"
 """... for a minute after a worker crashed and was started again."""
-OWN_CODES = (STAGE_STUCK, WORKER_RESTARTED, STORE_FAILED, EVIDENCE_FAILED, CONFIG_REJECTED)
+SINK_FAILED = "SINK_FAILED"
+"""... while a sink refuses messages or loses some."""
+OWN_CODES = (
+    STAGE_STUCK,
+    WORKER_RESTARTED,
+    STORE_FAILED,
+    EVIDENCE_FAILED,
+    SINK_FAILED,
+    CONFIG_REJECTED,
+)
 """Faults of the monitor itself, most urgent first; a source that is not well goes before most."""
 
 

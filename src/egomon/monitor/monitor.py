@@ -16,7 +16,12 @@ from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.alert_worker import CONFIG_REJECTED, STAGE_STUCK, WORKER_RESTARTED
+from egomon.monitor.alert_worker import (
+    CONFIG_REJECTED,
+    SINK_FAILED,
+    STAGE_STUCK,
+    WORKER_RESTARTED,
+)
 from egomon.monitor.crash_recovery import close_orphans
 from egomon.monitor.loading import announced, load_answering, warm_up
 from egomon.monitor.messages import LatencyModel, RunSummary
@@ -143,13 +148,13 @@ class Monitor:
                 wake=self._queues.wake,
                 live=self._live,
             ) as services,
+            services.sinks,
         ):
             self._services = services
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
-            publisher = EventPublisher(
-                bus, store, listeners=(*services.listeners, *self._listeners)
-            )
+            listeners = (*services.listeners, *self._listeners)
+            publisher = EventPublisher(bus, store, sinks=services.sinks.put, listeners=listeners)
             attacher = services.attacher(publisher)
             control = StoreControl(
                 store, bus.snapshot, reset_context=self.reset_context, stats=self._latest_stats
@@ -267,10 +272,12 @@ class Monitor:
             on_tick()
 
     def _faults(self) -> dict[str, str | None]:
+        assert self._services is not None
         return {
             STAGE_STUCK: self._watchdog.trouble,
             WORKER_RESTARTED: self._restarts.fault(),
             CONFIG_REJECTED: self._reloader.fault,
+            SINK_FAILED: self._services.sinks.fault,
         }
 
     def _use(self, settings: Settings) -> None:

@@ -14,6 +14,8 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
+from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.sinks.worker import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
 from egomon.fusion.transport.server import EventServer
@@ -53,6 +55,7 @@ class Services:
         ConfigError: the evidence folder cannot be made, the face detector cannot be loaded, or the
             metrics address cannot be used.
         AddressInUseError: another program has the metrics address.
+        UsageError: a sink is not known, or its plug-in cannot be used.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Services:
                 wake=wake,
                 write=write_clip if self._blur is None else self._blur.write_clip,
             )
+        names = tuple(item.name for item in inputs)
+        self.sinks = Sinks(settings.sinks.uris, SinkContext(names, bus.boot), wait=not live)
         self._store, self._bus, self._inputs = store, bus, inputs
         self._restarts = restarts
         self.health: OperationsServer | None = None
@@ -135,6 +140,7 @@ class Services:
             "store_waiting_events": self._store.waiting,
             "store_lost_events_total": self._store.lost,
             "queue_oldest_age_seconds": max(i.buffer.oldest_unread_seconds for i in self._inputs),
+            "sink_lost_messages_total": self.sinks.lost,
             "clips_written_total": 0 if writer is None else writer.written,
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
             "blur_failed_total": 0 if self._blur is None else self._blur.failed,

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from contract import check_source
 from fakes import RecordingListener
 
 from egomon.errors import SourceOpenError
@@ -17,6 +16,7 @@ from egomon.stream.sources.camera import open_camera
 from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.testing import check_source
 
 BLUE_BGR = (200, 20, 10)
 

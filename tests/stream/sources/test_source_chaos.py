@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from contract import check_source
 from fakes import RecordingListener
 
 from egomon.errors import SourceLostError, UsageError
@@ -17,6 +16,7 @@ from egomon.stream.source import Source
 from egomon.stream.sources.chaos import ChaosSource, Fault
 from egomon.stream.sources.open import is_live, open_source
 from egomon.stream.sources.synthetic import read_index
+from egomon.testing import check_source
 
 TEN = "synthetic:seed=3,seconds=1,fps=10"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import av.error
 import numpy as np
 import pytest
-from contract import check_source
 from fakes import RecordingListener
 from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
@@ -16,6 +15,7 @@ from egomon.stream.source import Discontinuity
 from egomon.stream.sources.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
+from egomon.testing import check_source
 
 
 def read_all(path: Path) -> tuple[list[float], list[int], list[int], RecordingListener]:

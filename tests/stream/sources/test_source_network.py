@@ -10,7 +10,6 @@ from functools import cache
 
 import cv2
 import pytest
-from contract import check_source
 from fakes import RecordingListener
 from http_server import serving
 from videos import TcpServer, mpegts_packets, pictures, write_video
@@ -19,6 +18,7 @@ from egomon.errors import SourceOpenError
 from egomon.stream.source import StateChange
 from egomon.stream.sources.open import SourceOptions, kind_of, open_source
 from egomon.stream.sources.synthetic import read_index
+from egomon.testing import check_source
 
 # What FFmpeg needs to recognise the stream is sent at once, the rest in real time.
 HEAD = 30

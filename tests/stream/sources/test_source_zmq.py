@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zmq
-from contract import check_source
 from fakes import RecordingListener
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
 from egomon.stream.sources.zmq_frames import ZmqFrames, parse_message
+from egomon.testing import check_source
 
 ANY = "zmq+tcp://127.0.0.1:0"
 

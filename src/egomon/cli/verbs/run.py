@@ -40,6 +40,7 @@ def _shared(
     dtype: opt.Dtype = None,
     threads: opt.ThreadCount = None,
     store: opt.Store = None,
+    sink: opt.Sink = None,
     out: opt.Out = None,
     report: opt.Report = None,
     config: opt.ConfigFile = None,
@@ -62,7 +63,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
     """Merged settings; `sections` are those that the verb gives itself."""
     from egomon.config import load_settings
 
-    publish = shared["publish"]
+    publish, sinks = shared["publish"], shared["sink"]
     return load_settings(
         shared["config"],
         opt.flags(
@@ -91,6 +92,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "insecure_bind": shared["insecure_bind"],
             },
             store={"path": shared["store"]},
+            sinks={"uris": tuple(sinks) if sinks is not None else None},
             **sections,
         ),
     )

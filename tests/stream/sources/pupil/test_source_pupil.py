@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract import check_source
 from fakes import RecordingListener
 from phone import QUICK, at, phone, sensor
 from rtsp_server import FPS, RtspServer
@@ -26,6 +25,7 @@ from egomon.stream.sources.open import open_source
 from egomon.stream.sources.pupil.camera import open_pupil
 from egomon.stream.sources.pupil.discovery import Glasses, find_glasses
 from egomon.stream.sources.synthetic import read_index
+from egomon.testing import check_source
 
 HERE = ("127.0.0.1",)
 

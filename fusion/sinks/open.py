@@ -1,0 +1,37 @@
+"""From what the user wrote to a sink: `file:PATH`, or the name that a package brings."""
+
+from __future__ import annotations
+
+from egomon.errors import UsageError
+from egomon.fusion.sinks.sink import Sink
+from egomon.plugins import Plugin, PluginRegistry
+from egomon.stream.redact import redact
+
+SINKS = PluginRegistry("egomon.sinks", "sink", {"file": "egomon.fusion.sinks.file:FileSink"})
+"""name -> function (reference) -> Sink; the name is what stands before the first colon."""
+
+
+def find_sink(reference: str) -> Plugin:
+    """What makes the sink of a reference; nothing is made or imported.
+
+    Raises:
+        UsageError: no sink has this name.
+        PluginError: several packages bring it.
+    """
+    name, colon, _ = reference.partition(":")
+    plugin = SINKS.find(name.lower()) if colon else None
+    if plugin is None:
+        known = ", ".join(f"{each}:..." for each in SINKS.names())
+        raise UsageError(f"{redact(reference)!r} is no sink; give one of: {known}")
+    return plugin
+
+
+def make_sink(reference: str) -> Sink:
+    """The sink of a reference, not yet open.
+
+    Raises:
+        UsageError: no sink has this name, or it does not take this reference.
+        PluginError: its plug-in cannot be used.
+    """
+    sink: Sink = SINKS.make(find_sink(reference), Sink, reference)
+    return sink

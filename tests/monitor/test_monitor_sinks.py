@@ -1,0 +1,106 @@
+"""Sinks in a run: they get what is published; a failing one is shown and changes no alert."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from fakes import FrameList
+from test_monitor import alerts, bright_at, monitor
+from test_monitor_faults import errors, wait_for_room
+
+from egomon.errors import PluginError, UsageError
+from egomon.fusion.messages.envelope import encode
+from egomon.fusion.messages.message import Message
+from egomon.fusion.messages.recording import read_session
+from egomon.fusion.messages.types import AlertData
+from egomon.fusion.sinks.sink import SinkContext
+from egomon.monitor import LatencyModel
+from egomon.plugins import PluginRegistry
+
+SPANS = (3, 6), (12, 15)
+
+
+class RefusingSink:
+    """Refuses all that it gets."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+
+    def open(self, context: SinkContext) -> None:
+        """Nothing to open, unless told to fail."""
+        if self.reference == "refuse:open":
+            raise RuntimeError("no route")
+
+    def send(self, message: Message) -> None:
+        raise OSError("the printer is on fire")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`file:` as ever, and `refuse:`."""
+    built_in = {
+        "file": "egomon.fusion.sinks.file:FileSink",
+        "refuse": "test_monitor_sinks:RefusingSink",
+    }
+    made = PluginRegistry("egomon.sinks", "sink", built_in, lambda group: ())
+    monkeypatch.setattr("egomon.fusion.sinks.open.SINKS", made)
+
+
+def alert_bytes(messages: list[Message]) -> list[bytes]:
+    return [encode(m.data) for m in messages if isinstance(m.data, AlertData)]
+
+
+@pytest.mark.parametrize("options", [{}, {"latency_model": LatencyModel()}])
+def test_a_file_gets_every_event_of_a_replay_numbered_as_on_the_wire(
+    tmp_path: Path, options: dict[str, LatencyModel]
+) -> None:
+    path = tmp_path / "session.jsonl"
+    watch, events = monitor(FrameList(bright_at(*SPANS)), sinks=[f"file:{path}"], **options)
+    watch.run()
+    session = list(read_session(path))
+    assert [encode(message.data) for message in session] == [encode(data) for data in events]
+    assert len(alert_bytes(session)) == 4
+    assert {message.envelope.boot for message in session} == {watch.boot}
+    numbers = [message.envelope.seq for message in session]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_sink_that_refuses_shows_in_the_status_and_costs_no_alert(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    source = FrameList(bright_at(*SPANS), kind="live")
+    watch, events = monitor(source, live=True, sinks=["refuse:all", f"file:{path}"])
+    told = threading.Event()
+
+    def on_read(index: int) -> None:
+        wait_for_room(watch)
+        if index == 250:
+            told.wait(20)
+
+    source.on_read = on_read
+    watch.run(lambda: told.set() if "SINK_FAILED" in errors(events) else None)
+    assert told.is_set()
+    assert [alert.phase for alert in alerts(events)] == ["new", "end"] * 2
+    assert alert_bytes(list(read_session(path))) == [encode(alert) for alert in alerts(events)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind", "message"),
+    [
+        ("smoke:signal", UsageError, "'smoke:signal' is no sink; give one of: file:..., refuse"),
+        ("refuse:open", PluginError, "cannot be opened: RuntimeError: no route"),
+    ],
+)
+def test_a_sink_that_cannot_be_had_ends_the_run_before_a_frame_is_read(
+    uri: str, kind: type[Exception], message: str
+) -> None:
+    source = FrameList(bright_at(*SPANS))
+    source.on_read = lambda index: pytest.fail("it read a frame")
+    watch, events = monitor(source, sinks=[uri])
+    with pytest.raises(kind, match=message):
+        watch.run()
+    assert events == []
