@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from egomon.branches.bundle.libraries import LOADERS
+
 BUNDLE_SCHEMA = 1
 """Version of the card; a loader refuses any other."""
 
@@ -32,9 +34,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which image tower turns a frame into a vector."""
 
-    library: Literal["open_clip", "timm", "dcr", "lite0", "bundled", "none"]
-    """`bundled`: an architecture of `egomon.branches.encoders` whose weights lie in the bundle.
-    `none`: vectors come precomputed, no live use."""
+    library: str
+    """`open_clip`, `timm`, `dcr`, `lite0`, or the name that another package brings under the entry
+    points `egomon.encoders`. `bundled`: an architecture of `egomon.branches.encoders` whose weights
+    lie in the bundle. `none`: vectors come precomputed, no live use."""
     architecture: str
     """Model name of the library (`ViT-B-32-quickgelu`), or of the bundled registry."""
     weights: str | None = None
@@ -65,9 +68,10 @@ class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def recorded(self) -> FrameEncoderCard:
         """The card of vectors that exist: what it leaves out is CLIP's preprocessing.
 
-        Files that were written before a field existed mean that. Precomputed vectors have none.
+        Files that were written before a field existed mean that. Precomputed vectors have none,
+        and encoders of other packages have their own.
         """
-        if self.library == "none":
+        if self.library not in (*LOADERS, "bundled"):
             return self
         return msgspec.structs.replace(self, **msgspec.structs.asdict(self.preprocessing))
 

@@ -16,6 +16,7 @@ from egomon.branches.bundle.card import (
     LargeEncoderCard,
 )
 from egomon.errors import BundleError
+from egomon.plugins import NAME as PLUGIN_NAME
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Bundle names are folder names and parts of topics and ids."""
@@ -75,6 +76,8 @@ def _range(path: str, value: float, low: float, high: float) -> Iterator[str]:
 
 
 def _encoder(card: FrameEncoderCard) -> Iterator[str]:
+    if not PLUGIN_NAME.fullmatch(card.library):
+        yield f"field `frame_encoder.library` is {card.library!r}, which is no name of a library"
     yield from _range("frame_encoder.image_px", card.image_px, 1, MAX_IMAGE_PX)
     yield from _range("frame_encoder.dim", card.dim, 1, MAX_WIDTH)
     if card.crop_pct is not None and not 0.1 <= card.crop_pct <= 1:

@@ -1,4 +1,4 @@
-"""From a card to a frame encoder: one loader a library, found by name, imported on use."""
+"""From a card to a frame encoder: the loader of its library, or what another package brings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.libraries import (
+    ENCODERS,
+    LOADERS,
+    EncoderContext,
+    find_library,
+)
 from egomon.branches.bundle.weights import check_shapes, weights_sha256
 from egomon.branches.encoders.torch_setup import pick_dtype
 from egomon.branches.encoders.tower import (
@@ -21,16 +28,8 @@ from egomon.branches.encoders.tower import (
 )
 from egomon.branches.encoders.tower_config import CLIP, complete
 from egomon.branches.interfaces import FrameEncoder
-from egomon.errors import BundleError, EgomonError
-
-LOADERS: dict[str, str] = {
-    "open_clip": "egomon.branches.encoders.clip_tower:load",
-    "dcr": "egomon.branches.encoders.dcr_weights:load",
-    "timm": "egomon.branches.encoders.timm_tower:load",
-    "lite0": "egomon.branches.encoders.lite0:load",
-}
-"""library -> function (card, folder) -> LoadedTower with its own weights, or, where the card's
-weights are `bundle`, freshly initialised."""
+from egomon.errors import BundleError, EgomonError, PluginError
+from egomon.plugins import Plugin
 
 INT8 = "int8"
 
@@ -60,7 +59,12 @@ def build_frame_encoder(
     Raises:
         BundleError: if the tower cannot be had or is another one than the card says.
         MissingExtraError: if an optional package is missing.
+        PluginError: if another package brings the library and does not work.
     """
+    plugin = find_library(card.library)
+    if not plugin.is_built_in:
+        context = EncoderContext(folder or Path(), device, dtype, weights or {})
+        return _from_package(plugin, card, context)
     if card.library == "none":
         return PrecomputedEncoder(card)
     tower = _tower(card, weights, folder)
@@ -85,6 +89,32 @@ def build_frame_encoder(
     return encoder
 
 
+def _from_package(plugin: Plugin, card: FrameEncoderCard, context: EncoderContext) -> FrameEncoder:
+    """An encoder of another package, tried on one black frame."""
+    encoder: FrameEncoder = ENCODERS.make(plugin, FrameEncoder, card, context)
+    for name in ("dim", "image_px"):
+        said, given = getattr(card, name), getattr(encoder, name)
+        if said != given:
+            raise BundleError(
+                f"field `frame_encoder.{name}` is {said}, but {plugin} has {given}; "
+                "correct the card"
+            )
+    _check_weights(card, getattr(encoder, "weights_sha256", None))
+    try:
+        vectors = encoder.encode(np.zeros((1, card.image_px, card.image_px, 3), np.uint8))
+    except EgomonError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{plugin} cannot encode: {type(error).__name__}: {error}") from error
+    shape, kind = getattr(vectors, "shape", None), getattr(vectors, "dtype", None)
+    if shape != (1, card.dim) or kind != np.float32:
+        raise PluginError(
+            f"{plugin} gives vectors of {shape} {kind}, not (1, {card.dim}) float32; repair or "
+            "uninstall that package"
+        )
+    return encoder
+
+
 def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
     """Refuse weights that were exchanged since the vectors were made, where they are at hand.
 
@@ -97,10 +127,12 @@ def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
     path = (folder or Path()) / (card.weights or "")
     if card.weights_sha256 is None or card.weights in (None, "bundle") or not path.exists():
         return
+    if card.library not in LOADERS:
+        return  # only the other package can say what its weights are
     _check_weights(card, weights_sha256(_tower(card, None, folder).module.state_dict()))
 
 
-def _check_weights(card: FrameEncoderCard, found: str) -> None:
+def _check_weights(card: FrameEncoderCard, found: str | None) -> None:
     if card.weights_sha256 not in (None, found):
         raise BundleError(
             f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "

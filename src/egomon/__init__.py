@@ -18,38 +18,91 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AlertSubscriber": "egomon.fusion.transport.subscriber",
+    "Bundle": "egomon.branches.load_bundle",
+    "Discontinuity": "egomon.stream.source",
     "EgomonError": "egomon.errors",
+    "EncoderContext": "egomon.branches.bundle.libraries",
+    "EventListener": "egomon.fusion.event_publisher",
+    "FeatureSet": "egomon.train.features.feature_set",
     "Frame": "egomon.stream.frame",
+    "FrameEncoder": "egomon.branches.interfaces",
+    "FrameEncoderCard": "egomon.branches.bundle.card",
+    "Grab": "egomon.stream.frame",
+    "Message": "egomon.fusion.messages.message",
     "Monitor": "egomon.monitor",
+    "OpenContext": "egomon.stream.source_options",
+    "RunSummary": "egomon.monitor",
     "Segment": "egomon.stream.frame",
+    "Settings": "egomon.config",
+    "Sink": "egomon.fusion.sinks.sink",
+    "SinkContext": "egomon.fusion.sinks.sink",
     "Source": "egomon.stream.source",
+    "SourceInfo": "egomon.stream.frame",
+    "SourceListener": "egomon.stream.source",
+    "SourceOptions": "egomon.stream.source_options",
+    "SourceRequest": "egomon.monitor",
+    "StateChange": "egomon.stream.source",
     "load_bundle": "egomon.branches.load_bundle",
+    "load_settings": "egomon.config",
     "open_source": "egomon.stream.sources.open",
 }
 
 if TYPE_CHECKING:
-    from egomon.branches.load_bundle import load_bundle
+    from egomon import train
+    from egomon.branches.bundle.card import FrameEncoderCard
+    from egomon.branches.bundle.libraries import EncoderContext
+    from egomon.branches.interfaces import FrameEncoder
+    from egomon.branches.load_bundle import Bundle, load_bundle
+    from egomon.config import Settings, load_settings
     from egomon.errors import EgomonError
+    from egomon.fusion.event_publisher import EventListener
+    from egomon.fusion.messages.message import Message
+    from egomon.fusion.sinks.sink import Sink, SinkContext
     from egomon.fusion.transport.subscriber import AlertSubscriber
-    from egomon.monitor import Monitor
-    from egomon.stream.frame import Frame, Segment
-    from egomon.stream.source import Source
+    from egomon.monitor import Monitor, RunSummary, SourceRequest
+    from egomon.stream.frame import Frame, Grab, Segment, SourceInfo
+    from egomon.stream.source import Discontinuity, Source, SourceListener, StateChange
+    from egomon.stream.source_options import OpenContext, SourceOptions
     from egomon.stream.sources.open import open_source
+    from egomon.train.features.feature_set import FeatureSet
 
 __all__ = [
     "AlertSubscriber",
+    "Bundle",
+    "Discontinuity",
     "EgomonError",
+    "EncoderContext",
+    "EventListener",
+    "FeatureSet",
     "Frame",
+    "FrameEncoder",
+    "FrameEncoderCard",
+    "Grab",
+    "Message",
     "Monitor",
+    "OpenContext",
+    "RunSummary",
     "Segment",
+    "Settings",
+    "Sink",
+    "SinkContext",
     "Source",
+    "SourceInfo",
+    "SourceListener",
+    "SourceOptions",
+    "SourceRequest",
+    "StateChange",
     "__version__",
     "load_bundle",
+    "load_settings",
     "open_source",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "train":  # a package of its own, see there
+        return importlib.import_module("egomon.train")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'egomon' has no attribute {name!r}")

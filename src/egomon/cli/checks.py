@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from egomon.errors import EgomonError
+from egomon.errors import EgomonError, PluginError
 
 LEAST_FREE_GB = 1.0
 SELF_TEST_SECONDS = 5
@@ -38,6 +38,7 @@ def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResu
     checks: list[tuple[str, Callable[[], Iterator[CheckResult]]]] = [
         ("python", _python),
         ("packages", _packages),
+        ("plug-ins", _plugins),
         ("torch", _torch),
         ("codecs", _codecs),
         ("curve", _curve),
@@ -67,6 +68,19 @@ def _python() -> Iterator[CheckResult]:
 def _packages() -> Iterator[CheckResult]:
     for name in PACKAGES:
         yield CheckResult(name, "ok", importlib.metadata.version(name))
+
+
+def _plugins() -> Iterator[CheckResult]:
+    from egomon.cli.plugins import installed
+
+    for registry, plugin in installed():
+        try:
+            registry.find(plugin.name)
+            registry.load(plugin)
+        except PluginError as error:
+            yield CheckResult("plug-in", "error", str(error))
+        else:
+            yield CheckResult("plug-in", "ok", str(plugin))
 
 
 def _torch() -> Iterator[CheckResult]:

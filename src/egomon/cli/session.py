@@ -147,17 +147,24 @@ class MonitorSession:
 
     def _check_early(self, references: Sequence[Reference]) -> None:
         """What can be seen without loading torch is said at once."""
-        from egomon.branches.bundle.locate import find_bundle
-        from egomon.stream.sources.open import is_live
+        from egomon.branches.bundle.libraries import find_library
+        from egomon.branches.bundle.locate import find_bundle, read_card
+        from egomon.cli.plugins import check_names
+        from egomon.fusion.sinks.open import find_sink
+        from egomon.stream.sources.open import find_source, is_live
 
+        check_names()
+        for uri in self._settings.sinks.uris:
+            find_sink(uri)
         for _, reference, _ in references:
+            find_source(reference)
             is_path = not is_live(reference) and ":" not in reference
             if is_path and not Path(reference).exists():
                 raise SourceOpenError(
                     f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
                     code="STREAM_NOT_FOUND",
                 )
-        find_bundle(self._settings.model.name)
+        find_library(read_card(find_bundle(self._settings.model.name)).frame_encoder.library)
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:
