@@ -136,8 +136,9 @@ def _check_weights(card: FrameEncoderCard, found: str | None) -> None:
     if card.weights_sha256 not in (None, found):
         raise BundleError(
             f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
-            f"{card.weights!r} of {card.architecture} have {found or 'an unknown hash'}: the vectors were made and "
-            "the heads trained on other weights; get those, or extract and train again with these"
+            f"{card.weights!r} of {card.architecture} have {found or 'an unknown hash'}: the "
+            "vectors were made and the heads trained on other weights; get those, or extract and "
+            "train again with these"
         )
 
 

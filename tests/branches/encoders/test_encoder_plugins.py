@@ -105,7 +105,7 @@ def test_an_encoder_that_does_not_work_is_blamed_on_its_package(
     [
         ({"dim": 3}, "field `frame_encoder.dim` is 3, but the frame encoder 'foo' .* has 2"),
         ({"image_px": 9}, "field `frame_encoder.image_px` is 9, but .* has 8; correct the card"),
-        ({"weights_sha256": "00"}, "have an unknown hash: the vectors were made"),
+        ({"weights_sha256": "00"}, "have an unknown hash: the vectors were"),
         ({"library": "bar"}, "'bar', but there are only dcr, foo, lite0, .*; install the package"),
     ],
 )
