@@ -8,6 +8,11 @@ faces equally many demonstrations. AUC of any error against none; pixels only, c
 `python benchmarks/teach.py simulated`: renders workflows that the base has never seen, teaches each
 from a few correct videos, nothing else given, and judges other videos of it; beside it the base's
 own head, and duration and place alone. `--videos DIR` keeps videos and vectors for another run.
+
+`python benchmarks/teach.py handwash DIR`: real recordings, one clip a step; each choice of 3, 2
+and 1 of those at one sink is taught, nothing else given, and the others are watched, correct and
+with made mistakes. `pieces DIR` does so with a procedure of five pieces of one real video. Rows
+without a look at the picture stand beside. Vectors of clips are kept (`--vectors DIR`).
 """
 
 from __future__ import annotations
@@ -23,7 +28,9 @@ from pathlib import Path
 import numpy as np
 import teach_rendered
 import teach_supervised
+from platformdirs import user_cache_dir
 from sklearn.metrics import roc_auc_score
+from teach_parts.real import print_handwash, print_pieces
 from teach_supervised import OutOfFold
 
 from egomon.branches.bundle.card import StreamCard
@@ -35,6 +42,7 @@ from egomon.train.teach.segment_features import observe
 
 PARTS: tuple[Kind, ...] = ("look", "order", "time")
 """Evidence shown on its own; nothing judges the handling here."""
+KEPT = Path(user_cache_dir("egomon")) / "benchmarks"
 GIVEN = StreamCard(fps=1.0, policy="given", fine_frames=32, context_frames=32)
 
 
@@ -179,8 +187,24 @@ def main() -> None:
     simulated.add_argument(
         "--videos", type=Path, metavar="DIR", help="render here, or judge what lies here again"
     )
+    handwash, pieces = verbs.add_parser("handwash"), verbs.add_parser("pieces")
+    for verb in (handwash, pieces):
+        verb.add_argument("folder", type=Path, metavar="DIR")
+        verb.add_argument("--base", default="lite0")
+        verb.add_argument("--seed", type=int, default=1)
+        verb.add_argument("--vectors", type=Path, default=KEPT, metavar="DIR")
+    handwash.add_argument("--quick", action="store_true", help="one choice of demonstrations")
+    handwash.add_argument(
+        "--demonstrations", type=int, nargs="+", default=[3, 2, 1], metavar="N", help="how many"
+    )
     options = parser.parse_args()
-    if options.benchmark == "captaincook4d":
+    if options.benchmark == "handwash":
+        folder, base, kept = options.folder, options.base, options.vectors
+        many = options.demonstrations
+        print_handwash(folder, base, kept, many, quick=options.quick, seed=options.seed)
+    elif options.benchmark == "pieces":
+        print_pieces(options.folder, options.base, options.vectors, seed=options.seed)
+    elif options.benchmark == "captaincook4d":
         print_captaincook(options.folder, options.supervised)
     elif options.videos:
         print_simulated(options.videos, options)

@@ -19,13 +19,14 @@ from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.branches.taught.explanation import explain
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.segmenter import Span
+from egomon.train.features.encode_video import encode_video
 from egomon.train.simulator import EXECUTION, MISTAKES, WORKFLOW_MISTAKES, simulate
 from egomon.train.teach import RecordingVectors
 from egomon.train.teach.base import Base, open_base
 from egomon.train.teach.build import replay
 from egomon.train.teach.fit import TaughtWorkflow
 from egomon.train.teach.segment_features import observe
-from egomon.train.teach.video import encode_video, learn_bundle
+from egomon.train.teach.video import learn_bundle
 
 COLUMNS = ("taught", "not taught", "duration", "place")
 """The base's supervised head judges the same segments; the last two never look at a pixel."""

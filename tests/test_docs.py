@@ -287,6 +287,18 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "from the code" not in page
 
 
+def test_each_folder_of_code_has_its_row_among_the_rules_for_contributors():
+    rows = re.findall(r"^\| (`.+?/`) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    listed = {name for row in rows for name in re.findall(r"`([\w/]+)/`", row)}
+    packages = ("src/egomon", "stream", "branches", "fusion", "train")
+    found = {
+        str(path.parent.resolve().relative_to(ROOT))
+        for package in packages
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert found - {"src/egomon"} == listed - {"tools"}
+
+
 def test_each_test_that_the_page_on_trust_names_is_there():
     named_tests = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "trust.md").read_text("utf-8"))
     assert len(named_tests) > 30

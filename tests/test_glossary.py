@@ -27,7 +27,7 @@ OTHER_WORDS = {
     "context": r"history of the workflow|memory of the workflow",
     "flagged": r"suspicious|suspected",
     "mistake": r"wrongdoings?|errors? of the (?:person|wearer|worker)",
-    "source": r"feeds?\b|video inputs?",
+    "source": r"video inputs?",
     "workflow": r"work ?plans?",
 }
 """Word of the glossary -> words that would mean the same and are not the field's."""

@@ -8,11 +8,11 @@ import time
 
 from wire import alert, alert_cpu_ms
 
+from egomon.fusion.messages.message import Message
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.fusion.transport.subscriber import AlertSubscriber
-from egomon.fusion.transport.subscriber_state import Message
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured
 

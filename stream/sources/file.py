@@ -29,6 +29,7 @@ from egomon.stream.sources.decode import (
     video_stream,
 )
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
+from egomon.stream.sources.orientation import orientation_of, shown_size
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +153,7 @@ class VideoFile(ClosableSource):
 
     def _describe(self, name: str, first: av.VideoFrame) -> SourceInfo:
         rate, duration = self._stream.average_rate, self._container.duration
-        width, height = first.width, first.height
-        if round(first.rotation / 90) % 2:
-            width, height = height, width
+        width, height = shown_size(first.width, first.height, orientation_of(first))
         return SourceInfo(
             name=name,
             uri=self._shown,

@@ -87,12 +87,17 @@ def write_audio(target: Path) -> Path:
 
 def rotate_mp4(path: Path) -> None:
     """Write "turn by 90 degrees clockwise to show" into the track header, as phones do."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4
-    matrix = at + 4 + 20 + 8 + 8  # version, times and ids, reserved, layer and volume
     one = 1 << 16
-    values = (0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
-    data[matrix : matrix + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in values)
+    set_display_matrix(path, (0, one, -one, 0))
+
+
+def set_display_matrix(path: Path, matrix: Sequence[int]) -> None:
+    """Write a, b, c, d (16.16 fixed point) into the track header."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8  # version, times and ids, reserved, layer
+    a, b, c, d = matrix
+    values = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in values)
     path.write_bytes(data)
 
 

@@ -32,6 +32,19 @@ def read_table(folder: Path) -> tuple[SegmentRow, ...]:
         return clip_segments(folder)
     if not path.is_file():
         raise DataError(f"{folder} has neither {SEGMENTS_FILE} nor {CSV_FILE}")
+    return read_table_file(path)
+
+
+def read_table_file(path: Path) -> tuple[SegmentRow, ...]:
+    """Segments of one file, `.jsonl` or a spreadsheet's `.csv`, see `read_table`.
+
+    Raises:
+        DataError: the file cannot be read, or naming file and row.
+    """
+    if not path.is_file():
+        raise DataError(f"no such table of segments: {path}")
+    if path.suffix.lower() == ".jsonl":
+        return read_segments(path)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]

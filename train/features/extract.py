@@ -20,6 +20,7 @@ from egomon.branches.load_bundle import load_bundle
 from egomon.errors import DataError, UsageError
 from egomon.train.datasets.holoassist_files import is_published
 from egomon.train.datasets.table import read_table
+from egomon.train.features.encode_video import encode_video
 from egomon.train.features.extract_large import Embedder, embed_segments, open_large, write_large
 from egomon.train.features.feature_set import (
     DATASET_FILE,
@@ -33,7 +34,6 @@ from egomon.train.features.large_vectors import large_path, read_large
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_bytes, write_index, write_track
 from egomon.train.teach.base import open_base
-from egomon.train.teach.video import encode_video
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"

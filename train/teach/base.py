@@ -42,7 +42,6 @@ def open_base(ref: str) -> Base:
 
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
-        MissingExtraError: `lite0` without its packages.
     """
     if ref == LITE0:
         return _without_heads(_lite0_card())

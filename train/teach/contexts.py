@@ -15,7 +15,8 @@ import numpy as np
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.frame_sampling import uniform_indices
 from egomon.branches.interfaces import ActivityModel, Float32
-from egomon.train.teach.segment_features import RecordingVectors, spans_of
+from egomon.train.features.recording import RecordingVectors
+from egomon.train.teach.segment_features import spans_of
 
 CONTEXTS = 64
 OPENING_SHARE = 0.5

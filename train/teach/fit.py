@@ -15,6 +15,7 @@ from egomon.branches.taught.descriptor import CentredLook, Look, unit
 from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
+from egomon.train.features.recording import RecordingVectors
 from egomon.train.teach.build import account_for, build, replay
 from egomon.train.teach.discover import Int, discover
 from egomon.train.teach.reference_scores import (
@@ -24,7 +25,7 @@ from egomon.train.teach.reference_scores import (
     threshold_for,
 )
 from egomon.train.teach.report import TeachReport, notes_on
-from egomon.train.teach.segment_features import RecordingVectors, SegmentedRecording, observe
+from egomon.train.teach.segment_features import SegmentedRecording, observe
 from egomon.train.teach.settings import fit_settings
 
 ProgressCallback = Callable[[str, float], None]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
+
+TeachVerdict = Literal["ready", "usable", "failed"]
+
+LEAST_STEPS = 2
+LEAST_AGREEMENT = 0.2
+GOOD_AGREEMENT, GOOD_RECORDINGS = 0.6, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,35 @@ class TeachReport:
     alerts_on_recordings: int
     """Segments at or above the threshold when each recording is judged by the others."""
     notes: tuple[str, ...] = ()
+    base: str = ""
+    """What was built on."""
+    written: bool = True
+    """False: too little was learned for a bundle."""
+
+    @property
+    def verdict(self) -> TeachVerdict:
+        """Whether the bundle is worth watching with."""
+        if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
+            return "failed"
+        good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
+        return "ready" if good and self.recordings >= GOOD_RECORDINGS else "usable"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for a person."""
+        found = f"{self.steps} steps in {self.recordings} recordings"
+        if self.verdict == "ready":
+            return f"Ready: found {found} and recognises them again."
+        if self.verdict == "usable":
+            return f"Usable: found {found}; more recordings would help (egomon teach --add)."
+        return (
+            f"Base {self.base} cannot tell the steps apart (found {found}); try another --base, "
+            "or name the steps in order with --steps FILE."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For `egomon teach --json`."""
-        return asdict(self)
+        return asdict(self) | {"verdict": self.verdict, "sentence": self.sentence}
 
     def table(self) -> Table:
         """For the terminal."""
@@ -40,6 +71,7 @@ class TeachReport:
         for what, value in (
             ("recordings", f"{self.recordings} ({60 * self.hours:.1f} min)"),
             ("segments", str(self.segments)),
+            ("base", self.base),
             ("workflows found", str(self.workflows)),
             ("steps found", str(self.steps)),
             ("steps recognised again", agreement),

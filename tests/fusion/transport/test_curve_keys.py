@@ -9,10 +9,11 @@ import zmq
 from wire_station import MakeStation, Station, alert
 
 from egomon.errors import ConfigError
+from egomon.fusion.messages.message import Message
 from egomon.fusion.transport.keys import CurveConfig, keygen
 from egomon.fusion.transport.sockets import Context
 from egomon.fusion.transport.subscriber import AlertSubscriber
-from egomon.fusion.transport.subscriber_events import Message, Stale
+from egomon.fusion.transport.subscriber_events import Stale
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import zmq
 from wire_station import Listener, MakeStation, Station, alert, online, scores
 
 from egomon.errors import ControlError, WireError
+from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, SegmentData
 from egomon.fusion.transport.sockets import Context
 from egomon.fusion.transport.subscriber import AlertSubscriber
-from egomon.fusion.transport.subscriber_events import Gap, Message, PublisherRestarted, Stale
+from egomon.fusion.transport.subscriber_events import Gap, PublisherRestarted, Stale
 
 Listen = Callable[..., Listener]
 

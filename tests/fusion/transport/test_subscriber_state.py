@@ -7,16 +7,11 @@ import pytest
 from wire_station import alert, online, scores
 
 from egomon.errors import WireError
+from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
 from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport.sequencer import Sequencer
-from egomon.fusion.transport.subscriber_events import (
-    Event,
-    Gap,
-    Message,
-    PublisherRestarted,
-    Stale,
-)
+from egomon.fusion.transport.subscriber_events import Event, Gap, PublisherRestarted, Stale
 from egomon.fusion.transport.subscriber_state import Ask, EventGenerator, SubscriberState
 
 SEGMENT = SegmentData(

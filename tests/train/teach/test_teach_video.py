@@ -17,9 +17,9 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.errors import SourceError, UsageError
 from egomon.stream.frame import Frame
 from egomon.stream.segmenter import FixedWindows
+from egomon.train.features.encode_video import encode_video
 from egomon.train.simulator.write import write_video
 from egomon.train.teach import TeachReport, teach
-from egomon.train.teach.video import encode_video
 
 FPS = 8.0
 SIDE = 64
@@ -68,7 +68,7 @@ def taught(
     """Taught on a base whose guard does not know the footage."""
     folder = tmp_path_factory.mktemp("taught")
     base = base_of(tiny_bundle, folder / "base", limit=0.0)
-    report = teach(films, folder / "my-work", base=str(base))
+    report = teach(films, folder / "my-work", base=str(base), force=True)
     return load_bundle(folder / "my-work"), report
 
 

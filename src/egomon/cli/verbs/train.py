@@ -1,4 +1,4 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`, `teach`."""
+"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DataFolder = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, challenge, teach):
+    for verb in (simulate, extract, train, evaluate, challenge):
         app.command()(verb)
 
 
@@ -120,6 +120,9 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
     ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
+    ] = True,
     json: opt.Json = False,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
@@ -128,8 +131,10 @@ def evaluate(
     report: Any
     if videos is not None:
         from egomon.cli.evaluate_videos import evaluate_videos
+        from egomon.train.features.vector_cache import VectorCache
 
-        report = evaluate_videos(model, videos, quiet=json)
+        cache = VectorCache() if cached else None
+        report = evaluate_videos(model, videos, quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 
@@ -167,28 +172,6 @@ def challenge(
     from egomon.train.evaluation.challenge import challenge as run
 
     report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
-    show(report, json)
-
-
-def teach(
-    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
-    out: OutFolder,
-    base: Annotated[
-        str, typer.Option("--base", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
-    false_alarms_per_hour: Annotated[
-        float, typer.Option("--false-alarms-per-hour", help="Budget on correct work.")
-    ] = 6.0,
-    json: opt.Json = False,
-) -> None:
-    """Your own workflow from 1-10 correct recordings, no labels needed."""
-    from egomon.train.teach import teach as run
-
-    missing = [str(path) for path in videos if not path.is_file()]
-    if missing:
-        raise UsageError(f"no such recording: {missing[0]}")
-    report = run(videos, out, base=base, name=name, false_alarms_per_hour=false_alarms_per_hour)
     show(report, json)
 
 

@@ -1,0 +1,1 @@
+"""Parts of `teach.py`'s rows on real footage."""

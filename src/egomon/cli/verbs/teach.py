@@ -1,0 +1,171 @@
+"""`teach`: the user's own workflow; and `cache`, where frame vectors are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from egomon.cli import options as opt
+from egomon.errors import UsageError
+
+if TYPE_CHECKING:
+    from egomon.cli.check_taught import CheckReport
+    from egomon.train.teach import TeachReport
+
+cache_app = typer.Typer(
+    no_args_is_help=True, help="Frame vectors that `teach` and `evaluate --videos` keep."
+)
+MIB = 1 << 20
+STYLES = {"ready": "bold green", "usable": "bold yellow", "failed": "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(teach)
+    app.add_typer(cache_app, name="cache")
+
+
+def teach(
+    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            help="Bundle, `lite0`, or a frame encoder's JSON file; default: the one whose guard "
+            "knows the footage.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
+    false_alarms_per_hour: Annotated[
+        float | None,
+        typer.Option("--false-alarms-per-hour", help="Budget on correct work.", show_default="6"),
+    ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="OUT is taught already: add these recordings to its own.")
+    ] = False,
+    steps: Annotated[
+        Path | None,
+        typer.Option("--steps", metavar="FILE", help="Names of the steps in order, one a line."),
+    ] = None,
+    boundaries: Annotated[
+        Path | None,
+        typer.Option(
+            "--boundaries",
+            metavar="FILE",
+            help="Table like segments.csv with the steps of one recording or more.",
+        ),
+    ] = None,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option("--check", metavar="FILE", help="Recording to try the new bundle on."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="Table of the mistakes in those of --check."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Write the bundle although it would find next to nothing."),
+    ] = False,
+    cached: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
+    ] = True,
+    json: opt.Json = False,
+) -> None:
+    """Your own workflow from 1-10 correct recordings, no labels needed."""
+    missing = [path for path in (*videos, *(check or ())) if not path.is_file()]
+    if missing:
+        raise UsageError(f"no such recording: {missing[0]}")
+    if labels is not None and not check:
+        raise UsageError("--labels belongs to --check FILE, the recordings that it labels")
+    if false_alarms_per_hour is not None and not false_alarms_per_hour > 0:
+        raise UsageError(f"--false-alarms-per-hour must be above 0, got {false_alarms_per_hour}")
+    from egomon.train.features.vector_cache import VectorCache
+    from egomon.train.teach import teach as run
+
+    cache = VectorCache() if cached else None
+    with progress_bar(quiet=json) as tell:
+        report = run(
+            videos,
+            out,
+            base=base,
+            name=name,
+            false_alarms_per_hour=false_alarms_per_hour,
+            add=add,
+            steps=steps,
+            boundaries=boundaries,
+            force=force,
+            cache=cache,
+            progress=tell,
+        )
+    tried = None
+    if check and report.written:
+        from egomon.cli.check_taught import check_taught
+
+        tried = check_taught(out, check, labels, cache=cache, quiet=json)
+    show_taught(report, tried, json=json)
+    if not report.written:
+        raise typer.Exit(1)
+
+
+def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -> None:
+    """The verdict in one sentence and tables, or one JSON object."""
+    if json:
+        import msgspec
+
+        data = report.to_json() | ({} if tried is None else {"check": tried.to_json()})
+        typer.echo(msgspec.json.encode(data).decode())
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(report.sentence, style=STYLES[report.verdict]))
+    console.print(report.table())
+    if tried is not None:
+        console.print(tried.table())
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr with the time that is left of what is being done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+@cache_app.command("size")
+def cache_size(json: opt.Json = False) -> None:
+    """How much is kept, and where."""
+    from egomon.train.features.vector_cache import VectorCache
+
+    cache = VectorCache()
+    found = cache.size()
+    if json:
+        import msgspec
+
+        about = {"folder": str(cache.folder), "entries": found.entries, "bytes": found.nbytes}
+        typer.echo(msgspec.json.encode({**about, "most_bytes": cache.most_bytes}).decode())
+        return
+    most = cache.most_bytes // MIB
+    typer.echo(
+        f"{cache.folder}: {found.entries} recordings, {found.nbytes / MIB:.1f} of {most} MiB"
+    )
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Delete all that is kept; it is made again when it is needed."""
+    from egomon.train.features.vector_cache import VectorCache
+
+    found = VectorCache().clear()
+    typer.echo(f"{found.entries} recordings, {found.nbytes / MIB:.1f} MiB deleted")

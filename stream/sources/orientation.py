@@ -1,0 +1,44 @@
+"""How a decoded picture has to be turned and mirrored to be shown: its display matrix."""
+
+from __future__ import annotations
+
+import struct
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+from egomon.stream.frame import UInt8Image
+
+Orientation = tuple[int, int, int, int]
+"""(a, b, c, d): what is stored at (x, y) is shown at (ax + cy, bx + dy), up to a shift."""
+UPRIGHT: Orientation = (1, 0, 0, 1)
+
+
+def orientation_of(frame: av.VideoFrame) -> Orientation:
+    """The nearest of the eight ways to lay a picture.
+
+    Front cameras mirror, `(-1, 0, 0, 1)`, which no angle can say.
+    """
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return UPRIGHT
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
+    if a * d == b * c:  # all zeros, as some writers leave it
+        return UPRIGHT
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (1 if a > 0 else -1, 0, 0, 1 if d > 0 else -1)
+    return (0, 1 if b > 0 else -1, 1 if c > 0 else -1, 0)
+
+
+def lay(image: UInt8Image, orientation: Orientation) -> UInt8Image:
+    """The picture as it is shown; a view, (W, H, C) where width and height change places."""
+    a, b, c, d = orientation
+    if a:
+        return image[::d, ::a]
+    return np.swapaxes(image, 0, 1)[::b, ::c]
+
+
+def shown_size(width: int, height: int, orientation: Orientation) -> tuple[int, int]:
+    """Width and height as shown."""
+    return (width, height) if orientation[0] else (height, width)

@@ -1,0 +1,63 @@
+"""Each of the eight ways in which a camera may be held or mirror its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from videos import set_display_matrix, write_video
+
+from egomon.stream.sources.open import open_source
+
+ONE = 1 << 16
+WAYS = {
+    (1, 0, 0, 1): lambda p: p,
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (-1, 0, 0, -1): lambda p: p[::-1, ::-1],
+    (0, 1, -1, 0): lambda p: np.rot90(p, -1),
+    (0, -1, 1, 0): lambda p: np.rot90(p, 1),
+    (0, 1, 1, 0): lambda p: p.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda p: np.rot90(p, 2).swapaxes(0, 1),
+}
+
+
+def picture() -> np.ndarray:
+    """No turn or mirror image of it looks the same."""
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :32], image[:32, 64:], image[32:, :32] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    return image
+
+
+def seen(tmp_path: Path, matrix: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int]]:
+    path = tmp_path / "held.mp4"
+    write_video(path, [picture()] * 2)
+    set_display_matrix(path, matrix)
+    with open_source(str(path)) as source:
+        grab = source.read()
+        assert grab is not None
+        return grab.to_rgb(), (source.info.width, source.info.height)
+
+
+@pytest.mark.parametrize("matrix", WAYS)
+def test_a_picture_is_turned_and_mirrored_as_its_matrix_says(
+    tmp_path: Path, matrix: tuple[int, ...]
+) -> None:
+    image, size = seen(tmp_path, tuple(value * ONE for value in matrix))
+    wanted = WAYS[matrix](picture())
+    assert image.shape == wanted.shape
+    assert size == (wanted.shape[1], wanted.shape[0])
+    assert np.abs(image.astype(int) - wanted).mean() < 12
+    assert image.flags.c_contiguous
+
+
+def test_a_camera_held_almost_straight_is_straightened_to_the_nearest_way(tmp_path: Path) -> None:
+    cosine, sine = round(0.97 * ONE), round(0.24 * ONE)
+    image, _ = seen(tmp_path, (cosine, sine, sine, -cosine))  # mirrored, and 14 degrees off
+    assert np.abs(image.astype(int) - np.flipud(picture())).mean() < 12
+
+
+def test_a_matrix_of_zeros_says_nothing(tmp_path: Path) -> None:
+    image, _ = seen(tmp_path, (0, 0, 0, 0))
+    assert np.abs(image.astype(int) - picture()).mean() < 12

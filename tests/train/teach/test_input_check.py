@@ -1,0 +1,46 @@
+"""What nothing can be learned from is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from egomon.errors import DataError
+from egomon.train.features.recording import RecordingVectors
+from egomon.train.teach.input_check import check_recordings, still_share
+
+
+def work(name: str, seconds: float = 30.0, size: tuple[int, int] = (640, 360)) -> RecordingVectors:
+    rng = np.random.default_rng(len(name))
+    many = int(4 * seconds)
+    vectors = 1.0 + rng.normal(scale=0.3, size=(many, 16)).astype(np.float32)
+    return RecordingVectors(name, np.arange(many) / 4, vectors.astype(np.float32), size=size)
+
+
+def test_work_passes() -> None:
+    check_recordings([work("a.mp4"), work("b.mp4", size=(1280, 720))])
+    assert still_share(work("a.mp4")) == 0.0
+
+
+def test_a_short_a_still_and_a_turned_recording_are_named() -> None:
+    good = work("a.mp4")
+    still = replace(good, name="black.mp4", vectors=np.ones_like(good.vectors))
+    with pytest.raises(DataError, match=r"short\.mp4 is 3 s long"):
+        check_recordings([good, work("short.mp4", 3.25)])
+    with pytest.raises(DataError, match=r"black\.mp4 shows the same picture"):
+        check_recordings([good, still])
+    with pytest.raises(DataError, match=r"turned\.mp4 was filmed upright and others were not"):
+        check_recordings([good, work("b.mp4"), work("turned.mp4", size=(360, 640))])
+    with pytest.raises(DataError, match=r"wide\.mp4 was filmed across"):
+        check_recordings(
+            [work("a.mp4", size=(9, 16)), work("b.mp4", size=(9, 16)), work("wide.mp4")]
+        )
+
+
+def test_a_frozen_half_is_no_reason_to_refuse() -> None:
+    good = work("a.mp4")
+    vectors = good.vectors.copy()
+    vectors[40:100] = vectors[40]
+    check_recordings([replace(good, vectors=vectors)])

@@ -1,0 +1,116 @@
+"""From videos to a bundle: which base, what is kept for later, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_teach_video import base_of, film
+
+from egomon.branches.load_bundle import load_bundle, read_tensors
+from egomon.errors import DataError, UsageError
+from egomon.train.features.vector_cache import VectorCache
+from egomon.train.teach import choose_base as choosing
+from egomon.train.teach import teach
+from egomon.train.teach.choose_base import choose_base
+from egomon.train.teach.demonstrations import read_demonstrations
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("films")
+    return [film(folder / f"right{i}.mp4", "abc", i) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def known(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base whose guard lets all footage pass."""
+    return base_of(tiny_bundle, tmp_path_factory.mktemp("known") / "base", limit=1e9)
+
+
+@pytest.fixture(scope="module")
+def foreign(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base whose guard lets none pass."""
+    return base_of(tiny_bundle, tmp_path_factory.mktemp("foreign") / "base", limit=0.0)
+
+
+def test_a_base_whose_guard_calls_the_recordings_foreign_is_never_taken(
+    foreign: Path, known: Path, films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"right0\.mp4 is another kind of footage than base"):
+        teach(films, tmp_path / "out", base=str(foreign))
+    assert not (tmp_path / "out").exists()
+    assert choose_base(str(foreign), films, force=True).guard is not None
+
+    monkeypatch.setattr(choosing, "LITE0", str(known))
+    for first, taken in ((foreign, known), (known, known)):
+        monkeypatch.setattr(choosing, "FIRST_CHOICE", str(first))
+        chosen = choose_base(None, films).guard
+        assert chosen is not None
+        assert chosen.limit == (1e9 if taken is known else 0.0)
+
+
+def test_adding_a_recording_gives_what_teaching_all_at_once_gives(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    teach(films, tmp_path / "all", base=str(known), name="work", false_alarms_per_hour=4.0)
+    teach(films[:2], tmp_path / "some", base=str(known), name="work", false_alarms_per_hour=4.0)
+    report = teach(films[2:], tmp_path / "some", name="work", add=True)
+
+    assert (report.recordings, report.false_alarms_per_hour) == (3, 4.0)
+    one, other = load_bundle(tmp_path / "all"), load_bundle(tmp_path / "some")
+    assert one.card == other.card
+    first, second = read_tensors(one.folder), read_tensors(other.folder)
+    assert first.keys() == second.keys()
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+    kept = read_demonstrations(tmp_path / "some")
+    assert kept.about.names == tuple(path.name for path in films)
+    assert kept.about.base == str(known)
+
+
+def test_adding_needs_the_old_recordings_and_their_base(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="teach it again from all recordings"):
+        teach(films[:1], tmp_path / "nothing", add=True)
+    base = tmp_path / "base"
+    shutil.copytree(known, base)
+    teach(films[:2], tmp_path / "work", base=str(base))
+    with pytest.raises(UsageError, match="cannot be compared with those of lite0"):
+        teach(films[2:], tmp_path / "work", base="lite0", add=True)
+    shutil.rmtree(base)
+    with pytest.raises(UsageError, match="was taught on base"):
+        teach(films[2:], tmp_path / "work", add=True)
+
+
+def test_cached_vectors_teach_the_same(known: Path, films: list[Path], tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path / "cache")
+    for name in ("plain", "first", "second"):
+        used = None if name == "plain" else cache
+        teach(films, tmp_path / name, base=str(known), name="work", cache=used)
+    assert cache.size().entries == len(films)
+    plain = read_tensors(tmp_path / "plain")
+    for name in ("first", "second"):
+        found = read_tensors(tmp_path / name)
+        assert all(bool((found[key] == plain[key]).all()) for key in plain)
+
+
+def test_bad_recordings_are_named_and_nothing_is_written(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    short = tmp_path / "short.mp4"
+    from test_teach_video import FPS, PATTERNS, SIDE
+
+    from egomon.train.simulator.write import write_video
+
+    picture = np.kron(PATTERNS["a"], np.ones((SIDE // 4, SIDE // 4, 1))).astype(np.uint8)
+    write_video(short, (picture for _ in range(int(3 * FPS))), FPS)
+    with pytest.raises(DataError, match=r"short\.mp4 is 3 s long"):
+        teach([*films, short], tmp_path / "out", base=str(known))
+    frozen = tmp_path / "frozen.mp4"
+    write_video(frozen, (picture for _ in range(int(15 * FPS))), FPS)
+    with pytest.raises(DataError, match=r"frozen\.mp4 shows the same picture"):
+        teach([*films, frozen], tmp_path / "out", base=str(known))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,165 @@
+"""Video files to frame vectors: decoded once, encoded in batches on all cores, kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+import torch
+
+from egomon.branches.encoders.torch_setup import usable_cores
+from egomon.branches.interfaces import Float32, FrameEncoder
+from egomon.errors import DataError
+from egomon.stream.frame import Frame, UInt8Image
+from egomon.stream.reader import SourceReader
+from egomon.stream.sampling_grid import SamplingGrid
+from egomon.stream.sources.open import open_source
+from egomon.train.features.recording import Picture, RecordingVectors
+from egomon.train.features.vector_cache import VectorCache, vector_key
+
+BATCH = 16
+WAITING_BATCHES = 2
+"""For each core: so many pictures are held at once."""
+PICTURE_SECONDS = 2.0
+"""Distance of the small pictures."""
+PICTURE_PX, JPEG_QUALITY = 96, 70
+
+OnShare = Callable[[float], None]
+"""Hears the share of a recording that is read, in [0, 1]."""
+
+
+class BatchEncoder:
+    """A reader's sink: encodes frames in batches on all cores and keeps vectors, not pixels.
+
+    Each core encodes a batch with one thread of its own. That needs no agreement between cores,
+    which a small network's layers are too short for.
+    """
+
+    def __init__(self, encoder: FrameEncoder, on_frame: Callable[[float], None]) -> None:
+        self._encoder, self._on_frame = encoder, on_frame
+        cores = usable_cores()
+        self._most = cores * WAITING_BATCHES
+        self._pool = ThreadPoolExecutor(cores, "encode", lambda: torch.set_num_threads(1))
+        self._futures: deque[Future[Float32]] = deque()
+        self._done: list[Float32] = []
+        self._images: list[UInt8Image] = []
+        self.times: list[float] = []
+        self.pictures: list[Picture] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def push(self, frame: Frame) -> bool:
+        """See `FrameSink`."""
+        self._images.append(frame.image)
+        self.times.append(frame.t_seconds)
+        if not self.pictures or frame.t_seconds - self.pictures[-1].t_seconds >= PICTURE_SECONDS:
+            self.pictures.append(Picture(frame.t_seconds, small_jpeg(frame.image)))
+        if len(self._images) == BATCH:
+            self._encode()
+        self._on_frame(frame.t_seconds)
+        return True
+
+    def _encode(self) -> None:
+        self._futures.append(self._pool.submit(self._encoder.encode, np.stack(self._images)))
+        self._images.clear()
+        while len(self._futures) > self._most:
+            self._done.append(self._futures.popleft().result())
+
+    def finish(self) -> None:
+        """Encode what waits."""
+        if self._images:
+            self._encode()
+        while self._futures:
+            self._done.append(self._futures.popleft().result())
+
+    def vectors(self) -> Float32:
+        """(N, D) of all frames, after `finish`."""
+        return np.concatenate(self._done)
+
+
+def small_jpeg(image: UInt8Image) -> bytes:
+    """JPEG of an RGB picture, `PICTURE_PX` high."""
+    high, wide = image.shape[:2]
+    size = (max(1, round(wide * PICTURE_PX / high)), PICTURE_PX)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)
+    return data.tobytes()
+
+
+def encode_video(
+    path: Path,
+    encoder: FrameEncoder,
+    fps: float,
+    on_share: OnShare = lambda share: None,
+    *,
+    cache: VectorCache | None = None,
+    until_seconds: float | None = None,
+) -> RecordingVectors:
+    """Frame vectors of a recording on the sampling grid, each frame encoded once.
+
+    Args:
+        path: the video.
+        encoder: of its frames.
+        fps: of the grid.
+        on_share: hears how far it is.
+        cache: where vectors of the same file by the same encoder may lie, and are kept.
+        until_seconds: only so much of the recording; a part is not cached.
+
+    Raises:
+        SourceOpenError: it cannot be opened.
+        DataError: it holds no frame.
+    """
+    if until_seconds is not None:
+        cache = None
+    key = None if cache is None else vector_key(path, encoder, fps)
+    if cache is not None and key is not None and (known := cache.read(key, path.name)) is not None:
+        on_share(1.0)
+        return known
+    with open_source(str(path), name="encode", kind="file") as source:
+        seconds = source.info.duration_seconds or 0.0
+
+        def tell(t_seconds: float) -> None:
+            on_share(min(1.0, t_seconds / seconds) if seconds else 0.0)
+
+        with BatchEncoder(encoder, tell) as sink:
+            reader = SourceReader(
+                source,
+                sink,
+                grid=SamplingGrid(fps),
+                prepare=encoder.prepare,
+                range_seconds=(0.0, until_seconds),
+            )
+            while (grab := source.read()) is not None and reader.take(grab):
+                pass
+            sink.finish()
+        end_seconds = reader.counts.t_seconds
+        size = source.info.width, source.info.height
+    if not sink.times:
+        raise DataError(f"{path} holds no frame that can be decoded; record it again")
+    made = RecordingVectors(
+        path.name,
+        np.array(sink.times),
+        sink.vectors(),
+        pictures=tuple(sink.pictures),
+        end_seconds=end_seconds,
+        size=size,
+    )
+    if cache is not None and key is not None:
+        cache.write(key, made)
+    return made

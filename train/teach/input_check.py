@@ -1,0 +1,57 @@
+"""Recordings that nothing can be learned from, told by name before anything is learned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from egomon.branches.interfaces import Float32
+from egomon.errors import DataError
+from egomon.train.features.recording import RecordingVectors
+
+SHORTEST_SECONDS = 5.0
+STILL_SHARE = 0.9
+"""Share of a recording's seconds that look like the second before them: it shows no work."""
+STILL = 1e-3
+"""Cosine distance of frames that differ by noise of the camera at most; work has .02 and more."""
+
+
+def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
+    """Refuse recordings that show nothing, or that were held another way than the others.
+
+    Raises:
+        DataError: one sentence that names the recording.
+    """
+    for recording in recordings:
+        seconds = float(recording.times[-1] - recording.times[0])
+        if seconds < SHORTEST_SECONDS:
+            raise DataError(
+                f"{recording.name} is {seconds:.0f} s long, too short for a workflow; show the "
+                "whole work from beginning to end"
+            )
+        if still_share(recording) > STILL_SHARE:
+            raise DataError(
+                f"{recording.name} shows the same picture nearly all the time (black, covered or "
+                "frozen); record it again"
+            )
+    upright = Counter(r.size[0] >= r.size[1] for r in recordings if r.size is not None)
+    if len(upright) == 2:
+        common = upright.most_common(1)[0][0]
+        odd = next(r for r in recordings if r.size and (r.size[0] >= r.size[1]) != common)
+        held = "upright" if common else "across"
+        raise DataError(
+            f"{odd.name} was filmed {held} and others were not, so its pictures cannot be "
+            "compared with theirs; hold the camera alike in all recordings"
+        )
+
+
+def still_share(recording: RecordingVectors) -> float:
+    """Share of seconds whose picture is that of the second before."""
+    seconds = (recording.times - recording.times[0]).astype(int)
+    firsts = np.unique(seconds, return_index=True)[1]
+    looks: Float32 = recording.vectors[firsts]
+    looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
+    alike = 1 - (looks[1:] * looks[:-1]).sum(axis=1) < STILL
+    return float(alike.mean()) if len(alike) else 1.0

@@ -1,0 +1,148 @@
+"""`egomon teach`: from videos, or from a taught bundle and more videos, to a taught bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from egomon.branches.bundle.card_check import NAME_PATTERN
+from egomon.branches.load_bundle import save_bundle
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
+from egomon.errors import BundleError, UsageError
+from egomon.train.features.vector_cache import VectorCache
+from egomon.train.teach.base import Base, open_base
+from egomon.train.teach.choose_base import choose_base, encode_recordings
+from egomon.train.teach.demonstrations import (
+    About,
+    KeptRecordings,
+    about_of,
+    halved,
+    read_demonstrations,
+    weights_of,
+    write_demonstrations,
+)
+from egomon.train.teach.fit import ProgressCallback
+from egomon.train.teach.help_files import read_step_names, with_boundaries
+from egomon.train.teach.input_check import check_recordings
+from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
+from egomon.train.teach.report import TeachReport
+from egomon.train.teach.video import learn_bundle
+
+TOO_LARGE_NOTE = (
+    "the recordings are too long to be kept beside the bundle: to add one later, teach again from "
+    "all of them"
+)
+
+
+def teach(
+    videos: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None = None,
+    name: str | None = None,
+    false_alarms_per_hour: float | None = None,
+    add: bool = False,
+    steps: Path | None = None,
+    boundaries: Path | None = None,
+    force: bool = False,
+    cache: VectorCache | None = None,
+    progress: ProgressCallback = lambda what, share: None,
+) -> TeachReport:
+    """Make a bundle from correct recordings.
+
+    Args:
+        videos: 1 to 50 video files.
+        out: folder of the bundle.
+        base: bundle (or `lite0`) whose frame encoder is taken over; None = the first whose guard
+            knows the footage.
+        name: name of the bundle; None = the folder's.
+        false_alarms_per_hour: budget on correct work; None = 6, or with `add` what it was.
+        add: `out` is a taught bundle, and `videos` are further recordings of its work.
+        steps: file with the steps' names in order: so many are looked for.
+        boundaries: table with the steps of some of the recordings.
+        force: write the bundle although its steps cannot be told apart, and take a base whose
+            guard calls the recordings foreign.
+        cache: where frame vectors are kept.
+        progress: hears what is being done.
+
+    Raises:
+        UsageError: no videos, a name that no bundle can have, or a base that does not know them.
+        SourceError: a video cannot be read.
+        BundleError: the base cannot be loaded or `out` is in use by something else.
+        DataError: a recording or a file is unusable.
+    """
+    chosen = name or out.resolve().name.lower().replace(" ", "-")
+    if not NAME_PATTERN.fullmatch(chosen):
+        raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
+    if not videos:
+        raise UsageError("teach needs at least one correct recording")
+    old = read_demonstrations(out) if add else None
+    names = read_step_names(steps) if steps else old.about.step_names if old else ()
+    start = choose_base(base, videos, force=force) if old is None else _base_of(old.about, base)
+    new = [halved(r) for r in encode_recordings(videos, start, cache, progress)]
+    if boundaries is not None:
+        new = with_boundaries(new, boundaries)
+    recordings = [*(old.recordings if old else ()), *new]
+    check_recordings(recordings)
+    budget = false_alarms_per_hour or (old.about.false_alarms_per_hour if old else 6.0)
+    about = about_of(
+        old.about.base if old else base or start.card.name, start, recordings, names, budget
+    )
+    found = KeptRecordings(about, tuple(recordings))
+    return _learn(start, found, out, chosen, progress, force=force)
+
+
+def _base_of(about: About, base: str | None) -> Base:
+    """The base that a bundle was taught on.
+
+    Raises:
+        UsageError: another one is asked for, or its encoder has changed.
+    """
+    if base not in (None, about.base):
+        raise UsageError(
+            f"the bundle was taught on base {about.base}, whose vectors cannot be compared with "
+            f"those of {base}; teach it again from all recordings"
+        )
+    try:
+        found = open_base(about.base)
+    except BundleError as error:
+        raise UsageError(f"the bundle was taught on base {about.base}: {error}") from error
+    if weights_of(found) != about.weights_sha256:
+        raise UsageError(
+            f"base {about.base} has other weights than when the bundle was taught; teach it again "
+            "from all recordings"
+        )
+    return found
+
+
+def _learn(
+    base: Base,
+    found: KeptRecordings,
+    out: Path,
+    name: str,
+    progress: ProgressCallback,
+    *,
+    force: bool,
+) -> TeachReport:
+    """Learn and write, unless what was learned is of no use."""
+    about = found.about
+    taught, card, tensors = learn_bundle(
+        base, found.recordings, name, about.false_alarms_per_hour, progress
+    )
+    report = replace(taught.report, base=base.card.name)
+    if report.verdict == "failed" and not force:
+        return replace(report, written=False)
+    save_bundle(out, card, tensors)
+    write_graphs(taught.graphs, out / WORKFLOW_FILE)
+    if not write_demonstrations(out, found):
+        report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))
+    write_page(
+        out / PAGE_FILE,
+        title=name,
+        sentence=report.sentence,
+        notes=report.notes,
+        graphs=taught.graphs,
+        tracks=[AlignedRecording(recording, ()) for recording in found.recordings],
+    )
+    return report
