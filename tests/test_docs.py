@@ -112,7 +112,7 @@ def test_the_pages_show_commands_at_all():
     assert sum(len(command_lines(page)) for page in PAGES) > 20
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=named)
+@pytest.mark.parametrize("page", [*TEXTS, ROOT / "CONTRIBUTING.md"], ids=named)
 def test_python_blocks_compile_and_their_imports_exist(page):
     for language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
         if language != "python":
@@ -122,6 +122,25 @@ def test_python_blocks_compile_and_their_imports_exist(page):
                 module = importlib.import_module(node.module)
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+def test_the_program_that_embeds_the_monitor_runs_as_it_is_shown():
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    (program,) = (body for language, body in BLOCK.findall(page) if "Monitor(" in body)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *alerts, last = done.stdout.splitlines()
+    assert alerts
+    assert all(line.startswith("bench, ") for line in alerts)
+    assert last.startswith(f"{len(alerts)} alerts in ")
 
 
 def test_every_setting_is_documented_with_a_sentence():

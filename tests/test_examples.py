@@ -10,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from egomon.train.simulator import simulate
@@ -156,11 +154,3 @@ def published_like(folder: Path, recordings: Path) -> Path:
 
 def event(label: str, start: float, end: float, **attributes: str) -> dict[str, object]:
     return {"label": label, "start": start, "end": end, "attributes": attributes}
-
-
-def test_a_source_of_your_own_reads_each_picture_once(tmp_path: Path) -> None:
-    for number in range(3):
-        picture = np.full((48, 64, 3), 80 * number, np.uint8)
-        cv2.imwrite(str(tmp_path / f"{number}.jpg"), picture)
-    printed = run(tmp_path, sys.executable, EXAMPLES / "custom_source.py", tmp_path)
-    assert printed.splitlines() == [f"{t} s  (48, 64, 3)" for t in ("0.0", "0.1", "0.2")]

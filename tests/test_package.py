@@ -20,7 +20,7 @@ FACE = "src/egomon"
 def sources() -> set[str]:
     """Every module of the project, as a path inside the package."""
     found = {str(p.relative_to(ROOT / FACE)) for p in (ROOT / FACE).glob("*.py")}
-    for room in ("cli", "http", "monitor", "view", "report"):
+    for room in ("cli", "http", "monitor", "view", "report", "testing"):
         found |= {str(p.relative_to(ROOT / FACE)) for p in (ROOT / FACE / room).rglob("*.py")}
     for folder in FOLDERS:
         found |= {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*.py")}

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from egomon.branches.bundle.libraries import LOADERS
+
 BUNDLE_SCHEMA = 1
 """Version of the card; a loader refuses any other."""
 
@@ -66,9 +68,10 @@ class FrameEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def recorded(self) -> FrameEncoderCard:
         """The card of vectors that exist: what it leaves out is CLIP's preprocessing.
 
-        Files that were written before a field existed mean that. Precomputed vectors have none.
+        Files that were written before a field existed mean that. Precomputed vectors have none,
+        and encoders of other packages have their own.
         """
-        if self.library == "none":
+        if self.library not in (*LOADERS, "bundled"):
             return self
         return msgspec.structs.replace(self, **msgspec.structs.asdict(self.preprocessing))
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.bundle.weights import check_shapes, weights_sha256
-from egomon.branches.encoders.libraries import (
+from egomon.branches.bundle.libraries import (
     ENCODERS,
     LOADERS,
     EncoderContext,
     find_library,
 )
+from egomon.branches.bundle.weights import check_shapes, weights_sha256
 from egomon.branches.encoders.torch_setup import pick_dtype
 from egomon.branches.encoders.tower import (
     LoadedTower,
@@ -89,21 +89,6 @@ def build_frame_encoder(
     return encoder
 
 
-def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
-    """Refuse weights that were exchanged since the vectors were made, where they are at hand.
-
-    Weights that are not there, or come from a library or hub by name, are checked by whoever
-    encodes with them.
-
-    Raises:
-        BundleError: if the weights are there and have another hash than the card's, or are damaged.
-    """
-    path = (folder or Path()) / (card.weights or "")
-    if card.weights_sha256 is None or card.weights in (None, "bundle") or not path.exists():
-        return
-    _check_weights(card, weights_sha256(_tower(card, None, folder).module.state_dict()))
-
-
 def _from_package(plugin: Plugin, card: FrameEncoderCard, context: EncoderContext) -> FrameEncoder:
     """An encoder of another package, tried on one black frame."""
     encoder: FrameEncoder = ENCODERS.make(plugin, FrameEncoder, card, context)
@@ -130,12 +115,30 @@ def _from_package(plugin: Plugin, card: FrameEncoderCard, context: EncoderContex
     return encoder
 
 
+def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
+    """Refuse weights that were exchanged since the vectors were made, where they are at hand.
+
+    Weights that are not there, or come from a library or hub by name, are checked by whoever
+    encodes with them.
+
+    Raises:
+        BundleError: if the weights are there and have another hash than the card's, or are damaged.
+    """
+    path = (folder or Path()) / (card.weights or "")
+    if card.weights_sha256 is None or card.weights in (None, "bundle") or not path.exists():
+        return
+    if card.library not in LOADERS:
+        return  # only the other package can say what its weights are
+    _check_weights(card, weights_sha256(_tower(card, None, folder).module.state_dict()))
+
+
 def _check_weights(card: FrameEncoderCard, found: str | None) -> None:
     if card.weights_sha256 not in (None, found):
         raise BundleError(
             f"field `frame_encoder.weights_sha256` is {card.weights_sha256}, but the weights "
-            f"{card.weights!r} of {card.architecture} have {found}: the vectors were made and "
-            "the heads trained on other weights; get those, or extract and train again with these"
+            f"{card.weights!r} of {card.architecture} have {found or 'an unknown hash'}: the "
+            "vectors were made and the heads trained on other weights; get those, or extract and "
+            "train again with these"
         )
 
 

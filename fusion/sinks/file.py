@@ -6,7 +6,7 @@ from pathlib import Path
 
 from egomon.errors import ConfigError, UsageError
 from egomon.fusion.messages.message import Message
-from egomon.fusion.messages.recording import SessionWriter
+from egomon.fusion.messages.session_file import SessionWriter
 from egomon.fusion.sinks.sink import SinkContext
 
 MAX_BYTES = 64 << 20
@@ -15,7 +15,7 @@ KEPT_FILES = 5
 
 
 class FileSink:
-    """Appends each message to a file; see `egomon.fusion.messages.recording` for the format.
+    """Appends each message to a file; see `egomon.fusion.messages.session_file` for the format.
 
     Raises:
         UsageError: the reference names no file.

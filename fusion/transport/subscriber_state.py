@@ -23,11 +23,7 @@ from egomon.fusion.messages.envelope import (
 )
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
-from egomon.fusion.transport.subscriber_events import (
-    Event,
-    Gap,
-    PublisherRestarted,
-)
+from egomon.fusion.transport.subscriber_events import Event, Gap, PublisherRestarted
 
 _REMEMBERED_ALERTS = 4096
 

@@ -21,7 +21,7 @@ _HOMES = {
     "Bundle": "egomon.branches.load_bundle",
     "Discontinuity": "egomon.stream.source",
     "EgomonError": "egomon.errors",
-    "EncoderContext": "egomon.branches.encoders.libraries",
+    "EncoderContext": "egomon.branches.bundle.libraries",
     "EventListener": "egomon.fusion.event_publisher",
     "FeatureSet": "egomon.train.features.feature_set",
     "Frame": "egomon.stream.frame",
@@ -50,7 +50,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from egomon import train
     from egomon.branches.bundle.card import FrameEncoderCard
-    from egomon.branches.encoders.libraries import EncoderContext
+    from egomon.branches.bundle.libraries import EncoderContext
     from egomon.branches.interfaces import FrameEncoder
     from egomon.branches.load_bundle import Bundle, load_bundle
     from egomon.config import Settings, load_settings

@@ -13,7 +13,7 @@ from test_monitor_faults import errors, wait_for_room
 from egomon.errors import PluginError, UsageError
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.message import Message
-from egomon.fusion.messages.recording import read_session
+from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.messages.types import AlertData
 from egomon.fusion.sinks.sink import SinkContext
 from egomon.monitor import LatencyModel

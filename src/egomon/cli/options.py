@@ -56,7 +56,7 @@ ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch thread
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]
-Sink = Annotated[
+SinkUris = Annotated[
     list[str] | None,
     typer.Option(
         "--sink",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from egomon.branches.encoders.libraries import ENCODERS
+from egomon.branches.bundle.libraries import ENCODERS
 from egomon.fusion.sinks.open import SINKS
 from egomon.plugins import Plugin, PluginRegistry
 from egomon.stream.sources.open import SOURCES

@@ -147,17 +147,17 @@ class MonitorSession:
 
     def _check_early(self, references: Sequence[Reference]) -> None:
         """Report errors that can be found without loading torch."""
+        from egomon.branches.bundle.libraries import find_library
         from egomon.branches.bundle.locate import find_bundle, read_card
-        from egomon.branches.encoders.libraries import find_library
         from egomon.cli.plugins import check_names
-        from egomon.fusion.sinks.open import find_sink
-        from egomon.stream.sources.open import find_source, is_live
+        from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()
         for uri in self._settings.sinks.uris:
-            find_sink(uri)
+            SINKS.load(find_sink(uri))
         for _, reference, _ in references:
-            find_source(reference)
+            SOURCES.load(find_source(reference))
             is_path = not is_live(reference) and ":" not in reference
             if is_path and not Path(reference).exists():
                 raise SourceOpenError(

@@ -4,7 +4,7 @@ A suite raises an AssertionError, one sentence, where a promise is not kept. It 
 test runner and needs no package beside egomon.
 """
 
-from egomon.fusion.messages.recording import SessionWriter, read_session
+from egomon.fusion.messages.session_file import SessionWriter, read_session
 from egomon.testing.encoder_contract import check_encoder
 from egomon.testing.fakes import BrightnessEncoder, FakeClock, FrameList, RecordingListener
 from egomon.testing.messages import sample_messages

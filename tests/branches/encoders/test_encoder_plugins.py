@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from fakes import BrightnessEncoder
 
+from egomon.branches.bundle import libraries
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.encoders import libraries, registry
-from egomon.branches.encoders.libraries import EncoderContext
+from egomon.branches.bundle.libraries import EncoderContext
+from egomon.branches.encoders import registry
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.errors import BundleError, PluginError
 from egomon.plugins import PluginRegistry
@@ -104,7 +105,7 @@ def test_an_encoder_that_does_not_work_is_blamed_on_its_package(
     [
         ({"dim": 3}, "field `frame_encoder.dim` is 3, but the frame encoder 'foo' .* has 2"),
         ({"image_px": 9}, "field `frame_encoder.image_px` is 9, but .* has 8; correct the card"),
-        ({"weights_sha256": "00"}, "the heads were trained on other weights"),
+        ({"weights_sha256": "00"}, "have an unknown hash: the vectors were"),
         ({"library": "bar"}, "'bar', but there are only dcr, foo, lite0, .*; install the package"),
     ],
 )

@@ -12,7 +12,7 @@ from fakes import FakeClock
 from egomon.errors import ConfigError, PluginError, UsageError
 from egomon.fusion.messages.envelope import encode, kind_of
 from egomon.fusion.messages.message import Message
-from egomon.fusion.messages.recording import read_session
+from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.sinks.file import FileSink
 from egomon.fusion.sinks.open import find_sink, make_sink
 from egomon.fusion.sinks.sink import SinkContext

@@ -40,7 +40,7 @@ def _shared(
     dtype: opt.Dtype = None,
     threads: opt.ThreadCount = None,
     store: opt.Store = None,
-    sink: opt.Sink = None,
+    sink: opt.SinkUris = None,
     out: opt.Out = None,
     report: opt.Report = None,
     config: opt.ConfigFile = None,

@@ -8,7 +8,7 @@ import pytest
 
 from egomon.errors import DataError, WireError
 from egomon.fusion.messages.envelope import encode
-from egomon.fusion.messages.recording import (
+from egomon.fusion.messages.session_file import (
     SessionWriter,
     decode_line,
     encode_line,
