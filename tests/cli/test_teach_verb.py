@@ -115,7 +115,7 @@ def test_checked_recordings_are_told_with_the_labels(
     assert "step [2] <b>" in result.stdout
     found = run("a.mp4", "-o", "w", "--check", "b.mp4", "--labels", str(labels), "--json")
     told = json.loads(found.stdout)["check"]
-    assert told["alerts"] == [{"recording": "b", "t_seconds": 5.0, "explanation": "step [2] <b>"}]
+    assert told["told"] == [{"recording": "b", "t_seconds": 5.0, "explanation": "step [2] <b>"}]
     assert (told["event_f1"], told["events"]) == (1.0, 1)
     plain: CheckReport = check_taught(tmp_path, [Path("b.mp4")], None, cache=None, quiet=True)
     assert plain.events is None

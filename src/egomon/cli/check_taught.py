@@ -28,12 +28,12 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        alerts = [
+        told = [
             {"recording": run.recording, "t_seconds": a.media_opened, "explanation": a.explanation}
             for run in self.runs
             for a in run.alerts
         ]
-        return {"alerts": alerts} | ({} if self.events is None else self.events.to_json())
+        return {"told": told} | ({} if self.events is None else self.events.to_json())
 
     def table(self) -> Group:
         """For people."""
