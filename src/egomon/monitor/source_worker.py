@@ -88,6 +88,7 @@ class SourceWorker:
         self._speed = speed
         self._range_seconds = range_seconds
         self._stop = stop
+        self._close = threading.Event()
         self._source: Source | None = None
         self._producer: SourceReader | None = None
         self._plan: RunPlan | None = None
@@ -187,7 +188,8 @@ class SourceWorker:
         return True
 
     def close(self) -> None:
-        """Make a blocked read return; from any thread."""
+        """Make a blocked read or opening return; from any thread."""
+        self._close.set()
         if self._source is not None:
             self._source.close()
         self.ready.set()
@@ -242,7 +244,11 @@ class SourceWorker:
             kind="live" if self.is_live else "file",
             packets=self.packets,
         )
-        context = OpenContext(self.name, options, listener=self, stop=self._stop)
+        # Of this opening alone: a source sets it when it is closed, and others must go on.
+        self._close = threading.Event()
+        if self._stop.is_set():
+            self._close.set()
+        context = OpenContext(self.name, options, listener=self, stop=self._close)
         return open_in(self.reference, context)
 
     def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
