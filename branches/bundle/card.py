@@ -180,12 +180,16 @@ class DecisionCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Least time between the end of one alert and the start of the next, for overlapping
     windows; segments that do not overlap are judged one by one."""
     flag_low: float = 0.05
-    """Segments whose small p lies in [flag_low, flag_high] go to the large branch."""
+    """See `asks_large`."""
     flag_high: float = 1.0
     calibration_small: Calibration = Calibration()
     calibration_fused: Calibration = Calibration()
     false_alarms_per_hour: float | None = None
     """The budget on correct video that the thresholds were chosen for."""
+
+    def asks_large(self, p_small: float) -> bool:
+        """Whether a segment of this small p, in [0, 1], goes to the large branch."""
+        return self.flag_low <= p_small <= self.flag_high
 
 
 class GuardCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
