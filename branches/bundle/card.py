@@ -99,8 +99,9 @@ class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     kind: Literal["uemcm", "taught", "evidence"] = "uemcm"
     """`evidence`: a linear psi_s stands beside counted evidence about steps and their order."""
-    header: Literal["meanP", "seqTransf"] = "meanP"
-    """CLIP4Clip's temporal header over frame vectors."""
+    header: Literal["meanP", "seqTransf", "seqTransf-light"] = "meanP"
+    """CLIP4Clip's temporal header over frame vectors. Cards that are older than the third name call
+    the light one seqTransf; the shapes of their weights tell."""
     header_layers: int = 0
     header_heads: int = 0
     header_width: int = 0
