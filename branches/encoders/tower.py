@@ -22,8 +22,8 @@ from egomon.stream.frame import UInt8Image
 CPU_BATCH, CUDA_BATCH = 8, 64
 """Frames a call of the tower at most; larger batches gained nothing on CPU."""
 CPU_BATCH_PIXELS = 2 * 224 * 224
-"""Likewise: where feature maps pass the allocator's bound, each layer's memory is mapped anew, which
-cost EfficientNet-Lite0 a third of its time (45 ms a frame in eights, 33 in ones)."""
+"""Likewise: feature maps past the allocator's bound are mapped anew for each layer, which cost
+EfficientNet-Lite0 a third of its time (45 ms a frame in eights, 33 in ones)."""
 
 
 @dataclass(frozen=True, slots=True)
