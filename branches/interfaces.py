@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,30 @@ class SmallBranch(Protocol):
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Pure: the same views give the same score."""
+
+
+@runtime_checkable
+class FollowingBranch(SmallBranch, Protocol):
+    """Judges a segment by all frames of its stream before it."""
+
+    def follow(self) -> StreamBranch:
+        """A branch of its own for one stream, which has seen nothing yet."""
+
+
+class StreamBranch(SmallBranch, Protocol):
+    """Follows one stream; the same frames in the same order give the same scores.
+
+    It stands for the out-of-domain detector too: what is foreign inside of a known workflow is
+    its own to tell.
+    """
+
+    @property
+    def state(self) -> Literal["unknown", "in_domain", "out_of_domain"]:
+        """Whether the place is that of the recordings."""
+
+    @property
+    def distance(self) -> float | None:
+        """Of the place, 1 = the limit; None before it is known."""
 
 
 class LargeBranch(Protocol):
