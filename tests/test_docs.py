@@ -24,7 +24,7 @@ from egomon.cli.app import app
 from egomon.config import Settings
 from egomon.errors import ControlError, SourceError
 from egomon.fusion.messages import types as wire
-from egomon.monitor.alert_worker import OWN_CODES
+from egomon.monitor.fault_codes import OWN_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
