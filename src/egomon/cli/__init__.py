@@ -18,7 +18,7 @@ from typing import NoReturn
 from egomon.cli.app import app
 from egomon.cli.pipe import PipedText
 from egomon.errors import EgomonError
-from egomon.stream.redact import RedactFilter
+from egomon.stream.redact import RedactFilter, redact
 
 __all__ = ["app", "main"]
 
@@ -48,7 +48,7 @@ def main() -> None:
         _end(end.code)
     except EgomonError as error:
         logging.getLogger("egomon").debug("details", exc_info=True)
-        sys.stderr.write(f"egomon: {error}\n")
+        sys.stderr.write(f"egomon: {redact(str(error))}\n")
         _end(error.exit_code)
 
 
