@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from egomon.branches.taught.workflow_drawing import draw_svg, draw_text
@@ -167,17 +167,9 @@ class WorkflowGraph:
             return OrderFinding("repeated", step, (), reason)
         return None
 
-    def missing_at_end(self, seen: Collection[str]) -> tuple[str, ...]:
-        """Steps that must be done and have not been seen."""
-        return tuple(s.id for s in self.steps if not s.optional and s.id not in seen)
-
     def next_steps(self, seen: Collection[str]) -> tuple[str, ...]:
         """Steps that may start now without a finding."""
         return tuple(s.id for s in self.steps if self.check(s.id, seen) is None)
-
-    def with_step(self, step: WorkflowStep) -> WorkflowGraph:
-        """The same graph with one step replaced by its id."""
-        return replace(self, steps=tuple(step if s.id == step.id else s for s in self.steps))
 
     def to_text(self) -> str:
         """The graph for a terminal."""

@@ -11,11 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from egomon import endpoints
 from egomon.errors import ConfigError
 
 FILE_NAME = "egomon.toml"
-PUBLISH_DEFAULT = "tcp://127.0.0.1:5556"
-CONTROL_DEFAULT = "tcp://127.0.0.1:5557"
 
 
 class Section(BaseModel):
@@ -114,8 +113,10 @@ class DecisionSettings(Section):
 class BusSettings(Section):
     """Sockets."""
 
-    publish: tuple[str, ...] = Field((PUBLISH_DEFAULT,), description="ZeroMQ endpoints for alerts")
-    control: str | None = Field(CONTROL_DEFAULT, description="ZeroMQ endpoint for requests")
+    publish: tuple[str, ...] = Field(
+        (endpoints.PUBLISH,), description="ZeroMQ endpoints for alerts"
+    )
+    control: str | None = Field(endpoints.CONTROL, description="ZeroMQ endpoint for requests")
     curve: Path | None = Field(None, description="Folder of keys made by `egomon keygen`")
     insecure_bind: bool = Field(False, description="Allow other machines in without keys")
 

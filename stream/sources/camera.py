@@ -22,8 +22,6 @@ from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
 
 logger = logging.getLogger(__name__)
 
-MOST_ERRORS_IN_A_ROW = 30
-
 
 class Capture(Protocol):
     """The part of `cv2.VideoCapture` that is used."""

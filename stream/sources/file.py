@@ -26,13 +26,13 @@ from egomon.stream.sources.container import open_container, video_stream
 from egomon.stream.sources.decode import Converter, VideoDecoder
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 from egomon.stream.sources.orientation import orientation_of, shown_size
+from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
 
 LOOKAHEAD_FRAMES = 8
 """Some writers store decoding times as presentation times: within this many frames the times are
 put in order, the pictures already are."""
-NS = 1e-9
 
 
 def open_file(reference: str, context: OpenContext) -> VideoFile:
@@ -166,7 +166,7 @@ class VideoFile(ClosableSource):
         try:
             for frame, pts in self._in_order():
                 arrival_ns = self._clock_ns()
-                stamp = self._media.stamp(pts, arrival_ns * NS)
+                stamp = self._media.stamp(pts, arrival_ns * SECONDS_PER_NS)
                 if stamp is None:
                     continue
                 t = stamp.t_seconds

@@ -11,7 +11,6 @@ from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
     PRIOR,
     calibrate,
-    probabilities,
     threshold,
 )
 from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
@@ -22,6 +21,7 @@ from tools.make_workbench.scores import auc
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
+from egomon.train.fitting.calibration import probabilities
 from egomon.train.simulator.plan import EXECUTION, SEEN, missing
 from egomon.train.simulator.shapes import PARTS
 

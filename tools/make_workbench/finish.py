@@ -10,11 +10,11 @@ import msgspec
 
 from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
 from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.calibration import probabilities
 from tools.make_workbench import fuse
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
     calibrate,
-    probabilities,
     threshold,
 )
 from tools.make_workbench.encode_recordings import EncodedRecording

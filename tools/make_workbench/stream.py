@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from egomon.branches.activity_model import ActivityClassifier, ActivityModule
 from egomon.branches.bundle.card import StreamCard
-from egomon.stream.segmenter import ActivityBoundaries, Span
+from egomon.branches.segmentation import make_segmenter
+from egomon.stream.segmenter import Span
 from tools.make_workbench.augment import CONTEXT_FRAMES, FINE_FRAMES
 from tools.make_workbench.encode_recordings import FPS, EncodedRecording
 
@@ -58,14 +59,7 @@ def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
 
 def find_spans(module: ActivityModule, take: EncodedRecording) -> list[Span]:
     """The segments of a recording, as the stream finds them."""
-    boundaries = ActivityBoundaries(
-        on=STREAM.activity_on,
-        off=STREAM.activity_off,
-        hold_seconds=STREAM.activity_hold_seconds,
-        shortest_seconds=STREAM.shortest_seconds,
-        longest_seconds=STREAM.longest_seconds,
-        period_seconds=1 / FPS,
-    )
+    boundaries = make_segmenter(STREAM)
     level = ActivityClassifier(module).probability(take.vectors.astype(np.float32))
     spans = []
     for t_seconds, activity in zip(take.times.tolist(), level.tolist(), strict=True):

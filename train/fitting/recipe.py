@@ -29,7 +29,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     false_alarms_per_hour: float = 6.0
     """Budget on correct work that the threshold is chosen for."""
 
-    header: Literal["meanP", "seqTransf"] = "meanP"
+    header: Literal["meanP", "seqTransf", "seqTransf-light"] = "meanP"
+    header_start: str = ""
+    """Whose weights seqTransf starts from: a CLIP4Clip checkpoint, a folder or file of CLIP (its
+    text transformer), or `ARCHITECTURE:TAG` of open_clip; empty = random."""
     header_layers: int = 0
     header_width: int = 0
     header_heads: int = 0

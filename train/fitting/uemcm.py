@@ -17,6 +17,7 @@ from egomon.branches.bundle.weights import Tensors, part
 from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.batches import Views, make_views, pool, stratified
+from egomon.train.fitting.header_start import start_header
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.trained import FittedFusion, FittedModel, split_for_validation
 from egomon.train.fitting.uemcm_model import Output, UemcmModel, gate_card
@@ -92,6 +93,8 @@ def fit_model(
     generator = np.random.default_rng(recipe.seed)
     large_dim = 0 if views.large is None else views.large.shape[1]
     model = UemcmModel(views.vectors.shape[1], large_dim, card, recipe)
+    if recipe.header_start:
+        start_header(model.small.header, recipe.header_start)
     y = targets["label"].numpy()
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay

@@ -38,7 +38,7 @@ def open_base(ref: str) -> Base:
 
     The file is one object, a card's `frame_encoder`:
     `{"library": "open_clip", "architecture": "ViT-B-32-quickgelu", "weights": "openai",
-    "image_px": 224, "dim": 512}`.
+    "image_px": 224, "dim": 512}`. Preprocessing that it leaves out is the tower's own.
 
     Raises:
         BundleError: it cannot be loaded or cannot see videos.

@@ -24,8 +24,8 @@ from egomon.fusion.messages.types import (
 )
 from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.fault_codes import OWN_CODES, STAGE_STUCK
 from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
+from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
 from egomon.monitor.source_timeout import SourceTimeout
 from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.source import Discontinuity, StateChange

@@ -16,14 +16,14 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
-from egomon.monitor.fault_codes import (
+from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.monitor.messages import LatencyModel, RunSummary
+from egomon.monitor.operations.fault_codes import (
     CONFIG_REJECTED,
     SINK_FAILED,
     STAGE_STUCK,
     WORKER_RESTARTED,
 )
-from egomon.monitor.loading import announced, load_answering, warm_up
-from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog

@@ -19,8 +19,8 @@ from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
 from egomon.stream.source import Source
+from egomon.units import NS_PER_SECOND
 
-NS_PER_SECOND = 1_000_000_000
 POLL_SECONDS = POLL_MS / 1000
 
 

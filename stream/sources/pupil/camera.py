@@ -25,8 +25,8 @@ from egomon.stream.sources.pupil.discovery import (
 )
 from egomon.stream.sources.pupil.gaze import GazeReader
 from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.units import SECONDS_PER_NS
 
-NS = 1e-9
 LOOKUP_SHARE = 0.6
 """Of the time for opening; the rest is for the stream itself."""
 
@@ -95,7 +95,7 @@ class PupilStream(Stream):
                 self._shown,
                 timeout_seconds=self._options.read_timeout_seconds,
             )
-        gaze = None if self._gaze is None else self._gaze.at(frame.mono_ns * NS)
+        gaze = None if self._gaze is None else self._gaze.at(frame.mono_ns * SECONDS_PER_NS)
         return replace(frame, gaze=gaze)
 
     def _find(self) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from fakes import NS, FakeClock, RecordingListener
+from fakes import NS_PER_SECOND, FakeClock, RecordingListener
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
@@ -226,4 +226,4 @@ def test_arrival_times_are_the_monotonic_clock() -> None:
     source, script, _ = make([frames(7, 2)])
     grab = source.read()
     assert grab is not None
-    assert grab.mono_ns == round(100.1 * NS) == script.clock.ns()
+    assert grab.mono_ns == round(100.1 * NS_PER_SECOND) == script.clock.ns()

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import open_clip
 import pytest
 import torch
 from fakes import frame
 from feature_sets import DIM, workshop, write_workshop
+from safetensors.torch import save_file
 
 from egomon.branches.bundle.card import SmallCard, StreamCard
+from egomon.branches.bundle.weights import part
 from egomon.branches.interfaces import SmallBranch, StepSeen
-from egomon.branches.load_bundle import load_bundle
+from egomon.branches.load_bundle import load_bundle, read_tensors
 from egomon.branches.segment_scorer import ScoredSegment, ScoringModels, SegmentScorer
 from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.uemcm.heads import ContextBranch
@@ -71,11 +74,28 @@ def test_live_windows_are_as_long_as_the_segments_that_the_heads_were_fitted_on(
     assert load_recipe("default").fit_windows
 
 
-def test_seqtransf_is_trained_and_loaded(tmp_path: Path) -> None:
-    shape = recipe(header="seqTransf", header_width=16, header_heads=2, header_layers=1, epochs=4)
+@pytest.mark.parametrize("header", ["seqTransf", "seqTransf-light"])
+def test_seqtransf_is_trained_and_loaded(header: str, tmp_path: Path) -> None:
+    shape = recipe(header=header, header_heads=2, header_layers=1, epochs=4)
     report = train(shape, workshop(), tmp_path / "b", quiet=True)
     held = evaluate_features(tmp_path / "b", workshop(12, seed=3))
     assert min(report.metrics["val/roc_auc"], held.scores["roc_auc"]) > 0.8
+
+
+def test_a_recipe_starts_the_header_from_weights(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        vision = {"image_size": 32, "patch_size": 16, "width": 16, "head_width": 16, "layers": 1}
+        text = {"context_length": 77, "vocab_size": 9, "width": DIM, "heads": 1, "layers": 1}
+        clip = open_clip.CLIP(DIM, vision, text).state_dict()
+    save_file({k: v.contiguous() for k, v in clip.items()}, tmp_path / "clip.safetensors")
+    path = str(tmp_path / "clip.safetensors")
+    shape = recipe(header="seqTransf", header_layers=1, header_start=path, epochs=1, lr=1e-9)
+    train(shape, workshop(), tmp_path / "b", quiet=True)
+    trained = part(read_tensors(tmp_path / "b"), "small.header.")
+    found = trained["transformer.layers.0.linear1.weight"]
+    np.testing.assert_allclose(found, clip["transformer.resblocks.0.mlp.c_fc.weight"], atol=1e-6)
+    with pytest.raises(ConfigError, match="only seqTransf starts from weights"):
+        train(recipe(header_start=path), workshop(), tmp_path / "c", quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +147,17 @@ def test_only_a_header_with_positions_learns_the_direction_of_a_movement(tmp_pat
     plain = recipe(epochs=30, patience=30, lr=3e-3)
     shapes = {
         "meanP": plain,
-        "seqTransf": msgspec.structs.replace(
-            plain, header="seqTransf", header_width=16, header_heads=2, header_layers=1
-        ),
+        **{
+            header: msgspec.structs.replace(plain, header=header, header_heads=2, header_layers=1)
+            for header in ("seqTransf", "seqTransf-light")
+        },
     }
     for header, shape in shapes.items():
         train(shape, movements(64), tmp_path / header, quiet=True)
         held = evaluate_features(tmp_path / header, movements(seed=1))
         found[header] = held.scores["roc_auc"]
     assert found["meanP"] < 0.7
-    assert found["seqTransf"] > 0.9
+    assert min(found["seqTransf"], found["seqTransf-light"]) > 0.9
 
 
 def movements(recordings: int = 32, seed: int = 0) -> FeatureSet:

@@ -28,7 +28,7 @@ from tools.make_workbench.scores import auc_table, told
 log = logging.getLogger(__name__)
 
 CARD = SmallCard(
-    header="seqTransf",
+    header="seqTransf-light",
     header_layers=3,
     header_heads=5,
     header_width=160,

@@ -1,4 +1,4 @@
-"""Codes of faults of the monitor itself, as a status carries them in `error`."""
+"""Error codes of the monitor's own faults, as statuses carry them."""
 
 from __future__ import annotations
 
