@@ -30,7 +30,7 @@ import teach_rendered
 import teach_supervised
 from platformdirs import user_cache_dir
 from sklearn.metrics import roc_auc_score
-from teach_parts.real import print_handwash, print_pieces
+from teach_parts.real import print_feedback, print_handwash, print_pieces
 from teach_supervised import OutOfFold
 
 from egomon.branches.bundle.card import StreamCard
@@ -197,10 +197,15 @@ def main() -> None:
     handwash.add_argument(
         "--demonstrations", type=int, nargs="+", default=[3, 2, 1], metavar="N", help="how many"
     )
+    handwash.add_argument("--feedback", action="store_true", help="what verdicts change")
     options = parser.parse_args()
     if options.benchmark == "handwash":
         folder, base, kept = options.folder, options.base, options.vectors
         many = options.demonstrations
+        if options.feedback:
+            for number in many:
+                print_feedback(folder, base, kept, number, options.seed)
+            return
         print_handwash(folder, base, kept, many, quick=options.quick, seed=options.seed)
     elif options.benchmark == "pieces":
         print_pieces(options.folder, options.base, options.vectors, seed=options.seed)

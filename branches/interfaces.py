@@ -127,6 +127,30 @@ class SmallBranch(Protocol):
         """Pure: the same views give the same score."""
 
 
+@runtime_checkable
+class FollowingBranch(SmallBranch, Protocol):
+    """Judges a segment by all frames of its stream before it."""
+
+    def follow(self) -> StreamBranch:
+        """A branch of its own for one stream, which has seen nothing yet."""
+
+
+class StreamBranch(SmallBranch, Protocol):
+    """Follows one stream; the same frames in the same order give the same scores.
+
+    It stands for the out-of-domain detector too: what is foreign inside of a known workflow is
+    its own to tell.
+    """
+
+    @property
+    def state(self) -> Literal["unknown", "in_domain", "out_of_domain"]:
+        """Whether the place is that of the recordings."""
+
+    @property
+    def distance(self) -> float | None:
+        """Of the place, 1 = the limit; None before it is known."""
+
+
 class LargeBranch(Protocol):
     """Scores a segment by its pixels alone."""
 

@@ -173,8 +173,8 @@ def read_tensors(folder: Path) -> Tensors:
 
 
 def _small(card: BundleCard, tensors: Tensors, folder: Path) -> SmallBranch:
-    if card.small.kind == "taught":
-        taught = import_module("egomon.branches.taught.branch")
+    if card.small.kind in ("taught", "step_filter"):
+        taught = import_module(f"egomon.branches.{card.small.kind}.branch")
         return cast(SmallBranch, taught.load(card, tensors, folder))
     if card.small.kind == "evidence":
         return StepStatisticsBranch.load(card, tensors)

@@ -15,7 +15,9 @@ from egomon.branches.interfaces import (
     BranchScore,
     DomainGuard,
     Float32,
+    FollowingBranch,
     SmallBranch,
+    StreamBranch,
 )
 from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetector
 from egomon.branches.workflow_context import WorkflowContext
@@ -96,11 +98,16 @@ class SegmentScorer:
         self._reset_gap_seconds = reset_gap_seconds
         self._clock_ns = clock_ns
         card = parts.guard_card
-        self._domain = OutOfDomainDetector(
+        guard = OutOfDomainDetector(
             parts.guard,
             enter=card.enter_segments if card else 1,
             leave=card.leave_segments if card else 1,
         )
+        self._guard = guard
+        self._small: SmallBranch = parts.small
+        self._domain: OutOfDomainDetector | StreamBranch = guard
+        if isinstance(parts.small, FollowingBranch):
+            self._small = self._domain = parts.small.follow()
         self.context = WorkflowContext(
             parts.dim,
             max_seconds=parts.stream.context_max_seconds,
@@ -123,7 +130,7 @@ class SegmentScorer:
             events += self._on_gap(frame)
             times = np.array([frame.t_seconds])
             self.context.append(times, vector[None])
-            self._domain.push(times, vector[None])
+            self._guard.push(times, vector[None])
             self._newest = frame
             self._frames += 1
             for span in self._segmenter.push(frame.t_seconds, level):
@@ -179,7 +186,7 @@ class SegmentScorer:
         card = self._parts.stream
         clip = self.context.clip(span.t_start, span.t_end, card.fine_frames)
         until = span.t_end if card.context_until == "segment_end" else span.t_start
-        score = self._parts.small.score(clip, self.context.view(until))
+        score = self._small.score(clip, self.context.view(until))
         if score.step is not None:
             self.context.add_step(score.step, span.t_start, span.t_end)
         held = self._held(span, last.epoch)
@@ -204,7 +211,7 @@ class SegmentScorer:
             segment=segment,
             score=score,
             out_of_domain=self._domain.state == "out_of_domain"
-            or self._domain.is_foreign(clip.vectors),
+            or self._guard.is_foreign(clip.vectors),
             guard_distance=self._domain.distance,
             capture_start_wall_ns=last.wall_ns - elapsed_ns,
             capture_end_wall_ns=last.wall_ns,

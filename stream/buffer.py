@@ -155,6 +155,8 @@ class RollingBuffer:
         while len(self._frames) > self._unread:
             oldest = self._frames[0]
             newest = frame
+            # Age counts from the reader: counted from the decoder, a replay's large branch had no
+            # pixels in 36 of 60 segments.
             if self._on_full == "wait" and self._unread:
                 newest = self._frames[len(self._frames) - self._unread]
             old = newest.t_seconds - oldest.t_seconds > self._seconds

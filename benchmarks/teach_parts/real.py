@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
@@ -12,10 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from egomon.branches.interfaces import Float32
+from egomon.branches.taught.corrections import write_corrections
 from egomon.train.teach.base import Base, open_base
 from teach_parts.clips import Run, clip_vectors
 from teach_parts.made_runs import KINDS, run_of
-from teach_parts.watch import Scores, Watched, steps_found, teach_runs, trivial
+from teach_parts.watch import (
+    Scores,
+    Watched,
+    said_of,
+    steps_found,
+    teach_runs,
+    trivial,
+    watch_all,
+    write_taught,
+)
 
 FPS = 4.0
 NEW_SCENE = ("009",)
@@ -96,6 +107,35 @@ def print_handwash(
                     rows[f"  {name}"].watched += beside
         for name, scores in rows.items():
             print_row(name, scores)
+
+
+def print_feedback(folder: Path, base_name: str, kept: Path, many: int, seed: int) -> None:
+    """What a bundle finds before and after it was told what it got wrong in other runs."""
+    base = open_base(base_name)
+    data = read_handwash(folder, base, kept)
+    foreign_video = folder.parent / "video" / "cooking.mp4"
+    foreign = clip_vectors(foreign_video, base, FPS, kept, int(FOREIGN_SECONDS * FPS))
+    same = [name for name in data if name not in NEW_SCENE]
+    before, after = Scores(), Scores()
+    print(HEADER)
+    for chosen in combinations(same, many):
+        demos = [run_of(n, "correct", data[n], foreign, FPS, random.Random(0)) for n in chosen]
+        others = [n for n in same if n not in chosen]
+        first = [run for n in others for run in test_runs(n, data[n], foreign, 2, seed)]
+        second = [run for n in others for run in test_runs(n, data[n], foreign, 2, seed + 1)]
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = Path(scratch) / "taught"
+            write_taught(base, demos, bundle)
+            said = said_of(watch_all(bundle, first))
+            own = [Scores(watch_all(bundle, second))]
+            write_corrections(bundle, said)
+            own.append(Scores(watch_all(bundle, second)))
+        print(f"  {' '.join(chosen)}: {len(said)} words")
+        for name, scores, total in zip(("before", "after"), own, (before, after), strict=True):
+            print_row(f"    {name}", scores)
+            total.watched += scores.watched
+    print_row(f"{many} demonstrations, before", before)
+    print_row(f"{many} demonstrations, after", after)
 
 
 def print_row(name: str, scores: Scores) -> None:

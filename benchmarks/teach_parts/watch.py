@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from egomon.branches.load_bundle import Bundle, load_bundle, save_bundle
+from egomon.branches.taught.corrections import Correction, Said, as_kind, kind_of
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.config import Settings, load_settings
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
@@ -44,6 +45,8 @@ class Told:
 
     t_seconds: float
     sentence: str
+    step: str = ""
+    """Id of the step that it was told at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,17 +108,27 @@ def teach_runs(
     base: Base, demonstrations: Sequence[Run], tests: Iterable[Run]
 ) -> tuple[TeachReport, list[Watched]]:
     """Teach a bundle from some runs, save and load it, and replay others."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = write_taught(base, demonstrations, Path(scratch) / "taught")
+        return report, watch_all(Path(scratch) / "taught", tests)
+
+
+def write_taught(base: Base, demonstrations: Sequence[Run], folder: Path) -> TeachReport:
+    """Teach and save."""
     recordings = [run.recording() for run in demonstrations]
     taught, card, tensors = learn_bundle(base, recordings, "taught", BUDGET, lambda what, _: None)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "taught"
-        save_bundle(folder, card, tensors)
-        write_graphs(taught.graphs, folder / WORKFLOW_FILE)
-        bundle = load_bundle(folder, with_encoder=False)
-        settings = load_settings(
-            None, {"model": {"name": str(folder)}, "bus": {"publish": (), "control": "none"}}
-        )
-        return taught.report, [watch(run, bundle, settings) for run in tests]
+    save_bundle(folder, card, tensors)
+    write_graphs(taught.graphs, folder / WORKFLOW_FILE)
+    return taught.report
+
+
+def watch_all(folder: Path, runs: Iterable[Run]) -> list[Watched]:
+    """Load a bundle and replay runs."""
+    bundle = load_bundle(folder, with_encoder=False)
+    settings = load_settings(
+        None, {"model": {"name": str(folder)}, "bus": {"publish": (), "control": "none"}}
+    )
+    return [watch(run, bundle, settings) for run in runs]
 
 
 def watch(run: Run, bundle: Bundle, settings: Settings) -> Watched:
@@ -136,7 +149,7 @@ def watch(run: Run, bundle: Bundle, settings: Settings) -> Watched:
     return Watched(
         run,
         tuple(
-            Told(a.media_opened, a.explanation)
+            Told(a.media_opened, a.explanation, "" if a.step is None else a.step.id)
             for a in alerts
             if a.rev == 1 and a.alert_id not in taken_back
         ),
@@ -147,6 +160,25 @@ def watch(run: Run, bundle: Bundle, settings: Settings) -> Watched:
         ),
         float(np.mean([s.out_of_domain for s in segments])) if segments else 0.0,
     )
+
+
+def said_of(watched: Iterable[Watched]) -> list[Correction]:
+    """What a person who knows better says of each alert, and of each mistake without one."""
+    rows = []
+    for w in watched:
+        wrong = [row for row in w.run.rows if row.label]
+        served = {id(first_alert(w, row)) for row in wrong}
+        for alert in w.alerts:
+            kind = kind_of(alert.sentence)
+            if kind is not None:
+                step = "" if kind == "foreign" else alert.step
+                said: Said = "right" if id(alert) in served else "wrong"
+                rows.append(Correction(said=said, kind=kind, step=step))
+        for row in wrong:
+            kind = as_kind("missing" if row.tags[0] == "order" else row.tags[0])
+            if kind is not None and first_alert(w, row) is None:
+                rows.append(Correction(said="missed", kind=kind))
+    return rows
 
 
 def steps_found(watched: Sequence[Watched]) -> int:

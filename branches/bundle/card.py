@@ -97,7 +97,7 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The context branch h_s = psi_s([h_c; h_f; h_c * h_f])."""
 
-    kind: Literal["uemcm", "taught", "evidence"] = "uemcm"
+    kind: Literal["uemcm", "taught", "step_filter", "evidence"] = "uemcm"
     """`evidence`: a linear psi_s stands beside counted evidence about steps and their order."""
     header: Literal["meanP", "seqTransf", "seqTransf-light"] = "meanP"
     """CLIP4Clip's temporal header over frame vectors. Cards that are older than the third name call

@@ -20,6 +20,12 @@ from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, StepGuess
 from egomon.branches.taught.anomaly_score import NULLS
 from egomon.branches.taught.base_head import BaseLook
+from egomon.branches.taught.corrections import (
+    Correction,
+    kind_of,
+    log_odds_of,
+    read_corrections,
+)
 from egomon.branches.taught.descriptor import CentredLook, Look, before, opening_look
 from egomon.branches.taught.explanation import explain, name_of
 from egomon.branches.taught.model import ModelOptions, TaughtModel, judge
@@ -44,11 +50,13 @@ class TaughtBranch:
         graphs: Sequence[WorkflowGraph],
         look: Look,
         *,
+        corrections: Sequence[Correction] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model
         self.graphs = tuple(graphs)
         self.look = look
+        self._corrections = tuple(corrections)
         self._history = History(
             [Rules.of(graph, model.ids) for graph in graphs],
             model.ids,
@@ -85,6 +93,8 @@ class TaughtBranch:
         reason = None
         if odds >= LEAST_LOG_ODDS:
             reason = explain(evidence, self.model, self.graphs)
+            if (kind := kind_of(reason)) is not None:
+                odds += log_odds_of(self._corrections, kind, step)
         return BranchScore(
             branch="small",
             logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
@@ -122,7 +132,7 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> TaughtBranch:
             f"{WORKFLOW_FILE} holds {len(graphs)} workflows, the bundle {len(model.openings)}; "
             "change what is in them, but keep their number and order"
         )
-    return TaughtBranch(model, graphs, look)
+    return TaughtBranch(model, graphs, look, corrections=read_corrections(folder))
 
 
 def tensors_of(model: TaughtModel, look: Look) -> Tensors:

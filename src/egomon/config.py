@@ -43,8 +43,11 @@ class SourceSettings(Section):
     """How a source is opened and buffered."""
 
     kind: Literal["file", "live"] | None = Field(None, description="Override what the source is")
-    open_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for a source to open")
+    open_timeout_seconds: float = Field(15.0, gt=0, description="Longest wait for a source to open")
     read_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for data")
+    rtsp_transport: Literal["auto", "tcp", "udp", "udp_multicast", "http"] = Field(
+        "auto", description="How RTSP packets travel; auto: TCP, and UDP where that is refused"
+    )
     staleness_seconds: float = Field(
         0.5, gt=0, description="Live frames that waited longer are dropped"
     )

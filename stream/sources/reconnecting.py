@@ -2,7 +2,8 @@
 
 ```
 connecting -> online -> stalled (no frame for max(2 s, 5 periods)) -> online
-                     -> reconnecting (nothing for max(5 s, 10 periods), or lost) -> online, epoch + 1
+                     -> reconnecting (nothing for max(5 s, 10 periods), or lost)
+                     -> online, epoch + 1
 reconnecting -> offline after `give_up_seconds` (never by default)
 close() -> ended
 ```
@@ -14,16 +15,16 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
 from egomon.stream.backoff import RESET_SECONDS, Backoff
-from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
+from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Discontinuity, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
+from egomon.stream.sources.connection import Connection, RawFrame
 from egomon.stream.sources.device_thread import Cancelled
 from egomon.units import SECONDS_PER_NS
 
@@ -39,49 +40,6 @@ CHECK_SECONDS = 0.2
 """Longest single wait for a frame: a connection need not watch the event itself."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawFrame:
-    """A frame as its device gives it."""
-
-    pts_seconds: float | None
-    mono_ns: int
-    wall_ns: int
-    to_rgb: Callable[[], UInt8Image]
-    lost: int = 0
-    """Damaged frames skipped since the one before."""
-    gaze: Gaze | None = None
-    """See `Frame`."""
-    size: tuple[int, int] | None = None
-    """Width and height, where only the picture tells them."""
-
-
-class Connection(Protocol):
-    """One attempt at one device; dead for good after the first error, as FFmpeg's objects are."""
-
-    @property
-    def packets(self) -> int:
-        """What has come so far, in any unit: a sign of life, also without whole pictures."""
-
-    def open(self) -> tuple[int, int, float | None]:
-        """Connect; width, height and nominal rate.
-
-        Raises:
-            SourceOpenError: it did not work.
-            Cancelled: the source is being closed.
-        """
-
-    def read(self, timeout_seconds: float) -> RawFrame | None:
-        """The next frame, or None if there is none in time; then `read` may be called again.
-
-        Raises:
-            SourceLostError: the connection is dead.
-            Cancelled: the source is being closed.
-        """
-
-    def close(self) -> None:
-        """Release; returns within a second, may be called twice."""
-
-
 class Reconnecting(ClosableSource):
     """A live source that opens a new connection whenever one is lost.
 
@@ -92,6 +50,7 @@ class Reconnecting(ClosableSource):
         context: time-outs, listener, clock; its `stop` cuts the first opening short.
         wait: sleeps until the event or so many seconds; True if the event is set.
         rng: jitter.
+        once: the end of the first connection is the end of the source.
 
     Raises:
         SourceOpenError: the first opening failed and `options.wait_source` is off.
@@ -105,8 +64,10 @@ class Reconnecting(ClosableSource):
         *,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         rng: random.Random | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__(context.stop)
+        self._once = once
         self._info, self._connect = info, connect
         self._options, self._listener = context.options, context.listener
         self._clock, self._wait = context.clock, wait
@@ -196,6 +157,10 @@ class Reconnecting(ClosableSource):
         try:
             raw = self._await_frame()
         except SourceLostError as error:
+            if self._once:
+                if error.code == "STREAM_ENDED":
+                    raise Cancelled from None
+                raise
             self._lost(error)
             return None
         if self._fresh:

@@ -92,6 +92,28 @@ def test_a_run_knows_when_its_mistake_happens_and_alerts_are_counted() -> None:
     assert [a.t_seconds for a in beside["count"].watched[0].alerts] == [15.0]
 
 
+def test_what_is_said_of_alerts_is_what_a_person_would_say() -> None:
+    from teach_parts.clips import Piece, Run
+    from teach_parts.watch import Told, Watched, said_of
+
+    def run(*tags: str | None) -> Run:
+        pieces = [Piece(np.ones((80, 2), np.float32), f"{i}", tag) for i, tag in enumerate(tags)]
+        return Run.of("r", pieces, 4.0)
+
+    missing = "step 3 started, step 2 has not been seen"
+    again = "step 1 is done again, it has been seen before"
+    found = Watched(run(None, "order"), (Told(22.0, missing, "step-3"),), (), 0.0)
+    wrong = Watched(run(None, None), (Told(9.0, again, "step-1"), Told(9.0, "odd")), (), 0.0)
+    silent = Watched(run(None, "order", "foreign"), (), (), 0.0)
+    said = [(row.said, row.kind, row.step) for row in said_of([found, wrong, silent])]
+    assert said == [
+        ("right", "missing", "step-3"),
+        ("wrong", "repeated", "step-1"),
+        ("missed", "missing", ""),
+        ("missed", "foreign", ""),
+    ]
+
+
 def test_pieces_of_demonstrations_and_tests_share_no_frame() -> None:
     from teach_parts.real import PHASES, PIECES, cut
 

@@ -117,8 +117,8 @@ def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
 
 
 def _write(recipe: Recipe, data: FeatureSet, trained: FittedModel, out: Path) -> TrainReport:
-    decision, judged = decide(trained, recipe.false_alarms_per_hour)
-    evaluation = report(recipe.name, trained.held, judged)
+    decision, scores = decide(trained, recipe.false_alarms_per_hour)
+    evaluation = report(recipe.name, trained.held, scores)
     keep = ("roc_auc", "pr_auc", "ece", "brier", "mistake_precision", "mistake_recall")
     metrics = {f"{trained.how_held}/{k}": round(evaluation.scores[k], 4) for k in keep}
     for name, row in evaluation.branches.items():

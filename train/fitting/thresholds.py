@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from egomon.branches.bundle.card import Calibration, DecisionCard
-from egomon.train.evaluation.judging import StageScores, judged_by_stage
+from egomon.train.evaluation.stage_scores import StageScores, decide_by_stage
 from egomon.train.fitting.calibration import budget_threshold, fit_calibration, probabilities
 from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import ScoreArray
@@ -46,4 +46,4 @@ def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[Decision
         false_alarms_per_hour=false_alarms_per_hour,
     )
     large = probabilities(trained.fused.held_large, fused_calibration)
-    return decision, judged_by_stage(decision, small, large, fused)
+    return decision, decide_by_stage(decision, small, large, fused)

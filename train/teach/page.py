@@ -11,6 +11,7 @@ import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -27,30 +28,7 @@ TRACK_WIDTH, TRACK_HEIGHT, TRACK_GAP, LABEL_WIDTH = 900, 26, 6, 190
 NARROW = 18
 """Shorter bars carry no number."""
 
-STYLE = """
-:root { color-scheme: light dark;
-  --ink: #16191d; --soft: #596270; --bg: #f6f7f9; --card: #fff; --line: #d9dee5; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e9edf2; --soft: #9aa6b4; --bg: #111418; --card: #1a1f25; --line: #313944; }
-}
-body { margin: 0 auto; max-width: 1150px; padding: 16px; background: var(--bg);
-  color: var(--ink); overflow-wrap: anywhere;
-  font: 15px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.4rem; margin: 0; }
-h2 { font-size: 1.1rem; margin: 28px 0 8px; }
-h3 { font-size: 1rem; margin: 0; }
-.verdict { font-size: 1.05rem; margin: 6px 0; }
-.soft { color: var(--soft); font-size: .87rem; }
-ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 8px; }
-li, .scroll { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-li { padding: 8px 12px; }
-.scroll { padding: 8px; overflow-x: auto; }
-.pictures { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 6px; }
-figure { margin: 0; }
-figure img { height: 96px; display: block; border-radius: 4px; }
-figcaption { color: var(--soft); font-size: .75rem; max-width: 130px; }
-svg text.name { fill: var(--ink); font-size: 12px; }
-"""
+STYLE = files("egomon.train.teach").joinpath("page.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

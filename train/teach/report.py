@@ -13,6 +13,7 @@ TeachVerdict = Literal["ready", "usable", "failed"]
 LEAST_STEPS = 2
 LEAST_AGREEMENT = 0.2
 GOOD_AGREEMENT, GOOD_RECORDINGS = 0.6, 3
+GOOD_RECALL = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class TeachReport:
     """What was built on."""
     written: bool = True
     """False: too little was learned for a bundle."""
+    made: int = 0
+    """Mistakes made from the recordings, each judged by the other recordings; 0 = none."""
+    found: int = 0
+    """How many of these were found."""
+    judged_hours: float = 0.0
+    """Length of what was judged so."""
+    most_an_hour: float | None = None
+    """Upper 95 % bound of the false alarms an hour in it."""
 
     @property
     def verdict(self) -> TeachVerdict:
@@ -46,6 +55,8 @@ class TeachReport:
         if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
             return "failed"
         good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
+        if self.made:
+            good = self.found >= GOOD_RECALL * self.made
         return "ready" if good and self.recordings >= GOOD_RECORDINGS else "usable"
 
     @property
@@ -53,12 +64,29 @@ class TeachReport:
         """The verdict for a person."""
         found = f"{self.steps} steps in {self.recordings} recordings"
         if self.verdict == "ready":
-            return f"Ready: found {found} and recognises them again."
+            return f"Ready: found {found} and recognises them again{self._known_recall}."
         if self.verdict == "usable":
-            return f"Usable: found {found}; more recordings would help (egomon teach --add)."
+            return (
+                f"Usable: found {found}{self._known_recall}; more recordings would help "
+                "(egomon teach --add)."
+            )
         return (
             f"Base {self.base} cannot tell the steps apart (found {found}); try another --base, "
             "or name the steps in order with --steps FILE."
+        )
+
+    @property
+    def _known_recall(self) -> str:
+        """What it found where each recording was judged by the others."""
+        if not self.made or self.most_an_hour is None:
+            return ""
+        alarms = {0: "no false alarm", 1: "one false alarm"}.get(
+            self.alerts_on_recordings, f"{self.alerts_on_recordings} false alarms"
+        )
+        return (
+            f"; judged by the others, {self.found} of {self.made} made mistakes were found, with "
+            f"{alarms} in {60 * self.judged_hours:.0f} minutes, so at most "
+            f"{self.most_an_hour:.0f} an hour (95 %)"
         )
 
     def to_json(self) -> dict[str, Any]:

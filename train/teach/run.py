@@ -23,6 +23,7 @@ from egomon.train.teach.demonstrations import (
     write_demonstrations,
 )
 from egomon.train.teach.fit import ProgressCallback
+from egomon.train.teach.follow import FollowedWorkflow
 from egomon.train.teach.help_files import read_step_names, with_boundaries
 from egomon.train.teach.input_check import check_recordings
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
@@ -128,7 +129,17 @@ def _learn(
     """Learn and write, unless what was learned is of no use."""
     about = found.about
     taught, card, tensors = learn_bundle(
-        base, found.recordings, name, about.false_alarms_per_hour, progress
+        base,
+        found.recordings,
+        name,
+        about.false_alarms_per_hour,
+        progress,
+        len(about.step_names) or None,
+    )
+    if about.step_names and isinstance(taught, FollowedWorkflow):
+        taught = taught.named(about.step_names)
+    visits_of = (
+        taught.visits if isinstance(taught, FollowedWorkflow) else ((),) * len(found.recordings)
     )
     report = replace(taught.report, base=base.card.name)
     if report.verdict == "failed" and not force:
@@ -143,6 +154,9 @@ def _learn(
         sentence=report.sentence,
         notes=report.notes,
         graphs=taught.graphs,
-        tracks=[AlignedRecording(recording, ()) for recording in found.recordings],
+        tracks=[
+            AlignedRecording(recording, visits)
+            for recording, visits in zip(found.recordings, visits_of, strict=True)
+        ],
     )
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,12 +25,9 @@ from egomon.branches.taught.branch import options_of, tensors_of
 from egomon.train.features.recording import RecordingVectors
 from egomon.train.teach.base import Base
 from egomon.train.teach.contexts import spliced_contexts
-from egomon.train.teach.fit import (
-    SINGLE_AGREEMENT,
-    ProgressCallback,
-    TaughtWorkflow,
-    teach_from_vectors,
-)
+from egomon.train.teach.fit import ProgressCallback, TaughtWorkflow, teach_from_vectors
+from egomon.train.teach.follow import FollowedWorkflow, teach_steps
+from egomon.train.teach.report import TeachReport
 
 CLIP_SECONDS = 2.0
 """Length of the clips that the guard is asked about, as in a live stream."""
@@ -39,9 +37,11 @@ GUARD_MARGIN = 1.25
 """How much farther than the farthest left-out demonstration footage may be."""
 STEP_AGREEMENT_OF_BASE = 0.9
 """A trained step head recognises steps in a second recording; what one recording cannot show."""
+LENGTH_SECONDS, STRIDE_SECONDS = 2.0, 0.5
+"""Windows that are told of when a filter follows the steps; it looks at each half second."""
 FOREIGN_NOTE = (
     "the base bundle was not trained on footage like this: steps are told apart by its frame "
-    "vectors alone, in fixed windows; a base with a general image encoder will do better"
+    "vectors alone; a base with a general image encoder will do better"
 )
 
 
@@ -51,8 +51,12 @@ def learn_bundle(
     name: str,
     false_alarms_per_hour: float,
     tell: ProgressCallback,
-) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
+    count: int | None = None,
+) -> tuple[FollowedWorkflow | TaughtWorkflow, BundleCard, Tensors]:
     """Learn from encoded recordings: the workflows, and what `save_bundle` writes.
+
+    A base whose trained step head knows the footage gives its segments to a one-class model;
+    on all other footage one filter follows the steps.
 
     Args:
         base: what is built on; it encoded the recordings.
@@ -60,44 +64,89 @@ def learn_bundle(
         name: of the new bundle.
         false_alarms_per_hour: budget on correct work.
         tell: hears what is being done.
+        count: number of steps; None = find it.
 
     Raises:
         DataError: a recording is unusable.
     """
+    small = base.card.small
     foreign = is_foreign(base, recordings)
-    stream, small = base.card.stream, base.card.small
-    if foreign and stream.policy == "activity":
-        stream = msgspec.structs.replace(stream, policy="fixed")
-    look, agreement = None, SINGLE_AGREEMENT
     if not foreign and small.kind == "uemcm" and small.steps:
-        look = BaseLook.of_base(base.card, part(base.tensors, "small."))
-        look = look.in_contexts(spliced_contexts(recordings, stream, base.activity))
-        agreement = STEP_AGREEMENT_OF_BASE
-    taught = teach_from_vectors(
+        return _on_step_head(base, recordings, name, false_alarms_per_hour, tell)
+    followed = teach_steps(
         recordings,
-        stream=stream,
-        look=look,
-        activity=None if foreign else base.activity,
         name=name,
         false_alarms_per_hour=false_alarms_per_hour,
-        single_agreement=agreement,
+        count=count,
         progress=tell,
     )
     if foreign:
-        notes = (*taught.report.notes, FOREIGN_NOTE)
-        taught = replace(taught, report=replace(taught.report, notes=notes))
-    kept = ("encoder.",) if foreign else ("encoder.", "guard.", "activity.")
+        notes = (*followed.report.notes, FOREIGN_NOTE)
+        followed = replace(followed, report=replace(followed.report, notes=notes))
+    tensors = {k: v for k, v in base.tensors.items() if k.startswith("encoder.")}
+    tensors |= {f"small.{k}": v for k, v in followed.model.tensors().items()}
+    stream = base.card.stream
+    stream = msgspec.structs.replace(
+        stream,
+        policy="fixed",
+        length_seconds=LENGTH_SECONDS,
+        stride_seconds=STRIDE_SECONDS,
+        fine_frames=max(stream.fine_frames, math.ceil(2 * LENGTH_SECONDS * stream.fps)),
+        context_until="segment_end",
+    )
+    card = msgspec.structs.replace(
+        _card(base.card, followed.report, name),
+        small=SmallCard(
+            kind="step_filter", steps=followed.model.ids, options=followed.model.card_options()
+        ),
+        stream=stream,
+        decision=DecisionCard(
+            false_alarms_per_hour=false_alarms_per_hour, cooldown_seconds=0.0, flag_low=1.0
+        ),
+        guard=None,
+        activity_width=0,
+    )
+    return followed, card, tensors
+
+
+def _on_step_head(
+    base: Base,
+    recordings: Sequence[RecordingVectors],
+    name: str,
+    false_alarms_per_hour: float,
+    tell: ProgressCallback,
+) -> tuple[TaughtWorkflow, BundleCard, Tensors]:
+    look = BaseLook.of_base(base.card, part(base.tensors, "small."))
+    look = look.in_contexts(spliced_contexts(recordings, base.card.stream, base.activity))
+    taught = teach_from_vectors(
+        recordings,
+        stream=base.card.stream,
+        look=look,
+        activity=base.activity,
+        name=name,
+        false_alarms_per_hour=false_alarms_per_hour,
+        single_agreement=STEP_AGREEMENT_OF_BASE,
+        progress=tell,
+    )
+    kept = ("encoder.", "guard.", "activity.")
     tensors = {k: v for k, v in base.tensors.items() if k.startswith(kept)}
     guard_card = base.card.guard
-    if foreign or guard_card is None:
+    if guard_card is None:
         guard_card, guard = own_guard(recordings)
         tensors |= {f"guard.{k}": v for k, v in guard.items()}
     tensors |= {f"small.{k}": v for k, v in tensors_of(taught.model, taught.look).items()}
+    small = msgspec.structs.replace(
+        base.card.small,
+        kind="taught",
+        steps=taught.model.ids,
+        workflows=(),
+        options=options_of(taught.model, taught.look),
+    )
     card = msgspec.structs.replace(
-        _card(base.card, taught, name),
-        stream=stream,
+        _card(base.card, taught.report, name),
+        small=small,
+        decision=DecisionCard(false_alarms_per_hour=false_alarms_per_hour),
         guard=guard_card,
-        activity_width=0 if foreign else base.card.activity_width,
     )
     return taught, card, tensors
 
@@ -128,15 +177,8 @@ def own_guard(recordings: Sequence[RecordingVectors]) -> tuple[GuardCard, Tensor
     return GuardCard(limit=GUARD_MARGIN * farthest), guard.tensors()
 
 
-def _card(base: BundleCard, taught: TaughtWorkflow, name: str) -> BundleCard:
-    report = taught.report
-    small = msgspec.structs.replace(
-        base.small if isinstance(taught.look, BaseLook) else SmallCard(),
-        kind="taught",
-        steps=taught.model.ids,
-        workflows=(),
-        options=options_of(taught.model, taught.look),
-    )
+def _card(base: BundleCard, report: TeachReport, name: str) -> BundleCard:
+    """What all taught bundles say of themselves."""
     return msgspec.structs.replace(
         base,
         name=name,
@@ -144,10 +186,8 @@ def _card(base: BundleCard, taught: TaughtWorkflow, name: str) -> BundleCard:
         created=datetime.now(UTC).date().isoformat(),
         egomon_version=__version__,
         licence="the owner's",
-        small=small,
         large=None,
         gate=None,
-        decision=DecisionCard(false_alarms_per_hour=report.false_alarms_per_hour),
         data=(
             DataCard(
                 name="the user's recordings",

@@ -179,7 +179,7 @@ class AlertWorker:
     def _on_state(self, source: str, change: StateChange) -> None:
         if change.state == "ended":
             return  # reported once everything before it is scored
-        self._absence.hear(source, change.state)
+        self._absence.on_state(source, change.state)
         error = None
         if change.code is not None:
             error = ErrorInfo(code=change.code, message=change.message or change.code)

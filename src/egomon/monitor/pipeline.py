@@ -22,7 +22,7 @@ from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
-from egomon.monitor.services import watch_all
+from egomon.monitor.services import add_sources
 from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import source_stats
 from egomon.monitor.threads import Threads
@@ -99,7 +99,7 @@ class Pipeline:
         self.parts: AlertEngines = build_engines(
             plan, inputs, settings, boot=boot, live=live, clock=simulated_clock
         )
-        watch_all(attacher, self.parts.engines, inputs)
+        add_sources(attacher, self.parts.engines, inputs)
         # In one thread nobody makes room while a batch is scored.
         capacity = INBOX_CAPACITY if simulated_clock is None else sys.maxsize
         inbox: Channel[Scored] = Channel(capacity, wake=queues.wake)

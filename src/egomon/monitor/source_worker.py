@@ -22,7 +22,8 @@ from egomon.stream.reader import FrameSink, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Discontinuity, Source, SourceState, StateChange
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.open import kind_of, open_in
+from egomon.stream.sources.open import examine, open_in
+from egomon.stream.sources.reference import local_path
 from egomon.stream.worker import Worker
 
 BYTES_PER_MB = 1 << 20
@@ -43,6 +44,8 @@ class SourceRequest:
     is_live: bool
     source: Source | None = None
     """An open source of the caller's own; None opens `reference`."""
+    opened: object = None
+    """See `SourceOptions`."""
 
     @classmethod
     def of(
@@ -58,8 +61,10 @@ class SourceRequest:
             SourceOpenError: an HTTP address, which only opening can tell, cannot be opened.
         """
         settings = settings or SourceSettings()
-        kind = kind or settings.kind or kind_of(reference, source_options(settings))
-        return cls(name, reference, kind == "live")
+        kind, opened = kind or settings.kind, None
+        if kind is None:
+            kind, opened = examine(reference, source_options(settings))
+        return cls(name, local_path(reference) or reference, kind == "live", opened=opened)
 
 
 class SourceWorker:
@@ -83,6 +88,9 @@ class SourceWorker:
         self.drops = request.is_live or simulated_clock is not None
         """Frames that nobody takes in time are dropped; a recording waits for its reader."""
         self._request = request
+        self._opened = request.opened
+        self.has_frames = False
+        """A frame has come, used or not."""
         self._settings = settings
         self._notices = notices
         self._speed = speed
@@ -201,6 +209,7 @@ class SourceWorker:
 
     def on_grab(self, grab: Grab) -> None:
         """A frame has come: the source is online, also one that never says so itself."""
+        self.has_frames = True
         if self._state != "online":
             self.on_state(StateChange("online"))
 
@@ -243,7 +252,9 @@ class SourceWorker:
             source_options(self._settings.source),
             kind="live" if self.is_live else "file",
             packets=self.packets,
+            opened=self._opened,
         )
+        self._opened = None
         # Of this opening alone: a source sets it when it is closed, and others must go on.
         self._close = threading.Event()
         if self._stop.is_set():
@@ -285,6 +296,7 @@ def source_options(settings: SourceSettings) -> SourceOptions:
     return SourceOptions(
         open_timeout_seconds=settings.open_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
+        rtsp_transport=settings.rtsp_transport,
         wait_source=settings.wait,
         give_up_seconds=settings.give_up_seconds,
         size=settings.camera_size,

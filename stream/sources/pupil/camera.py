@@ -15,6 +15,7 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.network import Stream
 from egomon.stream.sources.pupil.discovery import (
     DEFAULT_PORT,
@@ -24,7 +25,7 @@ from egomon.stream.sources.pupil.discovery import (
     scene_url,
 )
 from egomon.stream.sources.pupil.gaze import GazeReader
-from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.stream.sources.reconnecting import Reconnecting
 from egomon.units import SECONDS_PER_NS
 
 LOOKUP_SHARE = 0.6

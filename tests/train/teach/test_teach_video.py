@@ -13,6 +13,7 @@ from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.branches.segment_scorer import ScoredSegment, ScoringModels, SegmentScorer
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import TaughtBranch
+from egomon.branches.taught.corrections import LOG_ODDS, Correction, write_corrections
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.errors import SourceError, UsageError
 from egomon.stream.frame import Frame
@@ -112,6 +113,27 @@ def test_correct_work_stays_silent_and_a_skipped_step_is_named(
     worst = max(skipping, key=lambda s: s.score.log_odds)
     assert worst.score.log_odds > 0
     assert worst.score.reason == "step 3 started, step 2 has not been seen"
+
+
+def test_what_was_said_of_alerts_moves_the_odds_of_their_kind_alone(
+    taught: tuple[Bundle, TeachReport], tmp_path: Path
+) -> None:
+    bundle, _ = taught
+    skipping = film(tmp_path / "skipping.mp4", "ac", 9)
+    before = watch(bundle, skipping)
+    alert = max(before, key=lambda s: s.score.log_odds)
+    assert alert.score.step is not None
+    for said, kind in (("wrong", "missing"), ("missed", "missing"), ("wrong", "foreign")):
+        row = Correction(said=said, kind=kind, step=alert.score.step.id)  # type: ignore[arg-type]
+        folder = tmp_path / f"{said}-{kind}"
+        shutil.copytree(bundle.folder, folder)
+        write_corrections(folder, [row])
+        changed = load_bundle(folder)
+        assert changed.hash != bundle.hash
+        after = {s.segment.index: s.score.log_odds for s in watch(changed, skipping)}
+        moved = after[alert.segment.index] - alert.score.log_odds
+        expected = LOG_ODDS[row.said] if kind == "missing" else 0.0
+        assert moved == pytest.approx(expected, abs=1e-4)
 
 
 def test_foreign_footage_is_said_and_gets_a_guard_of_its_own(

@@ -41,7 +41,7 @@ class StageScores:
         return np.asarray(self.p >= self.threshold)
 
 
-def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
+def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch
@@ -60,10 +60,10 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Sta
         probabilities(log_odds, decision.calibration_fused)
         for log_odds in _large_and_fused(bundle, data, scores)
     )
-    return judged_by_stage(decision, small, large, fused)
+    return decide_by_stage(decision, small, large, fused)
 
 
-def judged_by_stage(
+def decide_by_stage(
     decision: DecisionCard, small: ScoreArray, large: ScoreArray, fused: ScoreArray
 ) -> StageScores:
     """Apply the rule of `Decider`: the gate decides where the small p lies in the flagged band."""

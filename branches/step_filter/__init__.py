@@ -1,0 +1,1 @@
+"""The small branch that follows steps: taught by correct recordings, watched by one filter."""

@@ -1,0 +1,207 @@
+"""The small branch of a bundle whose steps are followed by one filter.
+
+`small.` holds the model's arrays, the card its numbers, and `workflow.toml` beside the card the
+graph, which the user may edit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from egomon.branches.bundle.card import BundleCard
+from egomon.branches.bundle.weights import Tensors
+from egomon.branches.interfaces import (
+    BranchScore,
+    ClipView,
+    ContextView,
+    Float32,
+    StepGuess,
+)
+from egomon.branches.out_of_domain.detector import DomainState
+from egomon.branches.step_filter.descriptor import (
+    RunningMean,
+    window_numbers,
+    window_of,
+)
+from egomon.branches.step_filter.explanation import explain
+from egomon.branches.step_filter.filter import Belief, StepFilter
+from egomon.branches.step_filter.model import StepModel, load_model
+from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+from egomon.errors import BundleError
+
+SCENE_WINDOWS = 40
+"""Windows that are seen before the scene is judged."""
+SCENE_LEAVE = 0.9
+"""Share of the limit below which another place is the recordings' place again."""
+STILL = 1e-3
+"""Cosine distance of windows that show the same picture: black, covered, or frozen. No work is
+seen then, and none is expected to have gone on."""
+GAP_SECONDS = 2.0
+"""A longer hole in the stream may hide the end of a step."""
+MOST_LOG_ODDS = 8.0
+LIKELY_LOG_ODDS = -2.0
+"""Below this nothing looks wrong, so there is no reason to give."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepFilterBranch:
+    """`SmallBranch` over taught steps; `follow` gives one that remembers its stream."""
+
+    model: StepModel
+    graphs: tuple[WorkflowGraph, ...]
+
+    def follow(self) -> StreamFollower:
+        """A branch for one stream, which has seen nothing yet."""
+        return StreamFollower(self.model, self.graphs)
+
+    def score(self, clip: ClipView, context: ContextView) -> BranchScore:
+        """The clip as if it were the beginning of a stream."""
+        return self.follow().score(clip, context)
+
+
+class StreamFollower:
+    """Scores one stream's windows in order of time; the same frames give the same scores.
+
+    It also says whether the place is that of the recordings; foreign work inside of a workflow is
+    an alert of the filter.
+    """
+
+    def __init__(
+        self,
+        model: StepModel,
+        graphs: Sequence[WorkflowGraph],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._model = model
+        self._graphs = tuple(graphs)
+        self._clock = clock
+        self._rules = [Rules.of(graph, model.ids) for graph in graphs]
+        self.state: DomainState = "unknown"
+        self.distance: float | None = None
+        """Of the scene, as a share of the limit."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._filter = StepFilter(self._model, self._rules)
+        self._scene = RunningMean(self._model.descriptor.prior)
+        self._seen = -np.inf
+        self._window: Float32 | None = None
+        self._row = np.zeros(self._model.steps.shape[1], np.float32)
+
+    def score(self, clip: ClipView, context: ContextView) -> BranchScore:
+        """Log odds are the mistake's distance to the threshold, so p = .5 is the threshold.
+
+        Args:
+            clip: frames since the last call, and perhaps some that were taken in before.
+            context: its start tells whether a new workflow has begun.
+
+        Raises:
+            ValueError: if the clip has no frame vectors, or they are of another encoder.
+        """
+        started = self._clock()
+        dim = len(self._model.descriptor.prior)
+        if not len(clip.vectors) or clip.vectors.shape[1] != dim:
+            raise ValueError(
+                f"expected frame vectors (T, {dim}) with T >= 1, got {clip.vectors.shape}"
+            )
+        if context.t_start > self._seen:
+            self._begin()
+        beliefs = self._take(clip)
+        told = next((b for b in beliefs if b.told), None)
+        belief = told or (beliefs[-1] if beliefs else None)
+        odds, step, reason = -MOST_LOG_ODDS, None, None
+        if belief is not None:
+            odds = _logit(belief.p_mistake) - _logit(self._model.options.threshold)
+            odds = float(np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS))
+            if told is None:
+                odds = min(odds, -1e-3)
+            step = self._guess(belief)
+            if odds >= LIKELY_LOG_ODDS and belief.mistake is not None:
+                reason = explain(belief.mistake, self._model.ids, self._graphs)
+        return BranchScore(
+            branch="small",
+            logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
+            feature=self._row,
+            latency_ms=(self._clock() - started) * 1000,
+            step=step,
+            reason=reason,
+        )
+
+    def _take(self, clip: ClipView) -> list[Belief]:
+        """Push each window of frames that were not seen before."""
+        new = clip.times > self._seen
+        if not new.any():
+            return []
+        times, vectors = clip.times[new], clip.vectors[new]
+        hole = float(times[0] - self._seen)
+        if np.isfinite(hole) and hole > GAP_SECONDS:
+            self._filter.skip(hole)
+        self._seen = float(times[-1])
+        cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
+        beliefs = []
+        for part in np.split(vectors, cuts):
+            window = window_of(part)
+            if self._window is not None and _same(window, self._window):
+                continue
+            self._window = window
+            self._row = self._model.descriptor.rows(self._scene.centre(window))
+            beliefs.append(self._filter.push(self._model.distances(self._row)))
+            self._judge_scene()
+        return beliefs
+
+    def _judge_scene(self) -> None:
+        if self._scene.windows < SCENE_WINDOWS:
+            return
+        self.distance = self._scene.offset / self._model.options.scene
+        if self.distance > 1.0:
+            self.state = "out_of_domain"
+        elif self.state != "out_of_domain" or self.distance < SCENE_LEAVE:
+            self.state = "in_domain"
+
+    def _guess(self, belief: Belief) -> StepGuess:
+        step = int(belief.steps[:-1].argmax())
+        id_ = self._model.ids[step]
+        own = self._graphs[belief.workflow]
+        graph = next((g for g in (own, *self._graphs) if id_ in g.ids), None)
+        name = id_ if graph is None else graph.named(id_)
+        return StepGuess(id_, name, float(belief.steps[step]))
+
+
+def load(card: BundleCard, tensors: Tensors, folder: Path) -> StepFilterBranch:
+    """Read the branch.
+
+    Args:
+        card: the bundle's card; `small.steps` holds the step ids, `small.options` the numbers.
+        tensors: those under `small.`, prefix removed.
+        folder: the bundle's folder, with `workflow.toml`.
+
+    Raises:
+        BundleError: naming the option, tensor or line that does not fit.
+    """
+    small, stream = card.small, card.stream
+    model = load_model(small.steps, card.frame_encoder.dim, small.options, tensors)
+    if stream.policy != "fixed" or stream.stride_seconds > stream.length_seconds:
+        raise BundleError(
+            "field `stream` must cut fixed windows that leave no frame out: a filter follows all"
+        )
+    if stream.fine_frames < stream.length_seconds * stream.fps:
+        raise BundleError("field `stream.fine_frames` is too small to hold all frames of a window")
+    return StepFilterBranch(model, read_graphs(folder / WORKFLOW_FILE, ids=model.ids))
+
+
+def _same(a: Float32, b: Float32) -> bool:
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return lengths > 0 and 1.0 - float(a @ b) / lengths < STILL
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return float(np.log(p / (1 - p)))

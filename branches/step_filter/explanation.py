@@ -1,0 +1,40 @@
+"""Puts a mistake into one sentence for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from egomon.branches.step_filter.moves import Mistake
+from egomon.branches.taught.transitions import bits
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+
+FOREIGN = "this does not look like any step of the workflow"
+
+
+def explain(mistake: Mistake, ids: Sequence[str], graphs: Sequence[WorkflowGraph]) -> str:
+    """Why this is a mistake.
+
+    Args:
+        mistake: what the filter believes.
+        ids: of the model's steps.
+        graphs: of the workflows, whose names and numbers are used.
+    """
+    graph = graphs[mistake.workflow]
+    if mistake.kind == "foreign":
+        return FOREIGN
+    label = graph.label(ids[mistake.step])
+    if mistake.kind == "repeated":
+        return f"{label} is done again, it has been seen before"
+    absent = _join([graph.label(ids[k]) for k in bits(mistake.absent)])
+    verb = "has" if mistake.absent.bit_count() == 1 else "have"
+    if mistake.kind == "stopped":
+        return f"the work begins again with {label}, {absent} {verb} not been seen"
+    return f"{label} started, {absent} {verb} not been seen"
+
+
+def _join(parts: Sequence[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    if len(parts) > 3:
+        return f"{parts[0]} to {parts[-1]}"
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

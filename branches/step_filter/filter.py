@@ -1,0 +1,193 @@
+"""One causal filter over what has been done, what is being done, and what went wrong.
+
+A hidden Markov model whose states are `Node`s with a few phases each, so that a step's duration
+has an Erlang distribution. Mistakes are moves of small probability; an alert is raised once all
+readings with an untold mistake outweigh the others, and is told as the likeliest of them. From
+then on every reading counts as told: one mistake, one alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from egomon.branches.interfaces import Float64
+from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
+from egomon.branches.step_filter.model import StepModel
+from egomon.branches.step_filter.moves import FOREIGN, START, Mistake, Node, moves
+from egomon.branches.taught.transitions import Rules
+
+PHASES = 4
+EARLY = 0.1
+"""Share of a middle phase's progress that ends the step at once."""
+FLOOR = 0.02
+"""Share of windows that look like any step."""
+FOREIGN_SECONDS = 6.0
+BRIEF_SECONDS = 2.5
+STRANGE_SLOPE = 0.15
+"""Of `known`: distance that multiplies the odds of foreign work by e."""
+MOST_STRANGE = 3.0
+"""Most that one window says for or against foreign work, nats."""
+MOST_NODES = 160
+LEAST_WEIGHT = 1e-8
+MOST_KNOWN = 20_000
+"""Nodes and their moves that are remembered; then the memory begins anew."""
+MOST_SKIPPED_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the filter holds true after a window."""
+
+    steps: Float64
+    """(K + 1,) probability of each step, the last for foreign work."""
+    p_mistake: float
+    """Of a mistake that was not told before this window."""
+    mistake: Mistake | None
+    """The likeliest one."""
+    told: bool
+    """It is told now."""
+    workflow: int
+
+
+class StepFilter:
+    """Follows one stream; the caller pushes a window's distances every half second.
+
+    Args:
+        model: the taught steps.
+        rules: of each workflow, see `Rules.of`.
+    """
+
+    def __init__(self, model: StepModel, rules: Sequence[Rules]) -> None:
+        self._rules = tuple(rules)
+        self._options = model.options
+        count = len(model.ids)
+        seconds = np.append(model.seconds, FOREIGN_SECONDS)
+        # The last entry serves FOREIGN (-1); START (-2) is left at once.
+        self._progress = np.clip(PHASES * WINDOW_SECONDS / seconds, 0.02, 0.95)
+        self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
+        self._count = count
+        self._begin([Node(0, 0, 0, START)], np.array([[0.0] * (PHASES - 1) + [1.0]]))
+
+    def _begin(self, nodes: Sequence[Node], weights: Float64) -> None:
+        self._ids: dict[Node, int] = {}
+        self._nodes: list[Node] = []
+        self._moves: list[tuple[np.ndarray, Float64] | None] = []
+        self._active = np.array([self._id(node) for node in nodes])
+        self._weights = weights
+
+    def push(self, distances: Float64) -> Belief:
+        """Take in a window's (K,) distances to the steps."""
+        self._advance(self._likelihoods(distances))
+        return self._belief()
+
+    def skip(self, seconds: float) -> None:
+        """So much time passed unseen: the work may have gone on, and nothing is told of it."""
+        for _ in range(int(min(seconds, MOST_SKIPPED_SECONDS) / WINDOW_SECONDS)):
+            self._advance(np.ones(self._count + 1))
+        self._tell()
+
+    def _likelihoods(self, distances: Float64) -> Float64:
+        """(K + 1,) of a window under each step and, last, under foreign work."""
+        options = self._options
+        z = -options.sharpness * (distances - distances.min())
+        shares = np.exp(z)
+        shares = (1 - FLOOR) * shares / shares.sum() + FLOOR / self._count
+        away = (distances.min() / options.known - options.strange) / STRANGE_SLOPE
+        foreign = 1.0 / (1.0 + np.exp(-np.clip(away, -MOST_STRANGE, MOST_STRANGE)))
+        found: Float64 = np.append(shares * (1.0 - foreign), foreign / self._count)
+        return found
+
+    def _advance(self, likelihoods: Float64) -> None:
+        before = self._weights
+        steps = self._steps(self._active)
+        go = np.where(steps == START, 1.0, self._progress[np.maximum(steps, FOREIGN)])
+        go = np.where([self._nodes[i].brief for i in self._active], self._brief, go)[:, None]
+        weights = before * (1.0 - go)
+        weights[:, 1:] += before[:, :-1] * go
+        early = before[:, 1:-1] * go * EARLY
+        weights[:, 2:] = np.maximum(weights[:, 2:] - early, 0.0)
+        leaving = before[:, -1] * go[:, 0] + early.sum(axis=1)
+        ids, entering = [], []
+        for i in np.flatnonzero(leaving > LEAST_WEIGHT):
+            targets, shares = self._moves_of(int(self._active[i]))
+            ids.append(targets)
+            entering.append(shares * leaving[i])
+        active = self._active
+        if ids:
+            everything = np.concatenate([active, *ids])
+            active, places = np.unique(everything, return_inverse=True)
+            grown = np.zeros((len(active), PHASES))
+            np.add.at(grown, places[: len(weights)], weights)
+            np.add.at(grown[:, 0], places[len(weights) :], np.concatenate(entering))
+            weights = grown
+        steps = self._steps(active)
+        weights = weights * np.where(steps == START, 0.0, likelihoods[steps])[:, None]
+        self._keep(active, weights)
+
+    def _keep(self, active: np.ndarray, weights: Float64) -> None:
+        """The heaviest nodes; their weights sum to 1."""
+        total = weights.sum(axis=1)
+        order = np.argsort(-total, kind="stable")[:MOST_NODES]
+        order = order[total[order] > LEAST_WEIGHT * total[order[0]]]
+        self._active = active[order]
+        self._weights = weights[order] / total[order].sum()
+        if len(self._nodes) > MOST_KNOWN:
+            self._begin([self._nodes[i] for i in self._active], self._weights)
+
+    def _belief(self) -> Belief:
+        total = self._weights.sum(axis=1)
+        steps = np.zeros(self._count + 1)
+        workflows = np.zeros(len(self._rules))
+        mistakes: dict[Mistake, float] = {}
+        for i, weight in zip(self._active, total.tolist(), strict=True):
+            node = self._nodes[i]
+            steps[node.step] += weight
+            workflows[node.workflow] += weight
+            if node.mistake is not None:
+                mistakes[node.mistake] = mistakes.get(node.mistake, 0.0) + weight
+        p = min(sum(mistakes.values()), 1.0)
+        told = p > self._options.threshold
+        if told:
+            self._tell()
+        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()))
+
+    def _tell(self) -> None:
+        """Every reading goes on without its mistake."""
+        new = [self._id(self._nodes[i]._replace(mistake=None, age=0)) for i in self._active]
+        active, places = np.unique(new, return_inverse=True)
+        weights = np.zeros((len(active), PHASES))
+        np.add.at(weights, places, self._weights)
+        self._active, self._weights = active, weights
+
+    def _steps(self, ids: np.ndarray) -> np.ndarray:
+        return np.array([self._nodes[i].step for i in ids])
+
+    def _id(self, node: Node) -> int:
+        found = self._ids.get(node)
+        if found is None:
+            found = self._ids[node] = len(self._nodes)
+            self._nodes.append(node)
+            self._moves.append(None)
+        return found
+
+    def _moves_of(self, i: int) -> tuple[np.ndarray, Float64]:
+        known = self._moves[i]
+        if known is None:
+            found = moves(self._rules, self._nodes[i])
+            ids = np.array([self._id(node) for node, _ in found])
+            known = self._moves[i] = (ids, np.array([p for _, p in found]))
+        return known
+
+
+def _likeliest(mistakes: dict[Mistake, float]) -> Mistake | None:
+    """The likeliest mistake of the likeliest kind."""
+    if not mistakes:
+        return None
+    kinds: dict[str, float] = {}
+    for mistake, weight in mistakes.items():
+        kinds[mistake.kind] = kinds.get(mistake.kind, 0.0) + weight
+    kind = max(kinds, key=lambda k: kinds[k])
+    return max((m for m in mistakes if m.kind == kind), key=lambda m: mistakes[m])

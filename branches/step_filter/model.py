@@ -1,0 +1,111 @@
+"""What was learned from correct recordings: how steps look and how long they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from egomon.branches.bundle.weights import Tensors
+from egomon.branches.interfaces import Float32, Float64
+from egomon.branches.step_filter.descriptor import Descriptor
+from egomon.errors import BundleError
+
+ARRAYS = ("prior", "mean", "projection", "steps", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Numbers of a model; on the card under `small.options`."""
+
+    sharpness: float
+    """From distance to log likelihood of a window."""
+    threshold: float = 0.9
+    """Posterior probability of a mistake that raises an alert."""
+    known: float = 1.0
+    """Distance to the nearest step that 95 % of left-out correct windows stay within."""
+    strange: float = 1.3
+    """Times `known`: as likely foreign as not."""
+    scene: float = 1e6
+    """Offset of the scene above which this is another place than the recordings'."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepModel:
+    """K steps in rows of D values."""
+
+    ids: tuple[str, ...]
+    descriptor: Descriptor
+    steps: Float32
+    """(K, D) mean row of each step."""
+    seconds: Float64
+    """(K,) usual duration."""
+    options: ModelOptions
+
+    def distances(self, row: Float32) -> Float64:
+        """(K,) mean square of the difference to each step, from one row (D,)."""
+        found: Float64 = ((self.steps - row) ** 2).mean(axis=1, dtype=np.float64)
+        return found
+
+    def tensors(self) -> Tensors:
+        """What `load_model` reads, for saving under `small.`."""
+        d = self.descriptor
+        arrays = (d.prior, d.mean, d.projection, self.steps, self.seconds)
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(array, np.float32))
+            for name, array in zip(ARRAYS, arrays, strict=True)
+        }
+
+    def card_options(self) -> dict[str, int | float | str | bool]:
+        """The card's `small.options`."""
+        return asdict(self.options)
+
+
+def load_model(
+    ids: tuple[str, ...], dim: int, options: Mapping[str, Any], tensors: Tensors
+) -> StepModel:
+    """From a card's step ids, encoder dim and `small.options`, and its tensors.
+
+    Raises:
+        BundleError: naming the option or tensor that does not fit.
+    """
+    known = {f.name for f in fields(ModelOptions)}
+    for name, value in options.items():
+        if name not in known:
+            raise BundleError(f"field `small.options` has an unknown key {name!r}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number > 0")
+    if "sharpness" not in options:
+        raise BundleError("field `small.options` lacks `sharpness`")
+    if set(tensors) != set(ARRAYS):
+        odd = sorted(set(tensors) ^ set(ARRAYS))
+        raise BundleError(f"step model: {odd[0]} is missing from the weights or not known")
+    arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    width = arrays["projection"].shape[-1]
+    shapes = {
+        "prior": (dim,),
+        "mean": (dim,),
+        "projection": (dim, width),
+        "steps": (len(ids), width),
+        "seconds": (len(ids),),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise BundleError(
+                f"step model: {name} has shape {arrays[name].shape}, expected {shape}; "
+                "card and weights are from different bundles"
+            )
+        if not np.isfinite(arrays[name]).all():
+            raise BundleError(f"step model: {name} has a value that is not finite")
+    if not ids:
+        raise BundleError("step model: the card names no step")
+    return StepModel(
+        ids,
+        Descriptor(arrays["prior"], arrays["mean"], arrays["projection"]),
+        arrays["steps"],
+        np.maximum(arrays["seconds"].astype(np.float64), 0.5),
+        ModelOptions(**options),
+    )

@@ -1,0 +1,131 @@
+"""What may come next in a workflow: legal moves, and the mistakes that are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from egomon.branches.taught.transitions import Rules
+
+MistakeKind = Literal["missing", "repeated", "stopped", "foreign"]
+P_MISSING, P_REPEATED, P_FOREIGN, P_STOPPED = 0.01, 0.01, 0.003, 0.002
+"""Probability that a step ends in such a mistake."""
+P_NEXT_CYCLE = 0.3
+"""That the work begins anew once all steps are done."""
+P_JOINED = 0.03
+"""That a stream begins in the middle of the work; nothing is told of what came before."""
+P_BACK = 0.02
+"""That one goes back to the step just left, for a moment: no mistake."""
+P_LATE = 0.5
+"""Weight of going back to a step whose absence was told, beside going on."""
+FOREIGN = -1
+START = -2
+
+
+class Mistake(NamedTuple):
+    """What went wrong since the last alert."""
+
+    kind: MistakeKind
+    workflow: int
+    step: int
+    """Index of the step that shows it; for `foreign`, the one that was interrupted."""
+    absent: int = 0
+    """Mask of the steps that were left out."""
+
+
+class Node(NamedTuple):
+    """One reading of everything seen so far."""
+
+    workflow: int
+    done: int
+    """Mask of the steps done before this one."""
+    waived: int
+    """Mask of the steps whose absence has shown."""
+    step: int
+    """Index, `FOREIGN`, or `START`."""
+    before: int = FOREIGN
+    """Step that foreign work, or a moment of the step before it, interrupted."""
+    mistake: Mistake | None = None
+    """Not told yet."""
+    age: int = 0
+    """Steps since it was made."""
+    brief: bool = False
+    """A moment only."""
+
+
+Moves = list[tuple[Node, float]]
+
+
+def moves(rules: Sequence[Rules], node: Node) -> Moves:
+    """Nodes that may follow, and their probabilities, which sum to 1."""
+    if node.step == START:
+        return _begin(rules)
+    rule = rules[node.workflow]
+    foreign = node.step == FOREIGN
+    done = node.done if foreign else node.done | 1 << node.step
+    seen = done | node.waived
+    # A mistake is told while it lasts, or in the step after it; then it is forgotten.
+    kept = node.mistake if node.age < 1 else None
+    age = 0 if kept is None else node.age + 1
+    ready = rule.ready(done, node.waived)
+    found: Moves = []
+
+    def add(step: int, p: float, made: Mistake | None = None, waived: int = 0) -> None:
+        mistake, years = (kept, age) if kept is not None else (made, 0)
+        found.append(
+            (Node(node.workflow, done, node.waived | waived, step, FOREIGN, mistake, years), p)
+        )
+
+    weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
+    for (step, absent), weight in zip(ready.early, weights, strict=True):
+        made = Mistake("missing", node.workflow, step, absent)
+        add(step, P_MISSING * weight / sum(weights), made, absent)
+    again = [s for s in ready.again if s != node.step]
+    for step in again:
+        add(step, P_REPEATED / len(again), Mistake("repeated", node.workflow, step))
+    if not foreign:
+        made = Mistake("foreign", node.workflow, node.step)
+        mistake, years = (kept, age) if kept is not None else (made, 0)
+        found.append(
+            (
+                Node(node.workflow, done, node.waived, FOREIGN, node.step, mistake, years),
+                P_FOREIGN,
+            )
+        )
+        if node.done and not node.brief:
+            last = node.done.bit_length() - 1
+            back = Node(node.workflow, done, node.waived, last, node.step, kept, age, True)
+            found.append((back, P_BACK))
+    left = rule.member & ~rule.optional & ~seen
+    firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
+    for step in firsts:
+        made_stop = Mistake("stopped", node.workflow, step, left) if left else None
+        mistake, years = (kept, age) if kept is not None else (made_stop, 0)
+        p = (P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
+        found.append((Node(node.workflow, 0, 0, step, FOREIGN, mistake, years), p))
+    rest = 1.0 - sum(p for _, p in found)
+    newest = done.bit_length() - 1
+    legal = [s for s in ready.legal if s != node.step]
+    if node.before >= 0 and node.before not in legal:
+        legal.append(node.before)
+    shares = [P_LATE if s < newest and s != node.before else 1.0 for s in legal]
+    for step, share in zip(legal, shares, strict=True):
+        add(step, rest * share / sum(shares))
+    if not legal:  # the last step, or foreign work after it, goes on
+        found.append((node, rest))
+    return found
+
+
+def _begin(rules: Sequence[Rules]) -> Moves:
+    found: Moves = []
+    for w, rule in enumerate(rules):
+        share = 1.0 / len(rules)
+        legal = set(rule.ready(0, 0).legal)
+        others = [s for s in range(len(rule.need)) if rule.member >> s & 1 and s not in legal]
+        joined = P_JOINED / (len(others) + 1)
+        for step in legal:
+            found.append((Node(w, 0, 0, step), share * (1 - P_JOINED) / len(legal)))
+        for step in others:
+            found.append((Node(w, 0, rule.need[step], step), share * joined))
+        found.append((Node(w, 0, 0, FOREIGN), share * joined))
+    return found

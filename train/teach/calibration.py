@@ -1,0 +1,157 @@
+"""What a model will find: each recording, correct and with made mistakes, judged by the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from egomon.branches.interfaces import Float32
+from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
+from egomon.branches.step_filter.filter import StepFilter
+from egomon.branches.step_filter.model import ModelOptions, StepModel
+from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+from egomon.train.metrics.events import EARLY_SECONDS, LATE_SECONDS
+from egomon.train.metrics.threshold import harmonic
+from egomon.train.teach.alignment import Int
+from egomon.train.teach.made_mistakes import made_runs
+from egomon.train.teach.step_model import (
+    KNOWN_SHARE,
+    UNSEEN,
+    Windows,
+    distances_of,
+    fit_model,
+)
+
+MORE_CAREFUL = (1.0, 0.6, 0.36)
+"""Shares of the usual sharpness that are tried: steps may be told apart worse than usual."""
+SURE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Counts over all left-out recordings."""
+
+    options: ModelOptions
+    made: int = 0
+    found: int = 0
+    false_alarms: int = 0
+    hours: float = 0.0
+    agreement: float | None = None
+    """Share of left-out windows whose nearest step is the aligned one."""
+
+    @property
+    def f1(self) -> float:
+        """Of made mistakes as events."""
+        judged = self.found + self.false_alarms
+        precision = self.found / judged if judged else 0.0
+        return harmonic(precision, self.found / self.made if self.made else 0.0)
+
+    @property
+    def most_an_hour(self) -> float:
+        """Upper 95 % bound of the false alarms an hour."""
+        return poisson_upper(self.false_alarms) / self.hours if self.hours else math.inf
+
+
+def calibrate(
+    recordings: Sequence[Windows],
+    labels: Sequence[Int],
+    model: StepModel,
+    graphs: Sequence[WorkflowGraph],
+    on_share: Callable[[float], None] = lambda share: None,
+) -> Calibration:
+    """Choose the sharpness, and count what models of one recording fewer find.
+
+    With one recording nothing can be counted: its own windows are all that is known.
+    """
+    count = len(model.ids)
+    if len(recordings) < 2:
+        near = distances_of(model, recordings[0].windows).min(axis=1)
+        known = UNSEEN * float(np.quantile(near, KNOWN_SHARE))
+        return Calibration(replace(model.options, known=max(known, 1e-6)))
+    others = [
+        fit_model(
+            [r for j, r in enumerate(recordings) if j != i],
+            [of for j, of in enumerate(labels) if j != i],
+            count,
+        )
+        for i in range(len(recordings))
+    ]
+    distances = [
+        distances_of(other, r.windows) for other, r in zip(others, recordings, strict=True)
+    ]
+    near = np.concatenate([d.min(axis=1) for d in distances])
+    known = max(float(np.quantile(near, KNOWN_SHARE)), 1e-6)
+    right = [d.argmin(axis=1) == of for d, of in zip(distances, labels, strict=True)]
+    agreement = float(np.concatenate(right).mean())
+    rules = [Rules.of(graph, model.ids) for graph in graphs]
+    found = []
+    for number, share in enumerate(MORE_CAREFUL):
+        total = Calibration(
+            replace(model.options, known=known, sharpness=share * model.options.sharpness),
+            agreement=agreement,
+        )
+        for i, (other, recording) in enumerate(zip(others, recordings, strict=True)):
+            options = replace(other.options, known=known, sharpness=share * other.options.sharpness)
+            judged = replace(other, options=options)
+            total = _judge(judged, rules, recording.windows, labels[i], i, total)
+            on_share((number + i / len(others)) / len(MORE_CAREFUL))
+        found.append(total)
+        if not total.false_alarms:
+            break
+    return max(found, key=lambda c: c.f1)
+
+
+def alerts_of(model: StepModel, rules: Sequence[Rules], windows: Float32) -> list[int]:
+    """Numbers of the windows of a run at which an alert is raised."""
+    follower = StepFilter(model, rules)
+    return [i for i, d in enumerate(distances_of(model, windows)) if follower.push(d).told]
+
+
+def _judge(
+    model: StepModel,
+    rules: Sequence[Rules],
+    windows: Float32,
+    labels: Int,
+    seed: int,
+    total: Calibration,
+) -> Calibration:
+    """Add one recording: as it is, and with each made mistake."""
+    false = len(alerts_of(model, rules, windows))
+    made = found = 0
+    many = len(windows)
+    for run in made_runs(windows, labels, seed):
+        early = run.onset - EARLY_SECONDS / WINDOW_SECONDS
+        late = run.end + LATE_SECONDS / WINDOW_SECONDS
+        alerts = alerts_of(model, rules, run.windows)
+        hits = [i for i in alerts if early <= i + 1 <= late]
+        made, found = made + 1, found + bool(hits)
+        false += len(alerts) - len(hits)
+        many += len(run.windows)
+    return replace(
+        total,
+        made=total.made + made,
+        found=total.found + found,
+        false_alarms=total.false_alarms + false,
+        hours=total.hours + many * WINDOW_SECONDS / 3600,
+    )
+
+
+def poisson_upper(count: int, sure: float = SURE) -> float:
+    """Rate that would give so few events with probability 1 - `sure`.
+
+    >>> round(poisson_upper(0), 2), round(poisson_upper(3), 2)
+    (3.0, 7.75)
+    """
+    low, high = float(count), count + 10.0 * math.sqrt(count + 1.0) + 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        term = total = math.exp(-middle)
+        for k in range(1, count + 1):
+            term *= middle / k
+            total += term
+        low, high = (middle, high) if total > 1 - sure else (low, middle)
+    return high

@@ -1,0 +1,59 @@
+"""Mistakes made from correct recordings: cut at the steps' boundaries and put together wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from egomon.branches.interfaces import Float32
+from egomon.train.teach.alignment import Int
+
+FOREIGN_WINDOWS = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeRun:
+    """Windows of a recording with one mistake."""
+
+    windows: Float32
+    """(W, E)."""
+    onset: int
+    """First window of the mistake."""
+    end: int
+    """First window after it."""
+
+
+def made_runs(windows: Float32, labels: Int, seed: int = 0) -> Iterator[MadeRun]:
+    """A step left out, two left out, two swapped, one repeated, and foreign work put in.
+
+    Args:
+        windows: (W, E) of a correct recording.
+        labels: (W,) its steps, ascending.
+        seed: of the places.
+    """
+    rng = np.random.default_rng(seed)
+    parts = np.split(windows, np.flatnonzero(np.diff(labels)) + 1)
+    many = len(parts)
+    for gone in (1, 2):
+        if many >= gone + 3:
+            k = int(rng.integers(1, many - 1 - gone))
+            yield _joined(parts[:k] + parts[k + gone :], k)
+    if many >= 4:
+        k = int(rng.integers(1, many - 2))
+        yield _joined([*parts[:k], parts[k + 1], parts[k], *parts[k + 2 :]], k)
+        k = int(rng.integers(0, many - 3))
+        at = int(rng.integers(k + 2, many))
+        yield _joined([*parts[:at], parts[k], *parts[at:]], at)
+    if many >= 3:
+        # Other values in other places: as unlike the work as another recording's pictures.
+        start = int(rng.integers(0, max(1, len(windows) - FOREIGN_WINDOWS)))
+        foreign = windows[start : start + FOREIGN_WINDOWS][:, rng.permutation(windows.shape[1])]
+        at = int(rng.integers(1, many - 1))
+        yield _joined([*parts[:at], foreign, *parts[at:]], at)
+
+
+def _joined(parts: list[Float32], wrong: int) -> MadeRun:
+    onset = sum(len(part) for part in parts[:wrong])
+    return MadeRun(np.concatenate(parts), onset, onset + len(parts[wrong]))
