@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from egomon.branches.taught.workflow_drawing import draw_svg, draw_text
@@ -170,6 +170,10 @@ class WorkflowGraph:
     def next_steps(self, seen: Collection[str]) -> tuple[str, ...]:
         """Steps that may start now without a finding."""
         return tuple(s.id for s in self.steps if self.check(s.id, seen) is None)
+
+    def with_step(self, step: WorkflowStep) -> WorkflowGraph:
+        """The same graph with one step replaced by its id."""
+        return replace(self, steps=tuple(step if s.id == step.id else s for s in self.steps))
 
     def to_text(self) -> str:
         """The graph for a terminal."""

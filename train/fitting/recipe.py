@@ -67,10 +67,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tau: float = 1.0
     """Strength of the logit adjustment."""
 
-    evidence_c: float = 0.3
-    psi_ridge: float = 1.5
-    psi_share: float = 0.25
+    penalties: tuple[float, ...] = (0.01, 0.03, 0.1)
+    """Of the kind `evidence`: variances of the weights of statistics; a fit chooses one."""
+    shares: tuple[float, ...] = (0.25, 0.5)
+    """Weights of psi_s beside the statistics; a fit chooses one."""
+    prior: dict[str, tuple[float, float]] = {}
+    """Weights of statistics that other data gave, now and over earlier segments."""
     cv_seeds: int = 3
+    """Cross-validations of the kind `evidence`, each with other folds."""
 
 
 def load_recipe(ref: str | Path) -> Recipe:
