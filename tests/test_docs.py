@@ -232,7 +232,7 @@ def test_every_option_that_a_message_names_exists():
 
     known = flags(typer.main.get_command(app))
     for text in said_by_the_code():
-        if " " in text.strip():
+        if " " in text.strip() and "var(--" not in text:  # a style sheet has names of its own
             unknown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - known
             assert not unknown, f"{text!r} names {unknown}"
 

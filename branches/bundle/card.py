@@ -189,7 +189,7 @@ class DecisionCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The budget on correct video that the thresholds were chosen for."""
 
     def asks_large(self, p_small: float) -> bool:
-        """Whether a segment of this small p, in [0, 1], goes to the large branch."""
+        """Return whether a segment of this small p, in [0, 1], goes to the large branch."""
         return self.flag_low <= p_small <= self.flag_high
 
 

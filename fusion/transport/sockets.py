@@ -26,7 +26,7 @@ _IPC_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, less its final zero
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether only this machine can reach an endpoint.
+    """Return whether only this machine can reach an endpoint.
 
     >>> is_local("tcp://127.0.0.1:5556"), is_local("tcp://*:5556"), is_local("ipc:///run/a")
     (True, False, True)

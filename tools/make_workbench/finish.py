@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """How one kind of score becomes an alert."""
+    """Calibration and threshold of one kind of score."""
 
     calibration: Calibration
     threshold: float

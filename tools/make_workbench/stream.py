@@ -94,7 +94,7 @@ def find(module: ActivityModule, recording: EncodedRecording) -> Found:
 
 
 def boundary_report(recordings: list[EncodedRecording], found: list[Found]) -> dict[str, float]:
-    """How well segments meet steps: recall, extra segments a minute, boundary errors."""
+    """Compare segments with steps: recall, extra segments a minute, boundary errors."""
     met = total = extra = 0
     seconds, errors = 0.0, []
     for recording, segments in zip(recordings, found, strict=True):

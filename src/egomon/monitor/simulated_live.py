@@ -64,7 +64,7 @@ class LiveSimulation:
         self._arriving: Frame | None = None
         """The next sampled frame; its time has not come."""
         self._answer: tuple[float, LargeBranchResult] | None = None
-        """What the large worker will say, and when."""
+        """Result of the large worker, and the time when it comes."""
         self._next_poll = clock.now
         self._encode = pipeline.scoring.encode
         pipeline.scoring.encode = self._encode_in_time

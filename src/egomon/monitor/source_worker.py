@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What the user asked to watch."""
+    """A source to monitor, as the user gave it."""
 
     name: str
     reference: str
@@ -111,7 +111,7 @@ class SourceWorker:
         self.duration_seconds: float | None = None
         options = settings.source
         self.packets = ring_for(settings.evidence)
-        """What the source sends, for clips; stays empty where it has no packets."""
+        """Packets of the source, for clips; empty if it has none."""
         self.buffer = RollingBuffer(
             seconds=options.buffer_seconds,
             max_bytes=options.buffer_mb * BYTES_PER_MB,
@@ -135,7 +135,7 @@ class SourceWorker:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How the frame encoder makes a square of a picture, once the models are loaded."""
+        """Preparation of the frame encoder's square picture, once the models are loaded."""
         plan = self._plan
         return Preprocessing() if plan is None else plan.bundle.card.frame_encoder.preprocessing
 

@@ -35,7 +35,7 @@ VARIANTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LargePlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     steps: int = 500
     batch: int = 48

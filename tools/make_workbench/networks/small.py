@@ -40,7 +40,7 @@ CARD = SmallCard(
 
 @dataclass(frozen=True, slots=True)
 class SmallPlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     steps: int = 1000
     batch: int = 96

@@ -36,7 +36,7 @@ COARSE_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class TowerPlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     coarse_steps: int = 900
     """At 64 px, which is cheap."""

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class VisionPlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     cycles: tuple[int, ...] = (500, 800)
     """Steps of each warm restart; every cycle begins with fresh reading heads."""
