@@ -12,7 +12,7 @@ import numpy as np
 from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.step_statistics.tables import Array, StepTables
 from egomon.errors import ConfigError
-from egomon.train.fitting.calibration import fit_calibration, probability
+from egomon.train.fitting.calibration import fit_calibration, probabilities
 from egomon.train.fitting.step_statistics_data import Demonstrations, Ints, Recorded, among
 from egomon.train.fitting.step_statistics_tables import Space, count, reduce
 
@@ -98,7 +98,7 @@ def fit_statistics(demos: Demonstrations, plan: StatisticsPlan, seed: int = 0) -
     def loss(choice: tuple[float, float]) -> float:
         own = said[choice[0]]
         x = own + choice[1] * own.std() / psi_spread * held.psi
-        p = probability(x, fit_calibration(x, held.y))
+        p = probabilities(x, fit_calibration(x, held.y))
         return -float(np.log(np.where(held.y == 1, p, 1 - p)).mean())
 
     penalty, share = min(itertools.product(plan.penalties, plan.shares), key=loss)
