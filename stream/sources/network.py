@@ -160,7 +160,7 @@ class Stream:
         answer, self._pending = self._pending, None
         frame = answer.result()
         if frame is None:
-            raise SourceLostError(f"{self._shown} was closed by its server", code="STREAM_ENDED")
+            raise SourceLostError(f"{self._shown} was closed by the other end", code="STREAM_ENDED")
         return frame
 
     def close(self) -> None:
@@ -237,8 +237,12 @@ class Stream:
             except SourceOpenError:
                 raise error from None
 
-    def _open(self, options: dict[str, str], file: Bytes | None = None) -> Any:
-        return open_container(self._reference, timeout=self._timeouts, options=options, file=file)
+    def _open(
+        self, options: dict[str, str], file: Bytes | None = None, format: str | None = None
+    ) -> Any:
+        return open_container(
+            self._reference, timeout=self._timeouts, options=options, file=file, format=format
+        )
 
     @property
     def _timeouts(self) -> tuple[float, float]:
