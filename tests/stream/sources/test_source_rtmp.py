@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def test_a_camera_that_pushes_is_seen_from_its_first_picture(path: str) -> None:
         assert (source.info.width, source.info.height) == (320, 240)
     numbers = [read_index(grab.to_rgb()) for grab in grabs if grab is not None]
     assert numbers == list(range(20))
-    steps = [b.t_seconds - a.t_seconds for a, b in zip(grabs, grabs[1:], strict=False) if a and b]
+    steps = [b.t_seconds - a.t_seconds for a, b in itertools.pairwise(grabs) if a and b]
     assert steps == pytest.approx([1 / 30] * 19, abs=2e-3)
 
 
