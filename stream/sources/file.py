@@ -93,7 +93,9 @@ class VideoFile(ClosableSource):
         if remote is None:
             _check_path(reference)
         # As `file:`, no part of a name is taken for a protocol.
-        self._container = remote[0] if remote else open_container(f"file:{reference}", options={})
+        self._container = (
+            remote[0] if remote else open_container(f"file:{reference}", options={}, again=True)
+        )
         self._moved = self._errors = 0
         self._reason: tuple[str, str] | tuple[()] = ()
         self._convert = Converter()

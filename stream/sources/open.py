@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
-    "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, pupil://host, "
-    "synthetic:"
+    "a camera number, a /dev path, a video file, - for a pipe, a stream URL, "
+    "rtmp+listen://host:port/key, zmq+tcp://host:port, pupil://host, synthetic:"
 )
 
 HERE = "egomon.stream.sources"
@@ -34,6 +34,7 @@ SOURCES = PluginRegistry(
         "chaos": f"{HERE}.open:open_chaos",
         "file": f"{HERE}.file:open_file",
         "pupil": f"{HERE}.pupil.camera:open_pupil",
+        "rtmp+listen": f"{HERE}.rtmp.source:open_rtmp",
         "synthetic": f"{HERE}.open:open_synthetic",
         "zmq+tcp": f"{HERE}.zmq_frames:ZmqFrames",
         **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network:open_stream"),
