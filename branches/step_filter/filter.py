@@ -17,6 +17,7 @@ from egomon.branches.interfaces import Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
 from egomon.branches.step_filter.moves import FOREIGN, START, Mistake, Node, moves
+from egomon.branches.taught.corrections import Correction, log_odds_of
 from egomon.branches.taught.transitions import Rules
 
 PHASES = 4
@@ -58,9 +59,16 @@ class StepFilter:
     Args:
         model: the taught steps.
         rules: of each workflow, see `Rules.of`.
+        corrections: what was said of alerts; it moves the odds of such mistakes.
     """
 
-    def __init__(self, model: StepModel, rules: Sequence[Rules]) -> None:
+    def __init__(
+        self,
+        model: StepModel,
+        rules: Sequence[Rules],
+        corrections: Sequence[Correction] = (),
+    ) -> None:
+        self._corrections, self._step_ids = tuple(corrections), model.ids
         self._rules = tuple(rules)
         self._options = model.options
         count = len(model.ids)
@@ -178,8 +186,19 @@ class StepFilter:
         if known is None:
             found = moves(self._rules, self._nodes[i])
             ids = np.array([self._id(node) for node, _ in found])
-            known = self._moves[i] = (ids, np.array([p for _, p in found]))
+            shares = np.array([p for _, p in found])
+            if self._corrections:
+                shares *= np.exp([self._said_of(node, self._nodes[i]) for node, _ in found])
+                shares /= shares.sum()
+            known = self._moves[i] = (ids, shares)
         return known
+
+    def _said_of(self, node: Node, before: Node) -> float:
+        """Log odds by which a mistake that this move makes was said to be likelier."""
+        made = node.mistake
+        if made is None or made == before.mistake:
+            return 0.0
+        return log_odds_of(self._corrections, made.kind, self._step_ids[made.step])
 
 
 def _likeliest(mistakes: dict[Mistake, float]) -> Mistake | None:
