@@ -37,7 +37,7 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import BundleError
 
-SCENE_WINDOWS = 40
+SCENE_WINDOWS = 10
 """Windows that are seen before the scene is judged."""
 SCENE_LEAVE = 0.9
 """Share of the limit below which another place is the recordings' place again."""
@@ -160,6 +160,8 @@ class StreamFollower:
             self._row = self._model.descriptor.rows(self._scene.centre(window))
             beliefs.append(self._filter.push(self._model.distances(self._row)))
             self._judge_scene()
+            if beliefs[-1].began:  # rows of a step are those of the demonstrations' first time
+                self._scene = RunningMean(self._model.descriptor.prior)
         return beliefs
 
     def _judge_scene(self) -> None:

@@ -51,6 +51,8 @@ class Belief:
     told: bool
     """It is told now."""
     workflow: int
+    began: bool
+    """The work has begun anew."""
 
 
 class StepFilter:
@@ -77,6 +79,7 @@ class StepFilter:
         self._progress = np.clip(PHASES * WINDOW_SECONDS / seconds, 0.02, 0.95)
         self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
         self._count = count
+        self._beginning = True
         self._begin([Node(0, 0, 0, START)], np.array([[0.0] * (PHASES - 1) + [1.0]]))
 
     def _begin(self, nodes: Sequence[Node], weights: Float64) -> None:
@@ -156,11 +159,18 @@ class StepFilter:
             workflows[node.workflow] += weight
             if node.mistake is not None:
                 mistakes[node.mistake] = mistakes.get(node.mistake, 0.0) + weight
+        beginning = sum(
+            weight
+            for i, weight in zip(self._active, total.tolist(), strict=True)
+            if not self._nodes[i].done
+        )
+        began = beginning > 0.5 and not self._beginning
+        self._beginning = beginning > 0.5
         p = min(sum(mistakes.values()), 1.0)
         told = p > self._options.threshold
         if told:
             self._tell()
-        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()))
+        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()), began)
 
     def _tell(self) -> None:
         """Every reading goes on without its mistake."""
