@@ -31,7 +31,7 @@ LOG_ODDS: Mapping[Said, float] = {
 ELSEWHERE = 0.25
 """Share of it at other steps."""
 MOST_LOG_ODDS = math.log(1000.0)
-MOST_ELSEWHERE = math.log(10.0)
+MOST_ELSEWHERE = math.log(4.0)
 """One step that is told wrongly again and again does not silence the others."""
 MOST_ROWS = 10_000
 
