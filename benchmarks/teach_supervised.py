@@ -12,8 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from egomon.train.datasets.open import open_data
-from egomon.train.fitting.recipe import load_recipe
-from egomon.train.fitting.step_statistics import StatisticsPlan, cross_validate
+from egomon.train.fitting.step_statistics import StatisticsPlan, by_recording, cross_validate
 from egomon.train.fitting.step_statistics_data import prepare
 
 OutOfFold = dict[str, list[float]]
@@ -22,10 +21,9 @@ OutOfFold = dict[str, list[float]]
 
 def out_of_fold(folder: Path, seed: int) -> OutOfFold:
     """Judge each recording by a head of other ones."""
-    recipe = load_recipe("captaincook4d")
     data = open_data(folder).labelled()
-    plan = StatisticsPlan(recipe.evidence_c, recipe.psi_ridge, recipe.psi_share)
-    log_odds = cross_validate(prepare(data), plan, seed)
+    demos = prepare(data)
+    log_odds = cross_validate(demos, StatisticsPlan(), by_recording(demos, seed))
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for row, odds in zip(data.segments, log_odds, strict=True):
         found[row.recording].append((row.end, row.start, float(odds)))

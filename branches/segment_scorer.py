@@ -23,6 +23,7 @@ from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetec
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.segmenter import Segmenter, Span
+from egomon.units import NS_PER_SECOND
 
 FrameWindow = Callable[[float, float, int], Sequence[Frame]]
 """(t_start, t_end, epoch) to the frames that the buffer still holds."""
@@ -205,7 +206,7 @@ class SegmentScorer:
             gaze=tuple(frame.gaze for frame in held if frame.gaze is not None),
         )
         self._segments += 1
-        elapsed_ns = int(span.duration_seconds * 1e9)
+        elapsed_ns = int(span.duration_seconds * NS_PER_SECOND)
         return ScoredSegment(
             segment=segment,
             score=score,

@@ -11,6 +11,8 @@ from egomon.branches.frame_sampling import span_indices, uniform_indices
 from egomon.branches.interfaces import ClipView, ContextView, Float32, Float64, StepGuess, StepSeen
 
 FIRST_ROWS = 1024
+# Resident memory at 4 frames/s and D = 512: +14.8 MB in the first hour and 0 in the second; one
+# array that was doubled and compacted took 14.6 and another 16.8.
 PIECE_ROWS = 512
 """Vectors are held in blocks of this size, which never move: an array that grew or was compacted
 left as much again with the allocator."""

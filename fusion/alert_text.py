@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from statistics import fmean
 
 from egomon.fusion.decision import Verdict
 from egomon.fusion.messages.types import BranchScores, GateWeights, Scores, SegmentGaze, SegmentRef
 from egomon.stream.frame import Segment
-
-
-def isoformat(wall_ns: int) -> str:
-    """UTC with milliseconds.
-
-    >>> isoformat(0)
-    '1970-01-01T00:00:00.000Z'
-    """
-    moment = datetime.datetime.fromtimestamp(wall_ns // 1_000_000 / 1000, tz=datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def segment_ref(verdict: Verdict) -> SegmentRef:

@@ -70,7 +70,7 @@ class Decider:
         if scored.out_of_domain:
             return False
         p = probability(scored.score.log_odds, self._card.calibration_small)
-        return self._card.flag_low <= p <= self._card.flag_high
+        return self._card.asks_large(p)
 
     def small(
         self,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import msgspec
 
 from egomon.branches.bundle.card import DecisionCard
-from egomon.fusion.alert_text import explain, isoformat, scores_of, segment_ref
+from egomon.fusion.alert_text import explain, scores_of, segment_ref
 from egomon.fusion.decision import Verdict
+from egomon.fusion.messages.envelope import isoformat
 from egomon.fusion.messages.types import (
     AlertData,
     AlertState,

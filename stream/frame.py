@@ -26,7 +26,7 @@ class SourceInfo:
     name: str
     """Topic name on the bus: `[a-z0-9_-]{1,32}`."""
     uri: str
-    """Where it reads from, with credentials removed."""
+    """Address of the source, with credentials removed."""
     kind: SourceKind
     width: int
     height: int
@@ -38,7 +38,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Gaze:
-    """Where the wearer of the camera looks, in the whole picture as the source sends it."""
+    """Gaze of the wearer, as a point of the whole picture that the source sends."""
 
     x: float
     """Share of the width, from the left edge; below 0 and above 1 it is beside the picture."""

@@ -10,8 +10,7 @@ from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Source
 from egomon.stream.worker import Worker
-
-NS = 1e-9
+from egomon.units import SECONDS_PER_NS
 
 
 @dataclass(slots=True)
@@ -31,7 +30,7 @@ class Timeline:
         """Convert a grab's time to media seconds on this time line."""
         t = grab.t_seconds + self.offset_seconds
         if self._epoch >= 0 and grab.epoch != self._epoch and t <= self._t_seconds:
-            away = max(0.0, (grab.mono_ns - self._mono_ns) * NS)
+            away = max(0.0, (grab.mono_ns - self._mono_ns) * SECONDS_PER_NS)
             self.offset_seconds += self._t_seconds + max(away, 1e-3) - t
             t = grab.t_seconds + self.offset_seconds
         self._epoch, self._t_seconds, self._mono_ns = grab.epoch, t, grab.mono_ns

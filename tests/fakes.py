@@ -9,7 +9,7 @@ import numpy as np
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
 from egomon.stream.frame import Frame, Segment
 from egomon.testing.fakes import (
-    NS,
+    NS_PER_SECOND,
     BrightnessEncoder,
     FakeClock,
     FrameList,
@@ -18,7 +18,7 @@ from egomon.testing.fakes import (
 )
 
 __all__ = [
-    "NS",
+    "NS_PER_SECOND",
     "BrightnessBranch",
     "BrightnessEncoder",
     "FakeClock",
@@ -37,8 +37,8 @@ def frame(t: float, *, value: int = 0, epoch: int = 0, index: int = 0, px: int =
         image=image(value, px),
         detail=None,
         t_seconds=t,
-        mono_ns=int(t * NS),
-        wall_ns=int(t * NS),
+        mono_ns=int(t * NS_PER_SECOND),
+        wall_ns=int(t * NS_PER_SECOND),
         index=index,
         epoch=epoch,
     )

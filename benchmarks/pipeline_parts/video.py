@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.sources.decode import Converter, VideoDecoder, open_container, video_stream
+from egomon.units import NS_PER_SECOND
 
-NS = 1_000_000_000
 PIECE_SECONDS = 6
 RING_FRAMES = 4
 """Frames that a camera's driver holds for a reader that is late."""
@@ -117,8 +117,8 @@ class PacedCamera:
         self._convert = Converter()
         self._stop, self._reading = threading.Event(), threading.Lock()
         self._count = round(seconds * FPS)
-        self._period_ns = round(NS / FPS / speed)
-        self._phase_ns = round(phase_seconds * NS)
+        self._period_ns = round(NS_PER_SECOND / FPS / speed)
+        self._phase_ns = round(phase_seconds * NS_PER_SECOND)
         self._start_ns: int | None = None
         self.begin: threading.Event | None = None
         """Filming starts when this is set: a live monitor forgets what comes before."""
@@ -166,7 +166,7 @@ class PacedCamera:
         if self._start_ns is None:
             self._start_ns = time.monotonic_ns() + self._phase_ns
         due_ns = self._start_ns + self._index * self._period_ns
-        if self._stop.wait(max(0, due_ns - time.monotonic_ns()) / NS):
+        if self._stop.wait(max(0, due_ns - time.monotonic_ns()) / NS_PER_SECOND):
             return None
         overrun = (time.monotonic_ns() - due_ns) // self._period_ns - RING_FRAMES
         for _ in range(max(0, overrun)):

@@ -99,8 +99,9 @@ class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     kind: Literal["uemcm", "taught", "step_filter", "evidence"] = "uemcm"
     """`evidence`: a linear psi_s stands beside counted evidence about steps and their order."""
-    header: Literal["meanP", "seqTransf"] = "meanP"
-    """CLIP4Clip's temporal header over frame vectors."""
+    header: Literal["meanP", "seqTransf", "seqTransf-light"] = "meanP"
+    """CLIP4Clip's temporal header over frame vectors. Cards that are older than the third name call
+    the light one seqTransf; the shapes of their weights tell."""
     header_layers: int = 0
     header_heads: int = 0
     header_width: int = 0
@@ -180,12 +181,16 @@ class DecisionCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Least time between the end of one alert and the start of the next, for overlapping
     windows; segments that do not overlap are judged one by one."""
     flag_low: float = 0.05
-    """Segments whose small p lies in [flag_low, flag_high] go to the large branch."""
+    """See `asks_large`."""
     flag_high: float = 1.0
     calibration_small: Calibration = Calibration()
     calibration_fused: Calibration = Calibration()
     false_alarms_per_hour: float | None = None
     """The budget on correct video that the thresholds were chosen for."""
+
+    def asks_large(self, p_small: float) -> bool:
+        """Return whether a segment of this small p, in [0, 1], goes to the large branch."""
+        return self.flag_low <= p_small <= self.flag_high
 
 
 class GuardCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -102,7 +102,7 @@ def _small(card: BundleCard) -> Iterator[str]:
     yield from _range("small.header_layers", small.header_layers, 0, MAX_LAYERS)
     yield from _range("small.header_heads", small.header_heads, 0, MAX_WIDTH)
     yield from _range("small.header_width", small.header_width, 0, MAX_WIDTH)
-    most = MAX_POSITIONS if small.header == "seqTransf" else MAX_FRAMES
+    most = MAX_POSITIONS if small.header != "meanP" else MAX_FRAMES
     yield from _range("stream.fine_frames", stream.fine_frames, 1, most)
     yield from _range("stream.context_frames", stream.context_frames, 1, most)
     yield from _range("stream.fps", stream.fps, 0.01, 1000)

@@ -28,7 +28,7 @@ _last: tuple[float, str, bool] | None = None
 
 
 def hub_reachable(timeout_seconds: float = PROBE_SECONDS) -> bool:
-    """Whether a TCP connection to the hub (or to the proxy before it) opens in time.
+    """Return whether a TCP connection to the hub (or to the proxy before it) opens in time.
 
     The answer is remembered for a minute.
     """

@@ -37,10 +37,10 @@ ENCODERS = PluginRegistry(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncoderContext:
-    """What a frame encoder of another package is made with, beside its card."""
+    """Context in which a frame encoder of another package is made, beside its card."""
 
     folder: Path = Path()
-    """Where relative paths in the card start."""
+    """Folder in which relative paths of the card start."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
@@ -51,7 +51,7 @@ class EncoderContext:
 
 
 def find_library(library: str) -> Plugin:
-    """What makes the frame encoders of a library; nothing is imported.
+    """Find the plug-in that makes the frame encoders of a library; nothing is imported.
 
     Raises:
         BundleError: neither egomon nor an installed package brings it.

@@ -25,7 +25,12 @@ from egomon.branches.encoders.tower import LoadedTower
 from egomon.branches.encoders.tower_config import CLIP, of_hugging_face
 from egomon.errors import BundleError
 
-_FILES = ("model.safetensors", "pytorch_model.bin")
+_FILES = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 
 _VISION = "vision_model."
 _PROJECTION = "visual_projection.weight"
@@ -88,7 +93,7 @@ def read_state(path: Path) -> Tensors:
     if path.is_dir():
         found = [path / name for name in _FILES if (path / name).is_file()]
         if not found:
-            raise BundleError(f"{path} has neither {' nor '.join(_FILES)}; give a CLIPModel folder")
+            raise BundleError(f"{path} has none of {', '.join(_FILES)}; give a CLIPModel folder")
         file = found[0]
     try:
         if file.suffix == ".safetensors":

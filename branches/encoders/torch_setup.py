@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 import torch
 
 from egomon.errors import ConfigError
-
-DtypeName = Literal["auto", "float32", "bfloat16"]
 
 
 def usable_cores() -> int:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, check_shapes
-from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, StepGuess
-from egomon.branches.step_statistics.features import MOST_SEGMENTS, NAMES, STATISTICS
-from egomon.branches.step_statistics.features import collect as collect_evidence
+from egomon.branches.interfaces import (
+    BranchScore,
+    ClipView,
+    ContextView,
+    Float32,
+    Float64,
+    StepGuess,
+)
+from egomon.branches.step_statistics.features import (
+    MOST_SEGMENTS,
+    NAMES,
+    STATISTICS,
+    Seconds,
+    collect,
+)
 from egomon.branches.step_statistics.tables import PACE, Array, Rows, StepTables
 from egomon.errors import BundleError
 
@@ -58,9 +70,9 @@ class StepStatisticsBranch:
         if not len(clip.vectors):
             raise ValueError("the clip has no frame vectors, so there is nothing to score")
         fine = _unit(clip.vectors)
-        frames, spans = _frames_and_spans(clip, context)
+        frames, spans, seconds = _frames_and_spans(clip, context)
         unit = _unit(frames)
-        evidence, beliefs = collect_evidence(self.tables, unit, spans)
+        evidence, beliefs = collect(self.tables, unit, spans, seconds)
         a = self._arrays
         scaled = (evidence[-1] - a["evidence.mean"]) / a["evidence.scale"]
         x = float(
@@ -108,13 +120,13 @@ def _shapes(card: BundleCard, reduced: int) -> Iterator[tuple[str, tuple[int, ..
     dim, steps = card.frame_encoder.dim, len(card.small.steps)
     yield "tables.mean", (dim,)
     yield "tables.basis", (dim, reduced)
-    yield "tables.weight", (steps + 1, reduced)
-    yield "tables.bias", (steps + 1,)
+    yield "tables.centres", (steps, reduced)
+    yield "tables.rows", (1,)
     for name in ("need", "risk_done", "risk_undone"):
         yield f"tables.{name}", (steps, steps)
     for name in ("pace", "pace_variance"):
         yield f"tables.{name}", (steps, PACE)
-    for name in ("workflow", "rate", "log_rows", "log_rows_sd"):
+    for name in ("workflow", "rate", "log_seconds", "log_seconds_sd"):
         yield f"tables.{name}", (steps,)
     for name in ("mean", "scale", "weight"):
         yield f"evidence.{name}", (STATISTICS,)
@@ -122,18 +134,29 @@ def _shapes(card: BundleCard, reduced: int) -> Iterator[tuple[str, tuple[int, ..
     yield "bias", (1,)
 
 
-def _frames_and_spans(clip: ClipView, context: ContextView) -> tuple[Float32, list[Rows]]:
-    """Frames since the workflow began and the row ranges of its segments, this one last."""
+def _frames_and_spans(
+    clip: ClipView, context: ContextView
+) -> tuple[Float32, list[Rows], list[Seconds]]:
+    """Frames since the workflow began, and rows and times of its segments, this one last."""
     if not len(context.vectors):
-        return clip.vectors, [(0, len(clip.vectors))]
+        return clip.vectors, [(0, len(clip.vectors))], [(0.0, clip.t_end - clip.t_start)]
     times = context.times
     bounds = [(s.t_start, s.t_end) for s in context.steps[-MOST_SEGMENTS:]]
-    spans: list[Rows] = []
-    for t_start, t_end in [*bounds, (clip.t_start, clip.t_end)]:
-        low, high = (int(k) for k in np.searchsorted(times, (t_start, t_end), side="left"))
-        high = max(high, 1)
-        spans.append((min(low, high - 1), high))
-    return context.vectors, spans
+    bounds.append((clip.t_start, clip.t_end))
+    return context.vectors, [row_span(times, *of) for of in bounds], since(times, bounds)
+
+
+def row_span(times: Float64, t_start: float, t_end: float) -> Rows:
+    """Rows (N,) of a segment; one without any takes the last row before its end."""
+    low, high = (int(k) for k in np.searchsorted(times, (t_start, t_end), side="left"))
+    high = max(high, 1)
+    return min(low, high - 1), high
+
+
+def since(times: Float64, bounds: Sequence[Seconds]) -> list[Seconds]:
+    """Bounds in seconds since the first row (N,)."""
+    first = float(times[0])
+    return [(start - first, end - first) for start, end in bounds]
 
 
 def _unit(vectors: Float32) -> Float32:

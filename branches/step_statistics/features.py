@@ -1,8 +1,7 @@
-"""Statistics of a workflow, from frame vectors and segment bounds alone; numpy only.
+"""Statistics of steps, order and time, from frame vectors and segment bounds alone; numpy only.
 
-Frames give log likelihoods of steps (linear discriminants); segments give a posterior of the step
-at hand; posteriors so far give what is done, missing or repeated. Nothing looks ahead, and nothing
-is an input that a live stream lacks.
+Segments give a posterior of the step at hand (linear discriminants, and the workflow that all
+frames so far suggest); posteriors so far give what is done, missing or repeated. Nothing looks ahead.
 """
 
 from __future__ import annotations
@@ -12,95 +11,97 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.interfaces import Float32
-from egomon.branches.step_statistics.tables import Array, Frames, Rows, StepTables, softmax
+from egomon.branches.step_statistics.tables import Array, Frames, Rows, StepTables
 
 NAMES = (
-    *("rate", "missing", "missing_most", "extra", "repeated", "progress"),
-    *("missing_f", "missing_most_f", "extra_f", "repeated_f", "progress_f"),
-    *("duration", "duration_abs", "duration_z_abs", "duration_z"),
-    *("unsure", "typical", "background", "workflow_odds", "index", "elapsed", "workflow_belief"),
-    *("done_z", "elapsed_z", "likeness_z", "done_z_abs", "elapsed_z_abs", "likeness_z_abs"),
-    *("risk", "background_sofar", "background_before"),
+    *("rate", "risk", "missing_most", "repeated", "duration_z", "duration_z_abs"),
+    *("unsure", "unlike_any", "unlike_step", "elapsed"),
+    *("done_z", "elapsed_z", "done_z_abs", "elapsed_z_abs"),
 )
-"""Features of one segment; `_f` counts what is done by frames instead of by segments, `_z` are
-standard deviations from what is usual at this step."""
+"""Statistics of one segment; `_z` are standard deviations from what is usual at this step."""
 
-STATISTICS = 3 * len(NAMES)
-"""Length of a feature vector: now, mean of earlier segments, mean of the last three."""
+STATISTICS = 2 * len(NAMES)
+"""Length of a vector of statistics: those now, and their mean over earlier segments."""
 
 MOST_SEGMENTS = 40
 """Most earlier segments in a score: bounds its cost."""
 
+_UNLIKELY = 1e-3
+"""Posterior below which a step is not asked what it misses most: it takes long."""
 
-def collect(tables: StepTables, unit: Float32, spans: Sequence[Rows]) -> tuple[Array, Array]:
-    """Features (S, EVIDENCE) and step posteriors (S, K) of segments in order of time.
+Seconds = tuple[float, float]
+"""Start and end of a segment, since the first frame of the workflow."""
+
+
+def collect(
+    tables: StepTables, unit: Float32, spans: Sequence[Rows], seconds: Sequence[Seconds]
+) -> tuple[Array, Array]:
+    """Compute statistics (S, STATISTICS) and step posteriors (S, K) of segments in order of time.
 
     Args:
         tables: counts from training.
         unit: (N, D) unit vectors of all frames since the workflow began.
         spans: (S) row ranges, each with at least one row; only rows before a span's end count
             for it.
+        seconds: (S) the same ranges in time.
     """
     frames = Frames(tables, unit)
     done = np.zeros(len(tables.rate))
     past: list[Array] = []
     rows, beliefs = [], []
-    for span in spans:
-        belief = frames.belief(span, done)
-        now = _evidence(frames, span, belief, done, len(past))
+    for span, (start, end) in zip(spans, seconds, strict=True):
+        distance = frames.distance(span)
+        belief = frames.belief(span, distance, done)
+        lengths = log_seconds(end - start), log_seconds(end)
+        now = _statistics(tables, distance, belief, done, *lengths)
         earlier = np.mean(past, axis=0) if past else np.zeros_like(now)
         past.append(now)
-        rows.append(np.concatenate([now, earlier, np.mean(past[-3:], axis=0)]))
+        rows.append(np.concatenate([now, earlier]))
         beliefs.append(belief)
         done = 1 - (1 - done) * (1 - 0.97 * belief)
     return np.array(rows), np.array(beliefs)
 
 
-def _evidence(frames: Frames, span: Rows, belief: Array, done: Array, index: int) -> Array:
-    tables, (low, high) = frames.tables, span
-    mean, odds = frames.mean(span), frames.workflow[high - 1]
-    workflow = softmax(odds)
+def log_seconds(seconds: float) -> float:
+    """Log of a time in seconds, of at least one."""
+    return float(np.log(max(seconds, 1.0)))
+
+
+def _statistics(
+    tables: StepTables,
+    distance: Array,
+    belief: Array,
+    done: Array,
+    log_length: float,
+    log_elapsed: float,
+) -> Array:
     rate = float(belief @ tables.rate)
-    off = float(np.log(high - low)) - tables.log_rows
-    pace = _pace(tables, belief, np.array([done.sum(), high**0.5, frames.likeness(high)]))
+    off = (log_length - tables.log_seconds) / tables.log_seconds_sd
+    pace = _pace(tables, belief, np.array([done.sum(), log_elapsed]))
     return np.array(
         [
             np.log(rate / (1 - rate)),
-            *_order(tables, belief, done, workflow),
-            *_order(tables, belief, frames.done(low), workflow),
+            float((done @ tables.risk_done + (1 - done) @ tables.risk_undone) @ belief),
+            _missing_most(tables, belief, done),
+            float(belief @ done),
             float(belief @ off),
-            abs(float(belief @ off)),
-            float(belief @ (abs(off) / tables.log_rows_sd)),
-            float(belief @ (off / tables.log_rows_sd)),
+            float(belief @ abs(off)),
             -float(belief @ np.log(belief + 1e-9)),
-            mean[:-1].max(),
-            mean[-1] - mean[:-1].max(),
-            np.log(workflow.max()),
-            index,
-            np.log(high),
-            workflow.max(),
+            distance.min(),
+            float(belief @ distance),
+            log_elapsed,
             *pace,
             *abs(pace),
-            float((done @ tables.risk_done + (1 - done) @ tables.risk_undone) @ belief),
-            frames.background(high),
-            frames.background(low),
         ]
     )
 
 
-def _order(tables: StepTables, belief: Array, done: Array, workflow: Array) -> list[float]:
-    """Expected over the step at hand: what is missing before it, beyond it, and repeated."""
-    missing = tables.need * (1 - done)[:, None]
-    np.fill_diagonal(missing, 0)
-    likely = done * workflow[tables.workflow]
-    extra = ((1 - tables.need) * likely[:, None]).sum(axis=0) - done
-    return [
-        float(belief @ missing.sum(axis=0)),
-        float(belief @ missing.max(axis=0)),
-        float(belief @ extra),
-        float(belief @ done),
-        float(belief @ tables.need.sum(axis=0)) - float(done.sum()),
-    ]
+def _missing_most(tables: StepTables, belief: Array, done: Array) -> float:
+    """Expected over the step at hand: need of the step that is missed most before it."""
+    likely = np.flatnonzero(belief > _UNLIKELY)
+    missing = tables.need[:, likely] * (1 - done)[:, None]
+    missing[likely, np.arange(len(likely))] = 0
+    return float(missing.max(axis=0) @ belief[likely])
 
 
 def _pace(tables: StepTables, belief: Array, now: Array) -> Array:

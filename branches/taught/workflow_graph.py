@@ -167,10 +167,6 @@ class WorkflowGraph:
             return OrderFinding("repeated", step, (), reason)
         return None
 
-    def missing_at_end(self, seen: Collection[str]) -> tuple[str, ...]:
-        """Steps that must be done and have not been seen."""
-        return tuple(s.id for s in self.steps if not s.optional and s.id not in seen)
-
     def next_steps(self, seen: Collection[str]) -> tuple[str, ...]:
         """Steps that may start now without a finding."""
         return tuple(s.id for s in self.steps if self.check(s.id, seen) is None)

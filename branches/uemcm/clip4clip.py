@@ -1,7 +1,13 @@
-"""CLIP4Clip's temporal headers over cached vectors (arXiv 2104.08860): meanP and seqTransf."""
+"""CLIP4Clip's temporal headers over cached vectors (arXiv 2104.08860): meanP and seqTransf.
+
+`seqTransf-light` is smaller and of egomon's own making.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,11 +24,22 @@ def masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
     return (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """X sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+    return x * torch.sigmoid(1.702 * x)
+
+
 class TemporalHeader(nn.Module):
     """phi_s: the frames of one clip to one vector.
 
-    meanP: unit vectors, masked mean, unit again (frozen; blind to order). seqTransf: an optional
-    projection, positions, a pre-norm transformer with a residual around it, then the same mean.
+    meanP: unit vectors, masked mean, unit again (frozen; blind to order).
+
+    seqTransf: vectors as the encoder gives them, positions, CLIP's text transformer (pre-norm,
+    feed-forward four times as wide, QuickGELU, no dropout) with a residual around it, then as
+    meanP. `egomon.train.fitting.header_start` gives it CLIP's or CLIP4Clip's weights.
+
+    seqTransf-light: unit vectors times sqrt(D), an optional projection, positions, a transformer
+    half as wide (GELU, dropout) with a residual around it, and a plain masked mean.
     """
 
     def __init__(self, dim: int, card: SmallCard, dropout: float = 0.1) -> None:
@@ -33,6 +50,9 @@ class TemporalHeader(nn.Module):
             if self.dim != dim:
                 raise ValueError("meanP has no projection: header_width must be 0")
             return
+        light = card.header == "seqTransf-light"
+        if self.dim != dim and not light:
+            raise ValueError("seqTransf has no projection: header_width must be 0")
         self.scale = dim**0.5
         self.project = nn.Linear(dim, self.dim) if self.dim != dim else nn.Identity()
         self.positions = nn.Parameter(torch.empty(MAX_POSITIONS, self.dim))
@@ -42,9 +62,10 @@ class TemporalHeader(nn.Module):
         layer = nn.TransformerEncoderLayer(
             self.dim,
             self.heads,
-            2 * self.dim,
-            dropout=dropout,
-            activation="gelu",
+            (2 if light else 4) * self.dim,
+            dropout=dropout if light else 0.0,
+            activation=F.gelu if light else quick_gelu,
+            layer_norm_eps=1e-5 if light else 1e-12,
             batch_first=True,
             norm_first=True,
         )
@@ -56,12 +77,14 @@ class TemporalHeader(nn.Module):
         """(B, N, D) and (B, N) bool to (B, dim); an empty clip gives zeros."""
         if vectors.shape[1] == 0:
             return vectors.new_zeros(len(vectors), self.dim)
-        unit = F.normalize(vectors, dim=-1)
-        if self.kind == "meanP":
-            return F.normalize(masked_mean(unit, mask), dim=-1)
-        x = self.project(unit * self.scale)
-        x = x + self._attend(x + self.positions[: x.shape[1]], mask)
-        return masked_mean(x, mask)
+        if self.kind == "seqTransf-light":
+            x = self.project(F.normalize(vectors, dim=-1) * self.scale)
+            return masked_mean(self._in_order(x, mask), mask)
+        x = vectors if self.kind == "meanP" else self._in_order(vectors, mask)
+        return F.normalize(masked_mean(F.normalize(x, dim=-1), mask), dim=-1)
+
+    def _in_order(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x + self._attend(x + self.positions[: x.shape[1]], mask)
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         # A row without any real frame would make the softmax NaN: let it look at its first
@@ -75,3 +98,19 @@ class TemporalHeader(nn.Module):
         pairs = hidden.view(batch, 1, 1, length).expand(batch, self.heads, length, length)
         attended: Tensor = self.transformer(x, mask=pairs.reshape(-1, length, length))
         return attended
+
+
+def named_as_now(card: SmallCard, tensors: Mapping[str, Tensor]) -> SmallCard:
+    """A card that was written when the light header was called seqTransf, with today's name.
+
+    Args:
+        card: the small branch's.
+        tensors: its weights, which tell the two apart: the feed-forward part of the light one is
+            twice as wide as the header.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith("header.transformer.layers.0.linear1.weight"):
+            wide, width = tensor.shape
+            if card.header == "seqTransf" and wide == 2 * width:
+                return msgspec.structs.replace(card, header="seqTransf-light")
+    return card

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, fill
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, Label, StepGuess
+from egomon.branches.uemcm.clip4clip import named_as_now
 from egomon.branches.uemcm.heads import ContextBranch, Ensemble, SmallOutput, build_small
 
 _DONE = 0.5
@@ -38,10 +40,9 @@ class UemcmSmallBranch:
         Raises:
             BundleError: if they do not fit the card.
         """
-        module = fill(
-            lambda: build_small(card.frame_encoder.dim, card.small), tensors, "small branch"
-        )
-        return cls(card, module)
+        small = named_as_now(card.small, tensors)
+        module = fill(lambda: build_small(card.frame_encoder.dim, small), tensors, "small branch")
+        return cls(msgspec.structs.replace(card, small=small), module)
 
     @torch.inference_mode()
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:

@@ -63,7 +63,7 @@ class EvidenceAttacher:
         self._watched: dict[str, _Watched] = {}
         self._opened: dict[str, Segment] = {}
 
-    def watch(
+    def add_source(
         self,
         stage: AlertEngine,
         source: str,

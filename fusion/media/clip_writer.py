@@ -18,6 +18,7 @@ from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.packet_ring import PacketClip, PacketRing
 from egomon.stream.worker import Worker
+from egomon.units import NS_PER_SECOND
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,7 @@ POLL_SECONDS = 0.2
 OVERDUE_SECONDS = 5.0
 """A stalled source does not hold back the clip for longer than this."""
 JOIN_SECONDS = 5.0
-NS = 1_000_000_000
-DAY_NS = 86_400 * NS
+DAY_NS = 86_400 * NS_PER_SECOND
 EVER = 2**62
 SAME_CLOCK_SECONDS = 1e-3
 

@@ -6,12 +6,14 @@ A message is `[topic, envelope JSON, attachment 0, ...]`, the topic
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal, cast
 
 import msgspec
 
 from egomon.errors import WireError
 from egomon.fusion.messages.types import DATA_TYPES, Data, MessageKind
+from egomon.units import NS_PER_SECOND
 
 MAJOR = 1
 TOPIC_ROOT = f"egomon/{MAJOR}"
@@ -90,3 +92,13 @@ def decode_data(kind: str, body: bytes | msgspec.Raw) -> Data:
         return cast(Data, msgspec.json.decode(body, type=data_type))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"not a valid {kind} message: {error}") from error
+
+
+def isoformat(wall_ns: int) -> str:
+    """UTC to the millisecond.
+
+    >>> isoformat(1_700_000_000_123_456_789)
+    '2023-11-14T22:13:20.123Z'
+    """
+    moment = datetime.fromtimestamp(wall_ns // NS_PER_SECOND, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ns // 1_000_000 % 1000:03d}Z"

@@ -1,1 +1,1 @@
-"""Where events go beside store and sockets: files, and what other packages bring."""
+"""Sinks: receivers of events beside store and sockets, such as files and plug-ins."""

@@ -12,7 +12,7 @@ SINKS = PluginRegistry("egomon.sinks", "sink", {"file": "egomon.fusion.sinks.fil
 
 
 def find_sink(reference: str) -> Plugin:
-    """What makes the sink of a reference; nothing is made or imported.
+    """Find the plug-in for the sink of a reference; nothing is made or imported.
 
     Raises:
         UsageError: no sink has this name.

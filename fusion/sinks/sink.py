@@ -1,4 +1,4 @@
-"""What a sink must do."""
+"""The protocol of sinks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from egomon.fusion.messages.message import Message
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SinkContext:
-    """What every sink is opened with."""
+    """Context in which a sink is opened."""
 
     sources: tuple[str, ...] = ()
     """Names of the sources of this run."""

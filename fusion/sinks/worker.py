@@ -75,7 +75,7 @@ class SinkWorker:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with it at the moment."""
+        """Present error of the sink; None while it works."""
         if self._fault is not None:
             return self._fault
         if self._queue.dropped > self._dropped:
@@ -203,7 +203,7 @@ class Sinks:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the first that is not well."""
+        """Present error of the first sink that fails; None while all work."""
         return next((w.fault for w in self._workers if w.fault is not None), None)
 
     def put(self, event: StoredEvent, data: Data, attachments: Sequence[bytes] = ()) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData
 from egomon.fusion.store.tables import StoredEvent, source_of
+from egomon.units import NS_PER_SECOND
 
 EVENT_COLUMNS = "boot, seq, tseq, topic, kind, wall_ns, envelope"
 NEW_BOOT = (
@@ -20,7 +21,7 @@ SINCE = (
     "(SELECT after_id FROM boots WHERE boot = ?1))"
     " AND substr(topic, 1, length(?3)) = ?3 ORDER BY id LIMIT ?4"
 )
-_DAY_NS = 86_400 * 10**9
+_DAY_NS = 86_400 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)

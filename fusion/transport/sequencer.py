@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import msgspec
 
 from egomon.errors import WireError
-from egomon.fusion.messages.envelope import MAJOR, SOURCE_NAME, Envelope, encode, kind_of, topic
+from egomon.fusion.messages.envelope import (
+    MAJOR,
+    SOURCE_NAME,
+    Envelope,
+    encode,
+    isoformat,
+    kind_of,
+    topic,
+)
 from egomon.fusion.messages.types import AlertData, Data, HeartbeatData, StatusData
 from egomon.fusion.store.tables import StoredEvent
 
@@ -60,7 +67,7 @@ class Sequencer:
             id=f"{self.boot}-{self._seq}",
             source=f"egomon://{self._host}/{source}",
             type=f"egomon.{kind}" + (f".{data.phase}" if isinstance(data, AlertData) else ""),
-            time=_iso(wall_ns),
+            time=isoformat(wall_ns),
             dataschema=f"egomon/{kind}/{MAJOR}",
             boot=self.boot,
             seq=self._seq,
@@ -98,13 +105,3 @@ class Sequencer:
         ]
         tseq = {name: n for name, n in self.sent_tseq.items() if name.startswith(prefix)}
         return Snapshot(self.boot, self.sent_seq, tseq, sorted(events, key=lambda e: e.seq))
-
-
-def _iso(wall_ns: int) -> str:
-    """UTC to the millisecond.
-
-    >>> _iso(1_700_000_000_123_456_789)
-    '2023-11-14T22:13:20.123Z'
-    """
-    moment = datetime.fromtimestamp(wall_ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ns // 1_000_000 % 1000:03d}Z"

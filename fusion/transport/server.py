@@ -15,6 +15,7 @@ from typing import Self
 
 import zmq
 
+from egomon import endpoints
 from egomon.fusion.messages.types import Data
 from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport import control_server as control_requests
@@ -35,8 +36,6 @@ __all__ = ["ControlHandler", "EventServer", "PreparedMessage", "StoredEvent"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PUBLISH = "tcp://127.0.0.1:5556"
-DEFAULT_CONTROL = "tcp://127.0.0.1:5557"
 _REQUESTS_PER_CALL = 64
 KNOCKS_TOLD_SECONDS = 60.0
 """Refused connections are logged at most this often; all are counted."""
@@ -76,8 +75,8 @@ class EventServer:
 
     def __init__(
         self,
-        publish: Sequence[str] = (DEFAULT_PUBLISH,),
-        control: str | None = DEFAULT_CONTROL,
+        publish: Sequence[str] = (endpoints.PUBLISH,),
+        control: str | None = endpoints.CONTROL,
         *,
         host: str,
         boot: str,

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import zmq
 
+from egomon import endpoints
 from egomon.errors import AddressInUseError, ConfigError
 
 Socket: TypeAlias = zmq.Socket[bytes]
@@ -25,7 +26,7 @@ _IPC_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, less its final zero
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether only this machine can reach an endpoint.
+    """Return whether only this machine can reach an endpoint.
 
     >>> is_local("tcp://127.0.0.1:5556"), is_local("tcp://*:5556"), is_local("ipc:///run/a")
     (True, False, True)
@@ -91,7 +92,7 @@ def bind(socket: Socket, endpoint: str, *, option: str) -> str:
             raise _in_use(endpoint, option) from error
         raise ConfigError(
             f"cannot bind {option} {endpoint}: {zmq.strerror(error.errno or 0)}; "
-            "use an address of this machine, such as tcp://127.0.0.1:5556"
+            f"use an address of this machine, such as {endpoints.PUBLISH}"
         ) from error
     return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 

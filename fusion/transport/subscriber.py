@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 
+from egomon import endpoints
 from egomon.errors import ControlError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.transport.control_client import ControlClient, connect
@@ -65,9 +66,9 @@ class AlertSubscriber:
 
     def __init__(
         self,
-        endpoint: str = "tcp://127.0.0.1:5556",
+        endpoint: str = endpoints.PUBLISH,
         *,
-        control: str | None = "tcp://127.0.0.1:5557",
+        control: str | None = endpoints.CONTROL,
         source: str | None = None,
         kinds: Sequence[str] = ("alert",),
         snapshot: bool = True,

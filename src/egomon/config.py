@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from egomon import endpoints
 from egomon.errors import ConfigError
 
 FILE_NAME = "egomon.toml"
-PUBLISH_DEFAULT = "tcp://127.0.0.1:5556"
-CONTROL_DEFAULT = "tcp://127.0.0.1:5557"
 
 
 class Section(BaseModel):
@@ -48,8 +43,11 @@ class SourceSettings(Section):
     """How a source is opened and buffered."""
 
     kind: Literal["file", "live"] | None = Field(None, description="Override what the source is")
-    open_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for a source to open")
+    open_timeout_seconds: float = Field(15.0, gt=0, description="Longest wait for a source to open")
     read_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for data")
+    rtsp_transport: Literal["auto", "tcp", "udp", "udp_multicast", "http"] = Field(
+        "auto", description="How RTSP packets travel; auto: TCP, and UDP where that is refused"
+    )
     staleness_seconds: float = Field(
         0.5, gt=0, description="Live frames that waited longer are dropped"
     )
@@ -118,8 +116,10 @@ class DecisionSettings(Section):
 class BusSettings(Section):
     """Sockets."""
 
-    publish: tuple[str, ...] = Field((PUBLISH_DEFAULT,), description="ZeroMQ endpoints for alerts")
-    control: str | None = Field(CONTROL_DEFAULT, description="ZeroMQ endpoint for requests")
+    publish: tuple[str, ...] = Field(
+        (endpoints.PUBLISH,), description="ZeroMQ endpoints for alerts"
+    )
+    control: str | None = Field(endpoints.CONTROL, description="ZeroMQ endpoint for requests")
     curve: Path | None = Field(None, description="Folder of keys made by `egomon keygen`")
     insecure_bind: bool = Field(False, description="Allow other machines in without keys")
 

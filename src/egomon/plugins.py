@@ -34,7 +34,7 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """What the user writes."""
+        """Name as the user writes it."""
         return self.entry.name
 
     @property
@@ -76,7 +76,7 @@ class PluginRegistry:
         }
 
     def installed(self) -> list[Plugin]:
-        """What other packages bring, good or bad, by name."""
+        """Plug-ins of other packages, valid or not, by name."""
         found = [Plugin(self.word, entry) for entry in self._found(self._group)]
         return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
 

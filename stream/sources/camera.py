@@ -17,12 +17,11 @@ from egomon.stream.frame import SourceInfo, UInt8Image
 from egomon.stream.source import Discontinuity, SourceListener
 from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera_list import describe_devices, list_devices
+from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.device_thread import DeviceThread, Future
-from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.stream.sources.reconnecting import Reconnecting
 
 logger = logging.getLogger(__name__)
-
-MOST_ERRORS_IN_A_ROW = 30
 
 
 class Capture(Protocol):

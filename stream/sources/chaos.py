@@ -13,6 +13,7 @@ from egomon.errors import SourceLostError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Discontinuity, SilentListener, Source, SourceListener, StateChange
+from egomon.units import SECONDS_PER_NS
 
 FaultKind = Literal[
     "stall", "drop", "duplicate", "reorder", "jump", "resize", "noise", "damage", "end", "die"
@@ -28,7 +29,6 @@ RATES: Mapping[FaultKind, float] = {
     "noise": 0.005,
     "damage": 0.01,
 }
-NS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class ChaosSource:
             grab = self._queue.pop(0) if self._queue else None
             if grab is None:
                 continue
-            stamp = self._media.stamp(grab.t_seconds, grab.mono_ns * NS)
+            stamp = self._media.stamp(grab.t_seconds, grab.mono_ns * SECONDS_PER_NS)
             if stamp is not None:
                 return replace(
                     grab, t_seconds=stamp.t_seconds, epoch=stamp.epoch, index=stamp.index

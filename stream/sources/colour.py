@@ -150,7 +150,8 @@ def to_standard_range(signal: Values, transfer: int, primaries: int) -> Values:
 
     Args:
         signal: non-linear RGB, full range.
-        transfer, primaries: code points of ITU-T H.273.
+        transfer: code point of ITU-T H.273.
+        primaries: the same.
     """
     light = LINEARISED[transfer](signal) if transfer in LINEARISED else signal**GAMMA
     if primaries in TO_BT709:

@@ -19,25 +19,36 @@ from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.media_clock import BACK_SECONDS, FALLBACK_FPS, MediaClock
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.redact import redact
-from egomon.stream.source import Discontinuity, SilentListener, SourceListener, StateChange
+from egomon.stream.source import (
+    Discontinuity,
+    SilentListener,
+    Source,
+    SourceListener,
+    StateChange,
+)
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.container import open_container, video_stream
 from egomon.stream.sources.decode import Converter, VideoDecoder
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 from egomon.stream.sources.orientation import orientation_of, shown_size
+from egomon.stream.sources.reference import is_pipe, local_path, printable
+from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
 
 LOOKAHEAD_FRAMES = 8
 """Some writers store decoding times as presentation times: within this many frames the times are
 put in order, the pictures already are."""
-NS = 1e-9
 
 
-def open_file(reference: str, context: OpenContext) -> VideoFile:
-    """Open a recording by its path, with or without `file://`; see `VideoFile`."""
-    path = reference.removeprefix("file://")
+def open_file(reference: str, context: OpenContext) -> Source:
+    """Open a recording by its path, or what comes out of a pipe; see `VideoFile`."""
+    path = local_path(reference) or reference
+    if is_pipe(path):
+        from egomon.stream.sources.pipe import open_pipe
+
+        return open_pipe(path, context)
     return VideoFile(
         path, name=context.name, listener=context.listener, packets=context.options.packets
     )
@@ -75,13 +86,14 @@ class VideoFile(ClosableSource):
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         super().__init__(remote[2] if remote else None)
-        self._shown = redact(reference)
+        self._shown = redact(printable(reference))
         self._listener = listener or SilentListener()
         self._clock_ns, self._wall_clock_ns = clock_ns, wall_clock_ns
         self._thread = remote[1] if remote else None
         if remote is None:
             _check_path(reference)
-        self._container = remote[0] if remote else open_container(reference, options={})
+        # As `file:`, no part of a name is taken for a protocol.
+        self._container = remote[0] if remote else open_container(f"file:{reference}", options={})
         self._moved = self._errors = 0
         self._reason: tuple[str, str] | tuple[()] = ()
         self._convert = Converter()
@@ -166,7 +178,7 @@ class VideoFile(ClosableSource):
         try:
             for frame, pts in self._in_order():
                 arrival_ns = self._clock_ns()
-                stamp = self._media.stamp(pts, arrival_ns * NS)
+                stamp = self._media.stamp(pts, arrival_ns * SECONDS_PER_NS)
                 if stamp is None:
                     continue
                 t = stamp.t_seconds
@@ -251,18 +263,19 @@ def _check_path(reference: str) -> None:
     """Refuse what would block or confuse FFmpeg.
 
     Raises:
-        SourceOpenError: not there, a folder, a pipe, or empty.
+        SourceOpenError: not there, a folder, a device, or empty.
     """
+    shown = printable(reference)
     try:
         found = os.stat(reference)
     except (OSError, ValueError):
-        text = f"{reference} not found; give the path of a video file"
+        text = f"{shown} not found; give the path of a video file"
         raise SourceOpenError(text, code="STREAM_NOT_FOUND") from None
     if stat.S_ISDIR(found.st_mode):
-        text = f"{reference} is a folder; give one video file"
+        text = f"{shown} is a folder; give one video file"
         raise SourceOpenError(text, code="STREAM_NOT_FOUND")
     if not stat.S_ISREG(found.st_mode):
-        text = f"{reference} is no ordinary file; give a video file"
+        text = f"{shown} is no ordinary file; give a video file"
         raise SourceOpenError(text, code="STREAM_NOT_FOUND")
     if found.st_size == 0:
-        raise SourceOpenError(f"{reference} is empty", code="STREAM_DAMAGED")
+        raise SourceOpenError(f"{shown} is empty", code="STREAM_DAMAGED")

@@ -6,14 +6,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
+from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.http import HttpBytes
 from egomon.stream.sources.jpeg import JpegDecoder, JpegSplitter, jpeg_size
-from egomon.stream.sources.reconnecting import RawFrame
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,8 @@ class JpegReader:
                 self._lost += 1
                 continue
             lost, self._lost = self._lost, 0
-            now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-            return RawFrame(
-                None, now_ns, wall_ns, lambda: self._to_rgb(data, size), lost, size=size
-            )
+            to_rgb = partial(self._to_rgb, data, size)
+            return RawFrame(None, time.monotonic_ns(), time.time_ns(), to_rgb, lost, size=size)
         return None
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from egomon.errors import SourceLostError, SourceOpenError, UsageError
@@ -12,13 +12,14 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.container import open_container
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread, Future
 from egomon.stream.sources.file import VideoFile
 from egomon.stream.sources.frame_reader import ContainerReader, FrameReader
 from egomon.stream.sources.http import HttpBytes, content_of, refuse_page
 from egomon.stream.sources.mjpeg import JpegReader
-from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.stream.sources.reconnecting import Reconnecting
 
 LATER_SECONDS = 1.0
 """FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
@@ -53,7 +54,7 @@ def open_stream(reference: str, context: OpenContext) -> Source:
     first: Stream | None = options.opened if isinstance(options.opened, Stream) else None
     scheme = urlsplit(reference).scheme.lower()
     if kind == "file" or (kind is None and scheme in ("http", "https")):
-        first = first or _open_now(reference, context)
+        first = first or open_now(reference, context)
         if first is not None and (kind == "file" or first.is_finite):
             return _recording(reference, first, context)
     info = SourceInfo(context.name, redact(reference), "live", 0, 0, None, None)
@@ -67,8 +68,12 @@ def open_stream(reference: str, context: OpenContext) -> Source:
     return Reconnecting(info, connect, context)
 
 
-def _open_now(reference: str, context: OpenContext) -> Stream | None:
-    """An open connection; None if it is not there yet and may come later."""
+def open_now(reference: str, context: OpenContext) -> Stream | None:
+    """An open connection; None if it is not there yet and may come later.
+
+    Raises:
+        SourceOpenError: it cannot be opened, and the options do not say to wait for it.
+    """
     options = context.options
     stream = Stream(reference, options, context.stop)
     try:
@@ -102,6 +107,16 @@ def _recording(reference: str, stream: Stream, context: OpenContext) -> VideoFil
         raise
 
 
+class Bytes(Protocol):
+    """What FFmpeg reads where it does not connect by itself."""
+
+    def read(self, nbytes: int) -> bytes:
+        """At most so many bytes; none at the end."""
+
+    def close(self) -> None:
+        """Release it."""
+
+
 class Stream:
     """One connection to one address; see `Connection`."""
 
@@ -110,7 +125,8 @@ class Stream:
         self._shown = redact(reference)
         self._pending: Future[RawFrame | None] | None = None
         self._reader: FrameReader | None = None
-        self._owner: HttpBytes | None = None
+        self._owner: Bytes | None = None
+        self._released = threading.Event()
         self.container: Any = None
         """FFmpeg's; None while not open, and for pictures one by one."""
         self.is_finite = False
@@ -149,6 +165,7 @@ class Stream:
 
     def close(self) -> None:
         """See `Connection`."""
+        self._released.set()
         self.thread.close()
 
     def _connect(self) -> None:
@@ -173,7 +190,8 @@ class Stream:
                 return
             if content == "other" and not body.size:
                 # Only this connection shows it: some servers have no second one.
-                self._live(self._open(PROBE, file=body), owner=body)
+                self._owner = body
+                self._live(self._open(PROBE, file=body))
                 self.is_finite = bool(self.container.duration)
                 return
         except SourceLostError as error:
@@ -196,8 +214,8 @@ class Stream:
         if not self.is_finite and self._options.kind is None:
             self._live(self.container)
 
-    def _live(self, container: Any, owner: HttpBytes | None = None) -> None:
-        self.container, self._owner = container, owner
+    def _live(self, container: Any) -> None:
+        self.container = container
         self._reader = ContainerReader(container, self._shown, self._options.packets)
 
     def _ask(self) -> HttpBytes:
@@ -219,7 +237,7 @@ class Stream:
             except SourceOpenError:
                 raise error from None
 
-    def _open(self, options: dict[str, str], file: HttpBytes | None = None) -> Any:
+    def _open(self, options: dict[str, str], file: Bytes | None = None) -> Any:
         return open_container(self._reference, timeout=self._timeouts, options=options, file=file)
 
     @property

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from egomon.errors import SourceOpenError, UsageError
 from egomon.plugins import Plugin, PluginRegistry
@@ -13,6 +14,10 @@ from egomon.stream.frame import SourceKind
 from egomon.stream.redact import redact
 from egomon.stream.source import SilentListener, Source, SourceListener
 from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.reference import is_pipe, local_path
+
+if TYPE_CHECKING:
+    from egomon.stream.sources.network import Stream
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
@@ -45,13 +50,14 @@ def is_live(reference: str) -> bool:
     >>> is_live("0"), is_live("rtsp://camera/1"), is_live("video.mp4")
     (True, True, False)
     """
+    path = local_path(reference)
+    if path is not None:
+        return is_pipe(path)
     if reference.startswith("chaos:"):
         return is_live(_split_chaos(reference)[1])
     if reference.startswith("synthetic:"):
         return _parameters(reference).get("realtime", "0") not in ("0", "")
-    if reference.isdigit() or reference.startswith("/dev/"):
-        return True
-    return "://" in reference and not reference.startswith("file://")
+    return reference.isdigit() or reference.startswith("/dev/") or "://" in reference
 
 
 def kind_of(reference: str, options: SourceOptions | None = None) -> SourceKind:
@@ -61,12 +67,27 @@ def kind_of(reference: str, options: SourceOptions | None = None) -> SourceKind:
         SourceOpenError: it is an HTTP address that cannot be opened, and `options` do not say to
             wait for it.
     """
-    if reference.startswith("chaos:"):
-        return kind_of(_split_chaos(reference)[1], options)
-    if reference.startswith(("http://", "https://")):
-        with open_source(reference, options=options) as source:
-            return source.info.kind
-    return "live" if is_live(reference) else "file"
+    kind, opened = examine(reference, options or SourceOptions())
+    if opened is not None:
+        opened.close()
+    return kind
+
+
+def examine(reference: str, options: SourceOptions) -> tuple[SourceKind, Stream | None]:
+    """What a reference is, and the connection that told it, for `SourceOptions.opened`.
+
+    Raises:
+        SourceOpenError: see `kind_of`.
+    """
+    if local_path(reference) is None:
+        if reference.startswith("chaos:"):
+            return examine(_split_chaos(reference)[1], options)
+        if _scheme(reference) in ("http", "https"):
+            from egomon.stream.sources.network import open_now
+
+            stream = open_now(reference, OpenContext(options=options))
+            return "file" if stream is not None and stream.is_finite else "live", stream
+    return "live" if is_live(reference) else "file", None
 
 
 def open_source(
@@ -134,6 +155,8 @@ def _scheme(reference: str) -> str:
     >>> [_scheme(text) for text in ("0", "a.mp4", "chaos:1:0", "RTSP://camera/1")]
     ['/dev', 'file', 'chaos', 'rtsp']
     """
+    if local_path(reference) is not None:
+        return "file"
     if reference.startswith(("chaos:", "synthetic:")):
         return reference.partition(":")[0]
     if reference.isdigit() or reference.startswith("/dev/"):
@@ -195,6 +218,7 @@ __all__ = [
     "SOURCES",
     "SourceOpenError",
     "SourceOptions",
+    "examine",
     "find_source",
     "is_live",
     "kind_of",

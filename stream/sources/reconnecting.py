@@ -2,7 +2,8 @@
 
 ```
 connecting -> online -> stalled (no frame for max(2 s, 5 periods)) -> online
-                     -> reconnecting (nothing for max(5 s, 10 periods), or lost) -> online, epoch + 1
+                     -> reconnecting (nothing for max(5 s, 10 periods), or lost)
+                     -> online, epoch + 1
 reconnecting -> offline after `give_up_seconds` (never by default)
 close() -> ended
 ```
@@ -14,16 +15,18 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from egomon.errors import SourceError, SourceLostError, SourceOpenError
-from egomon.stream.frame import Gaze, Grab, SourceInfo, UInt8Image
+from egomon.stream.backoff import RESET_SECONDS, Backoff
+from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Discontinuity, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
+from egomon.stream.sources.connection import Connection, RawFrame
 from egomon.stream.sources.device_thread import Cancelled
+from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
 
@@ -33,56 +36,8 @@ USUAL_SHARE = 0.25
 """Of the newest wait, in the average of waits between frames."""
 KEY_FRAME_SECONDS = 60.0
 """Cameras that save bandwidth send a key frame every 20 s or less often."""
-FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 30.0
-RESET_SECONDS = 30.0
-"""Online for this long: the next loss begins with the shortest wait again."""
 CHECK_SECONDS = 0.2
 """Longest single wait for a frame: a connection need not watch the event itself."""
-NS = 1e-9
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawFrame:
-    """A frame as its device gives it."""
-
-    pts_seconds: float | None
-    mono_ns: int
-    wall_ns: int
-    to_rgb: Callable[[], UInt8Image]
-    lost: int = 0
-    """Damaged frames skipped since the one before."""
-    gaze: Gaze | None = None
-    """See `Frame`."""
-    size: tuple[int, int] | None = None
-    """Width and height, where only the picture tells them."""
-
-
-class Connection(Protocol):
-    """One attempt at one device; dead for good after the first error, as FFmpeg's objects are."""
-
-    @property
-    def packets(self) -> int:
-        """What has come so far, in any unit: a sign of life, also without whole pictures."""
-
-    def open(self) -> tuple[int, int, float | None]:
-        """Connect; width, height and nominal rate.
-
-        Raises:
-            SourceOpenError: it did not work.
-            Cancelled: the source is being closed.
-        """
-
-    def read(self, timeout_seconds: float) -> RawFrame | None:
-        """The next frame, or None if there is none in time; then `read` may be called again.
-
-        Raises:
-            SourceLostError: the connection is dead.
-            Cancelled: the source is being closed.
-        """
-
-    def close(self) -> None:
-        """Release; returns within a second, may be called twice."""
 
 
 class Reconnecting(ClosableSource):
@@ -95,6 +50,7 @@ class Reconnecting(ClosableSource):
         context: time-outs, listener, clock; its `stop` cuts the first opening short.
         wait: sleeps until the event or so many seconds; True if the event is set.
         rng: jitter.
+        once: the end of the first connection is the end of the source.
 
     Raises:
         SourceOpenError: the first opening failed and `options.wait_source` is off.
@@ -108,15 +64,17 @@ class Reconnecting(ClosableSource):
         *,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         rng: random.Random | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__(context.stop)
+        self._once = once
         self._info, self._connect = info, connect
         self._options, self._listener = context.options, context.listener
         self._clock, self._wait = context.clock, wait
-        self._rng = rng or random.Random()
+        self._backoff = Backoff(rng)
         self._media = MediaClock(self._listener, live=True)
         self._connection: Connection | None = None
-        self._attempt, self._ever_online, self._ended = 0, False, False
+        self._ever_online, self._ended = False, False
         self._usual_seconds = 0.0
         self._offline_since = self._online_since = self._clock()
         self._tell("connecting")
@@ -170,7 +128,7 @@ class Reconnecting(ClosableSource):
             message = f"{self._info.uri} did not come back within {give_up:g} s"
             self._tell("offline", "STREAM_TIMEOUT", message)
             raise SourceLostError(message + "; check the camera", code="STREAM_TIMEOUT")
-        if self._attempt and self._wait(self._stop, self._pause_seconds):
+        if self._backoff.attempt and self._wait(self._stop, self._backoff.pause_seconds):
             return False
         try:
             self._open()
@@ -181,19 +139,16 @@ class Reconnecting(ClosableSource):
 
     def _schedule(self, error: SourceError) -> None:
         """Choose the wait before the next attempt and report it."""
-        longest = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._attempt, 16))
-        # Half fixed, half random: many monitors of one camera spread out, none hammers it.
-        self._pause_seconds = longest * (0.5 + 0.5 * self._rng.random())
-        self._attempt += 1
+        pause_seconds, attempt = self._backoff.fail(), self._backoff.attempt
         state = "reconnecting" if self._ever_online else "connecting"
-        logger.warning("%s: %s; attempt %d follows", self._info.uri, error, self._attempt)
+        logger.warning("%s: %s; attempt %d follows", self._info.uri, error, attempt)
         self._listener.on_state(
             StateChange(
                 state,  # type: ignore[arg-type]
                 error.code,
                 str(error),
-                attempt=self._attempt,
-                next_retry_seconds=round(self._pause_seconds, 3),
+                attempt=attempt,
+                next_retry_seconds=round(pause_seconds, 3),
             )
         )
 
@@ -202,6 +157,10 @@ class Reconnecting(ClosableSource):
         try:
             raw = self._await_frame()
         except SourceLostError as error:
+            if self._once:
+                if error.code == "STREAM_ENDED":
+                    raise Cancelled from None
+                raise
             self._lost(error)
             return None
         if self._fresh:
@@ -211,7 +170,7 @@ class Reconnecting(ClosableSource):
         if raw.lost:
             self._media.skip(raw.lost)
             self._listener.on_gap(Discontinuity("decode_error", raw.lost))
-        stamp = self._media.stamp(raw.pts_seconds, raw.mono_ns * NS)
+        stamp = self._media.stamp(raw.pts_seconds, raw.mono_ns * SECONDS_PER_NS)
         if stamp is None:
             return None
         return Grab(
@@ -285,7 +244,7 @@ class Reconnecting(ClosableSource):
     def _lost(self, error: SourceLostError) -> None:
         now = self._clock()
         if not self._fresh and now - self._online_since >= RESET_SECONDS:
-            self._attempt = 0
+            self._backoff.reset()
         if not self._fresh:
             self._offline_since = now
         self._drop()

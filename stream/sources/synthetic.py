@@ -13,7 +13,6 @@ from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.source import SilentListener, SourceListener, StateChange
 
 INDEX_BITS = 24
-NS = 1_000_000_000
 
 
 class SyntheticSource:

@@ -30,6 +30,7 @@ from egomon.stream.source import Discontinuity, SourceState, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
+from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ MOST_HEADER_BYTES = 4096
 MOST_SECONDS = 1e10
 QUEUE_FRAMES = 4
 POLL_MS = 100
-NS = 1e-9
 
 
 class ZmqFrames(ClosableSource):
@@ -59,7 +59,6 @@ class ZmqFrames(ClosableSource):
         self._decode = JpegDecoder()
         self._last: UInt8Image | None = None
         self._next_seq: int | None = None
-        self._last_t = 0.0
         self._state: SourceState = "connecting"
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PULL)
@@ -144,7 +143,7 @@ class ZmqFrames(ClosableSource):
         elif self._next_seq is not None:
             self._media.skip(max(0, header["seq"] - self._next_seq))
         self._next_seq = header["seq"] + 1
-        stamp = self._media.stamp(header["t"], mono_ns * NS)
+        stamp = self._media.stamp(header["t"], mono_ns * SECONDS_PER_NS)
         if stamp is None:
             return None
         self._info = replace(self._info, width=size[0], height=size[1])

@@ -137,7 +137,7 @@ BAD = """
 number = 7
 
 def fails(*given):
-    raise RuntimeError("no screen")
+    raise RuntimeError("no screen at https://me:hunter2@host/")
 
 def gives_none(*given):
     return None
@@ -179,6 +179,7 @@ def test_a_package_that_does_not_work_ends_in_one_sentence_with_its_name(
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert "hunter2" not in done.stderr
     assert done.stderr.startswith("egomon: ")
 
 

@@ -113,7 +113,13 @@ def test_filters_leave_only_what_they_name(browser: Browser, hour: str) -> None:
 def test_why_shows_explanation_scores_gate_and_revisions(browser: Browser, hour: str) -> None:
     browser.open(hour)
     text = browser.run("document.getElementById('why').innerText")
-    for words in ("The bolt is loose", "small 0.40", "large 0.60", "0.91", "tighten the bolt"):
+    for words in (
+        "The bolt is loose",
+        "first score 0.40",
+        "second score 0.60",
+        "0.91",
+        "tighten the bolt",
+    ):
         assert words in text
     assert browser.run("document.querySelectorAll('#why tbody tr').length") == 2
 

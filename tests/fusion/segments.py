@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import NS, score
+from fakes import NS_PER_SECOND, score
 
 from egomon.branches.interfaces import StepGuess
 from egomon.branches.segment_scorer import Progress, ScoredSegment
@@ -35,9 +35,9 @@ def scored(
         score=score("small", log_odds, step=step),
         out_of_domain=out_of_domain,
         guard_distance=None,
-        capture_start_wall_ns=int(t_start * NS),
-        capture_end_wall_ns=int(t_end * NS),
-        capture_end_mono_ns=int(t_end * NS),
+        capture_start_wall_ns=int(t_start * NS_PER_SECOND),
+        capture_end_wall_ns=int(t_end * NS_PER_SECOND),
+        capture_end_mono_ns=int(t_end * NS_PER_SECOND),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
-from fakes import NS, BrightnessBranch, BrightnessEncoder, FakeClock, frame
+from fakes import NS_PER_SECOND, BrightnessBranch, BrightnessEncoder, FakeClock, frame
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.segment_scorer import ScoringModels, SegmentScorer
@@ -75,7 +75,7 @@ class Bench:
     def film(self, camera: int, point: int) -> None:
         """A frame arrives now."""
         made = frame(point * PERIOD, index=point)
-        object.__setattr__(made, "mono_ns", int(self.clock.now * NS))
+        object.__setattr__(made, "mono_ns", int(self.clock.now * NS_PER_SECOND))
         self.buffers[camera].push(made)
 
 

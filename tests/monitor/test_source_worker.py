@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from fakes import frame
+from fakes import FrameList, frame
 
 from egomon.config import load_settings
 from egomon.monitor import SourceRequest
@@ -13,6 +13,7 @@ from egomon.monitor.messages import SourceNotice
 from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.channel import Channel
 from egomon.stream.source import Discontinuity
+from egomon.stream.source_options import OpenContext
 
 BUDGET_SECONDS = 60.0
 
@@ -65,3 +66,34 @@ def test_packets_as_they_were_sent_are_kept_for_clips_unless_faces_are_blurred(
         stop=threading.Event(),
     )
     assert (item.packets is not None) is kept
+
+
+def test_a_source_that_is_closed_ends_neither_the_run_nor_its_next_opening(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contexts: list[OpenContext] = []
+
+    def open_in(reference: str, context: OpenContext) -> FrameList:
+        contexts.append(context)
+        return FrameList([])
+
+    monkeypatch.setattr("egomon.monitor.source_worker.open_in", open_in)
+    stop = threading.Event()
+    item = SourceWorker(
+        SourceRequest.of("cam", "rtsp://camera", "live"),
+        load_settings(None),
+        threading.Condition(),
+        Channel(8),
+        speed=0.0,
+        range_seconds=(0.0, None),
+        stop=stop,
+    )
+    item.open()
+    item.close()
+    assert contexts[0].stop.is_set()
+    assert not stop.is_set()
+    item.open()
+    assert not contexts[1].stop.is_set()
+    stop.set()  # as the run ends, between two openings
+    item.open()
+    assert contexts[2].stop.is_set()

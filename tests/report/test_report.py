@@ -13,7 +13,7 @@ from egomon.errors import DataError
 from egomon.fusion.messages.envelope import Envelope, encode
 from egomon.fusion.messages.types import Data, GapData, HeartbeatData, StatusData
 from egomon.report import read_events, write_report
-from egomon.report.html import build_page, safe_json, style_text
+from egomon.report.html import asset, build_page, safe_json, script_text, style_text
 from egomon.report.page import PageModel
 from egomon.report.rows import ROW_FIELDS, segment_row
 
@@ -93,6 +93,13 @@ def test_scripts_never_make_markup_from_text() -> None:
         assert word not in page
 
 
+def test_the_page_names_no_branch_and_shows_no_equation() -> None:
+    script = script_text(live=True).replace('replace(" (small branch alone)", "")', "")
+    shown = script + asset("page.html")
+    for words in (" branch", "hollow: notice", "z_s", "the gate"):
+        assert words not in shown
+
+
 def test_json_cannot_end_its_element() -> None:
     assert not set(safe_json("<>&\u2028\u2029")) & set("<>&\u2028\u2029")
     assert json.loads(safe_json(HOSTILE)) == HOSTILE
@@ -105,7 +112,6 @@ def test_rows_have_the_columns_that_the_page_reads() -> None:
 
 
 def test_the_columns_have_the_same_names_in_the_script() -> None:
-    from egomon.report.html import asset
 
     body = asset("store.js").split("ROW = Object.freeze({")[1].split("}")[0]
     pairs = [pair.split(":") for pair in body.replace("\n", "").split(",") if ":" in pair]

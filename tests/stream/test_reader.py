@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import NS, FrameList, image
+from fakes import NS_PER_SECOND, FrameList, image
 
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.frame import Gaze, Grab
@@ -13,7 +13,7 @@ from egomon.stream.worker import Worker
 
 
 def grab(t: float, mono: float, epoch: int = 0) -> Grab:
-    return Grab(t, int(mono * NS), 0, 0, epoch, lambda: image(0))
+    return Grab(t, int(mono * NS_PER_SECOND), 0, 0, epoch, lambda: image(0))
 
 
 def test_only_frames_on_the_grid_are_converted() -> None:

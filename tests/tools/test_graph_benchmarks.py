@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,32 @@ def test_the_count_rule_reaches_the_published_oracle_row() -> None:
     assert predicted == Counts(tp=1, fp=2, fn=181, tn=459)
     assert rows["unseen step only"][0] == Counts(82, 3, 100, 492)
     assert round(100 * rows["clock, 4th step on"][1].average_f1, 1) == 53.6
+
+
+def write_set(folder: Path, tests: dict[str, list[int]], predicted: dict[str, list[int]]) -> None:
+    def entry(steps: list[int]) -> dict[str, object]:
+        return {"segments": [{"step_id": s, "start_time": t} for t, s in enumerate(steps)]}
+
+    for file, sequences in (("train", {"a": [1, 2, 3]}), ("test", tests)):
+        annotations = {name: entry(steps) for name, steps in sequences.items()}
+        (folder / f"{file}.json").write_text(json.dumps({"annotations": annotations}))
+    pred = {name: {"pred": steps} for name, steps in predicted.items()}
+    (folder / "predicted_steps_miniroad.json").write_text(json.dumps(pred))
+
+
+def test_what_is_said_below_the_table_is_of_the_set_that_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tents"
+    folder.mkdir()
+    tests = {"x": [1, 9], "y": [1, 3], "z": [1, 8]}
+    write_set(folder, tests, {"x": [1, 9], "y": [1, 2], "z": []})
+    assert main(["assembly101-o", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("tents, true steps")
+    assert "Of the 3 hits of 'count rule, tau 0.9', 2 are steps" in said
+    assert "the order adds 1 hits and 0 false flags" in said
+    assert said.endswith("right in 1 of 3 sequences.\n")
 
 
 @needs_captaincook

@@ -11,7 +11,6 @@ from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
     PRIOR,
     calibrate,
-    probabilities,
     threshold,
 )
 from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
@@ -22,6 +21,7 @@ from tools.make_workbench.scores import auc
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
+from egomon.train.fitting.calibration import probabilities
 from egomon.train.simulator.plan import EXECUTION, SEEN, missing
 from egomon.train.simulator.shapes import PARTS
 
@@ -50,7 +50,9 @@ def test_the_batched_halves_of_the_qwen_model_give_its_own_numbers(model_and_pro
     reader = qwen.Reader(model, processor)
     with torch.inference_mode():
         pairs = qwen.patches(clips.reshape(-1, 2, 128, 128, 3))
-        visual = qwen.Eye(model.visual)(pairs)[1].view(2, qwen.PAIRS, qwen.TOKENS_PER_PAIR, -1)
+        visual = qwen.VisionTower(model.visual)(pairs)[1].view(
+            2, qwen.PAIRS, qwen.TOKENS_PER_PAIR, -1
+        )
         found, _ = reader(visual, [reader.text(t) for t in times])
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
@@ -109,12 +111,12 @@ def test_spliced_samples_show_what_their_labels_say():
 
 
 def test_samples_of_a_recording_have_the_context_up_to_the_segment_only():
-    take = bank_take(3)
-    samples = real_samples(take, take.spans, take.kinds, take.parts)
-    for row in range(len(take.kinds)):
+    recording = bank_take(3)
+    samples = real_samples(recording, recording.spans, recording.kinds, recording.parts)
+    for row in range(len(recording.kinds)):
         context = set(samples.coarse[row, :, :8].amax(dim=0).nonzero().flatten().tolist())
-        assert context == set(take.parts[:row].tolist())
-        assert samples.fine[row, :, int(take.parts[row])].max() == 1
+        assert context == set(recording.parts[:row].tolist())
+        assert samples.fine[row, :, int(recording.parts[row])].max() == 1
 
 
 def test_auc_counts_ties_half_and_equals_all_pairs():
@@ -147,7 +149,7 @@ def test_the_threshold_keeps_false_alarms_within_the_budget_and_wastes_none():
     assert 0.9 * FALSE_ALARMS_PER_MINUTE <= per_minute <= FALSE_ALARMS_PER_MINUTE
 
 
-def opinions(count: int, seed: int) -> fuse.GateInputs:
+def gate_inputs(count: int, seed: int) -> fuse.GateInputs:
     """The small branch sees workflow mistakes, the large one execution mistakes."""
     rng = np.random.default_rng(seed)
     kinds = np.where(rng.random(count) < 0.3, rng.integers(1, len(KINDS), count), 0)
@@ -167,7 +169,7 @@ def opinions(count: int, seed: int) -> fuse.GateInputs:
 
 
 def test_the_cross_fitted_gate_beats_the_mean_where_the_branches_know_different_things():
-    made = opinions(900, 0)
+    made = gate_inputs(900, 0)
     crossed = fuse.cross_fitted(made, 0)
     gain, low, _ = fuse.paired(crossed, made.mean(), made, 0, draws=200)
     assert gain > 0

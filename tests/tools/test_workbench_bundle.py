@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools.make_workbench.encode_recordings import watch
+from tools.make_workbench.encode_recordings import read_frames
 
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
@@ -49,7 +49,7 @@ def test_frames_of_a_decoded_video_look_to_the_tower_like_the_rendered_ones(bund
     made = record(SEEN[1], np.random.default_rng(4242), 0.2, 8.0)
     rendered = list(made.frames(224))
     write_video(tmp_path / "a.mp4", rendered, 8.0)
-    decoded = [image for _, image in watch(tmp_path / "a.mp4")]
+    decoded = [image for _, image in read_frames(tmp_path / "a.mp4")]
     assert len(decoded) == len(rendered)
     found = cosines(vectors(bundle, decoded[::8]), vectors(bundle, rendered[::8]))
     shuffled = cosines(vectors(bundle, decoded[::8]), vectors(bundle, rendered[::8])[::-1])
@@ -95,7 +95,7 @@ def test_real_video_is_foreign_in_every_window_and_raises_no_alert(bundle, name)
     assert all(segment.out_of_domain for segment in heard.segments)
     guard = bundle.guard
     assert guard is not None
-    images = [image for _, image in watch(REAL / name)]
+    images = [image for _, image in read_frames(REAL / name)]
     frames = vectors(bundle, images)
     windows = [frames[i : i + 16] for i in range(0, max(1, len(frames) - 15), 8)]
     assert min(guard.distance(window) for window in windows) > guard.limit
@@ -107,6 +107,6 @@ def test_the_example_video_holds_the_mistakes_that_its_file_names(name):
     rows = [row for row in map(json.loads, lines) if row["recording"] == name]
     kinds = [tag for row in rows for tag in row["tags"] if tag in MISTAKES]
     assert len(kinds) == sum(row["label"] for row in rows) >= 3
-    times = [t for t, _ in watch(ROOT / "examples" / name)]
+    times = [t for t, _ in read_frames(ROOT / "examples" / name)]
     assert times[-1] >= max(row["end"] for row in rows) - 0.2
     assert (ROOT / "examples" / name).stat().st_size < 1.5e6

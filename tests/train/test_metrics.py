@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from egomon.errors import DataError
 from egomon.train.metrics.calibration import brier, ece, reliability
 from egomon.train.metrics.curves import aurc, pr_auc, pr_curve, roc_auc, roc_curve
 from egomon.train.metrics.events import AlertTime, evaluate_events
@@ -154,3 +156,32 @@ def test_eda_asks_for_one_frame_of_a_mistake_and_none_of_a_correct_segment() -> 
     assert eda([frames], np.array([0.1])) == pytest.approx(2 / 3)
     assert eda([frames], np.array([0.95])) == pytest.approx(2 / 3)
     assert micro_auc([frames], np.linspace(-2, 2, 41)) > 0.4
+
+
+Y = np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *(roc_auc, pr_auc, roc_curve, pr_curve, aurc, brier, ece, reliability),
+        lambda y, score: eda([ScoredFrames(score, y, np.zeros(4, np.int64))]),
+        lambda y, score: micro_auc([ScoredFrames(score, y, np.zeros(4, np.int64))]),
+    ],
+)
+def test_a_score_that_is_nan_is_refused_by_every_metric(metric: Callable[..., object]) -> None:
+    with pytest.raises(DataError, match="1 of 4 scores are NaN"):
+        metric(Y, np.array([0.1, 0.9, np.nan, 0.5]))
+
+
+def test_infinite_scores_tie_like_others() -> None:
+    both = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    assert roc_auc(Y, both) == 0.5
+    assert pr_auc(Y, both) == 0.5
+    assert roc_auc(Y, -both) == 0.5
+
+
+def test_without_any_score_a_metric_is_nan() -> None:
+    none, y = np.empty(0), np.empty(0, np.int64)
+    assert all(math.isnan(metric(y, none)) for metric in (roc_auc, pr_auc, aurc, brier, ece))
+    assert reliability(y, none) == []

@@ -63,11 +63,11 @@ def test_an_alert_line_has_time_phase_probability_and_explanation() -> None:
 
 def test_a_later_revision_replaces_an_alert_and_an_earlier_one_does_not() -> None:
     state = busy()
-    state.apply("cam0", alert(rev=2, phase="end", explanation="second"))
-    state.apply("cam0", alert(rev=1, explanation="first"))
+    state.apply("cam0", alert(rev=2, phase="end", explanation="later words"))
+    state.apply("cam0", alert(rev=1, explanation="earlier words"))
     text = drawn(state)
-    assert "second" in text
-    assert "first" not in text
+    assert "later words" in text
+    assert "earlier words" not in text
 
 
 def test_a_revised_segment_replaces_its_point() -> None:
@@ -207,6 +207,20 @@ def test_a_source_that_never_came_leaves_the_plain_screen_to_the_error() -> None
     assert "ended" in out.getvalue()
 
 
+def test_no_view_names_a_branch() -> None:
+    told = alert(explanation="Bolt loose (small branch alone).")
+    absent = StatusData(source_state="online", refiner="absent", mode="small-only")
+    state, out = busy(), io.StringIO()
+    for event in (absent, told):
+        state.apply("cam0", event)
+        PlainView(out).apply("cam0", event)
+    for shown in (drawn(state, width=140, height=40), out.getvalue()):
+        assert "Bolt loose." in shown
+        assert "no second score" in shown
+        for word in ("branch", "small", "large"):
+            assert word not in shown
+
+
 def test_plain_lines_appear_only_for_what_changed() -> None:
     out = io.StringIO()
     view = PlainView(out)
@@ -221,7 +235,7 @@ def test_plain_lines_appear_only_for_what_changed() -> None:
     assert [line.split("  ", 1)[1].split()[:2] for line in lines] == [
         ["●", "online"],
         ["+", "in"],
-        ["large", "branch:"],
+        ["second", "score"],
         ["!", "stalled:"],
         ["!", "new"],
     ]

@@ -11,8 +11,8 @@ import torch
 
 from egomon.errors import EgomonError
 from tools.make_workbench.finish import finish, finish_small
-from tools.make_workbench.lanes import run_lanes
-from tools.make_workbench.run import SEED, WorkbenchSize, Workshop, timed
+from tools.make_workbench.parallel import run_parallel
+from tools.make_workbench.run import SEED, WorkbenchSize, WorkbenchTraining, timed
 
 
 def main() -> int:
@@ -32,12 +32,12 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(options.processes)
-    shop = Workshop(options.cache, WorkbenchSize(), options.processes, options.seed)
+    training = WorkbenchTraining(options.cache, WorkbenchSize(), options.processes, options.seed)
     try:
         with timed("all stages"):
             if options.processes > 1 and not options.small_only:
-                run_lanes(options.cache, shop.size, options.processes, options.seed)
-            (finish_small if options.small_only else finish)(shop, options.output)
+                run_parallel(options.cache, training.size, options.processes, options.seed)
+            (finish_small if options.small_only else finish)(training, options.output)
     except EgomonError as error:
         logging.getLogger(__name__).error("%s", error)
         return error.exit_code

@@ -61,7 +61,7 @@ class _Builder:
 
     def add(
         self,
-        take: EncodedRecording,
+        recording: EncodedRecording,
         context: NDArray[np.int64],
         fine: NDArray[np.int64],
         facts: tuple[int, int, int],
@@ -69,7 +69,7 @@ class _Builder:
     ) -> None:
         context = context[uniform_indices(len(context), CONTEXT_FRAMES)]
         fine = fine[uniform_indices(len(fine), FINE_FRAMES)]
-        self.clips.append((take.vectors, context, fine))
+        self.clips.append((recording.vectors, context, fine))
         self.facts.append(facts)
         self.done.append(done)
 
@@ -95,18 +95,23 @@ class _Builder:
 class _Piece:
     """Where each step of a bank recording lies, in frames."""
 
-    def __init__(self, take: EncodedRecording) -> None:
-        self.take = take
-        ends = np.append(take.spans[1:, 0], take.seconds)
-        edges = np.stack([take.spans[:, 0], take.spans[:, 1], ends], axis=1)
-        self.edges = np.searchsorted(take.times, edges)
+    def __init__(self, recording: EncodedRecording) -> None:
+        self.recording = recording
+        ends = np.append(recording.spans[1:, 0], recording.seconds)
+        edges = np.stack([recording.spans[:, 0], recording.spans[:, 1], ends], axis=1)
+        self.edges = np.searchsorted(recording.times, edges)
         """(K, 3): start, end, next start."""
-        self.cards = {int(sign): np.searchsorted(take.times, (a, b)) for a, b, sign in take.cards}
+        self.cards = {
+            int(sign): np.searchsorted(recording.times, (a, b)) for a, b, sign in recording.cards
+        }
         self.first = int(self.edges[0, 0])
-        self.after_cards = int(np.searchsorted(take.times, take.cards[-1, 1]))
-        self.right = {int(take.parts[k]): k for k in np.flatnonzero(take.kinds == 0).tolist()}
+        self.after_cards = int(np.searchsorted(recording.times, recording.cards[-1, 1]))
+        self.right = {
+            int(recording.parts[k]): k for k in np.flatnonzero(recording.kinds == 0).tolist()
+        }
         self.wrong = {
-            kind: np.flatnonzero(take.kinds == KINDS.index(kind)).tolist() for kind in EXECUTION
+            kind: np.flatnonzero(recording.kinds == KINDS.index(kind)).tolist()
+            for kind in EXECUTION
         }
 
 
@@ -114,7 +119,7 @@ class Splicer:
     """Draws batches from bank recordings."""
 
     def __init__(self, bank: list[EncodedRecording], mistake_rate: float = 0.3) -> None:
-        self._pieces = [_Piece(take) for take in bank]
+        self._pieces = [_Piece(recording) for recording in bank]
         self._rate = mistake_rate
         self._dim = bank[0].vectors.shape[1]
 
@@ -144,10 +149,10 @@ class Splicer:
                 early = max(0, start - int(fine[0]))
                 late = np.arange(start, max(start, int(fine[0])))
                 before = np.concatenate([before[: len(before) - early], late])
-                facts = (KINDS.index(kind), int(piece.take.parts[shown]), number)
-                builder.add(piece.take, before, fine, facts, done.copy())
+                facts = (KINDS.index(kind), int(piece.recording.parts[shown]), number)
+                builder.add(piece.recording, before, fine, facts, done.copy())
             # History stays what the plan says, so a wrong piece of another part is not kept.
-            if piece.take.parts[shown] != step.part:
+            if piece.recording.parts[shown] != step.part:
                 shown = piece.right[step.part]
             start, end, after = piece.edges[shown].tolist()
             pause_end = min(after, end + int(rng.integers(4, 12)))
@@ -165,7 +170,7 @@ def _find(piece: _Piece, step: PlannedStep, rng: np.random.Generator) -> tuple[i
     """The piece that shows this step, and what it really shows."""
     if step.mistake in EXECUTION:
         shows = piece.wrong[step.mistake]
-        same = [k for k in shows if piece.take.parts[k] == step.part]
+        same = [k for k in shows if piece.recording.parts[k] == step.part]
         return (same or shows)[int(rng.integers(len(same or shows)))], step.mistake
     return piece.right[step.part], step.mistake or "ok"
 
@@ -180,21 +185,21 @@ def _jittered(piece: _Piece, shown: int, rng: np.random.Generator) -> tuple[NDAr
 
 
 def real_samples(
-    take: EncodedRecording,
+    recording: EncodedRecording,
     spans: NDArray[np.float64],
     kinds: NDArray[np.int64],
     parts: NDArray[np.int64],
 ) -> Samples:
     """Samples of a continuous recording, with the context as the stream gives it."""
-    builder = _Builder(take.vectors.shape[1])
+    builder = _Builder(recording.vectors.shape[1])
     done = np.zeros(len(PARTS), np.float32)
     for (t_start, t_end), kind, part in zip(
         spans.tolist(), kinds.tolist(), parts.tolist(), strict=True
     ):
-        low, high = np.searchsorted(take.times, (t_start, t_end))
+        low, high = np.searchsorted(recording.times, (t_start, t_end))
         builder.add(
-            take, np.arange(0, low), np.arange(low, max(high, low + 1)),
-            (kind, part, max(take.recipe, 0)), done.copy(),
+            recording, np.arange(0, low), np.arange(low, max(high, low + 1)),
+            (kind, part, max(recording.recipe, 0)), done.copy(),
         )  # fmt: skip
         if part >= 0 and KINDS[kind] != "wrongpart":
             done[part] = 1

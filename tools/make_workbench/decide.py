@@ -42,11 +42,6 @@ def calibrate(scores: ScoreArray, wrong: NDArray[np.bool_]) -> Calibration:
     )
 
 
-def probabilities(scores: ScoreArray, calibration: Calibration) -> ScoreArray:
-    """sigmoid(x / T + b), as the product computes it."""
-    return np.asarray(1 / (1 + np.exp(-(scores / calibration.temperature + calibration.bias))))
-
-
 def threshold(p: ScoreArray, wrong: NDArray[np.bool_], segments_per_minute: float) -> float:
     """Least threshold whose false alarms stay within the budget at the deployment prior."""
     allowed = FALSE_ALARMS_PER_MINUTE / (segments_per_minute * (1 - PRIOR))

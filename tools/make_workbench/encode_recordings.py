@@ -91,7 +91,7 @@ class EncodedRecording:
         return np.asarray(np.load(f"{self.path}-large.npy", mmap_mode="r"))
 
 
-def watch(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def read_frames(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Decode a video and keep the frames on the sampling grid: (seconds, RGB)."""
     grid = SamplingGrid(FPS)
     with av.open(str(path)) as container:
@@ -112,24 +112,28 @@ def _bank_plan(rng: np.random.Generator) -> list[PlannedStep]:
     return [steps[i] for i in rng.permutation(len(steps))]
 
 
-def _make(folder: Path, reel: RecordingCache, number: int, seed: int) -> None:
-    target = folder / f"{reel.name}-{number:04d}"
+def _make(folder: Path, recording_set: RecordingCache, number: int, seed: int) -> None:
+    target = folder / f"{recording_set.name}-{number:04d}"
     if Path(f"{target}-what.npz").exists():
         return
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    rng = np.random.default_rng([seed, 100 + reel.salt, number + 1])
-    recipe = int(rng.integers(4)) + (4 if reel.unseen else 0)
-    if reel.bank:
-        recording = RenderedRecording([w.card for w in SEEN], _bank_plan(rng), rng, reel.video_fps)
+    rng = np.random.default_rng([seed, 100 + recording_set.salt, number + 1])
+    recipe = int(rng.integers(4)) + (4 if recording_set.unseen else 0)
+    if recording_set.bank:
+        recording = RenderedRecording(
+            [w.card for w in SEEN], _bank_plan(rng), rng, recording_set.video_fps
+        )
         recipe = -1
     else:
-        recording = record(RECIPES[recipe], rng, reel.mistake_rate, reel.video_fps)
+        recording = record(
+            RECIPES[recipe], rng, recording_set.mistake_rate, recording_set.video_fps
+        )
     video = Path(f"{target}-{os.getpid()}.mp4")  # two processes may meet at one recording
-    write_video(video, recording.frames(RENDER_PX), reel.video_fps)
+    write_video(video, recording.frames(RENDER_PX), recording_set.video_fps)
     to_small, to_large = ImagePreparer(SMALL_PX), ImagePreparer(LARGE_PX)
     times, small, large = [], [], []
-    for t_seconds, image in watch(video):
+    for t_seconds, image in read_frames(video):
         times.append(t_seconds)
         small.append(to_small(image))
         large.append(to_large(image))
@@ -151,14 +155,23 @@ def _make(folder: Path, reel: RecordingCache, number: int, seed: int) -> None:
 
 
 def make(
-    folder: Path, reels: list[RecordingCache], seed: int, processes: int, *, backwards: bool = False
+    folder: Path,
+    recording_sets: list[RecordingCache],
+    seed: int,
+    processes: int,
+    *,
+    backwards: bool = False,
 ) -> None:
     """Render, encode, decode and resize; recordings that exist are kept.
 
     Two callers may share the work: one goes `backwards`, and they meet.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [(reel, number) for reel in reels for number in range(reel.count)]
+    todo = [
+        (recording_set, number)
+        for recording_set in recording_sets
+        for number in range(recording_set.count)
+    ]
     todo = todo[::-1] if backwards else todo
     if processes == 1:
         for item in todo:
@@ -177,12 +190,18 @@ def encode(tower: KeyPointTower, images: NDArray[np.uint8]) -> NDArray[np.float1
     return torch.cat(out).half().numpy()
 
 
-def see(
-    folder: Path, reels: list[RecordingCache], tower: KeyPointTower, *, backwards: bool = False
+def encode_all(
+    folder: Path,
+    recording_sets: list[RecordingCache],
+    tower: KeyPointTower,
+    *,
+    backwards: bool = False,
 ) -> None:
     """Vectors of all frames, kept beside the recordings; those that exist are kept."""
     targets = [
-        folder / f"{reel.name}-{number:04d}" for reel in reels for number in range(reel.count)
+        folder / f"{recording_set.name}-{number:04d}"
+        for recording_set in recording_sets
+        for number in range(recording_set.count)
     ]
     for target in targets[::-1] if backwards else targets:
         path = Path(f"{target}-vectors.npy")
@@ -190,21 +209,21 @@ def see(
             np.save(path, encode(tower, np.load(f"{target}-small.npy", mmap_mode="r")))
 
 
-def load(folder: Path, reel: RecordingCache) -> list[EncodedRecording]:
+def load(folder: Path, recording_set: RecordingCache) -> list[EncodedRecording]:
     """The finished reel, rendered and seen.
 
     Raises:
         FileNotFoundError: one of both is not done.
     """
-    takes = []
-    for number in range(reel.count):
-        target = folder / f"{reel.name}-{number:04d}"
+    recordings = []
+    for number in range(recording_set.count):
+        target = folder / f"{recording_set.name}-{number:04d}"
         with np.load(f"{target}-what.npz") as what:
-            takes.append(
+            recordings.append(
                 EncodedRecording(
                     target, int(what["recipe"]), float(what["seconds"]), what["times"],
                     what["spans"], what["parts"], what["kinds"], what["cards"], what["states"],
                     np.load(f"{target}-vectors.npy"),
                 )
             )  # fmt: skip
-    return takes
+    return recordings

@@ -10,19 +10,19 @@ import msgspec
 
 from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
 from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.calibration import probabilities
 from tools.make_workbench import fuse
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
     calibrate,
-    probabilities,
     threshold,
 )
 from tools.make_workbench.encode_recordings import EncodedRecording
 from tools.make_workbench.fuse import GateInputs
-from tools.make_workbench.judge import hear
 from tools.make_workbench.pack import LargePart
-from tools.make_workbench.run import Workshop
-from tools.make_workbench.scores import ScoreArray, auc_table, told
+from tools.make_workbench.run import WorkbenchTraining
+from tools.make_workbench.score_recordings import score_recordings
+from tools.make_workbench.scores import ScoreArray, auc_table, one_line
 from tools.make_workbench.stream import boundary_report, find
 
 log = logging.getLogger(__name__)
@@ -30,19 +30,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """How one kind of score becomes an alert."""
+    """Calibration and threshold of one kind of score."""
 
     calibration: Calibration
     threshold: float
 
 
 def operating_point(
-    scores: ScoreArray, opinions: GateInputs, takes: list[EncodedRecording]
+    scores: ScoreArray, gate_inputs: GateInputs, recordings: list[EncodedRecording]
 ) -> OperatingPoint:
     """Calibrate and choose the threshold on recordings that no branch was trained on."""
-    wrong = opinions.kinds > 0
+    wrong = gate_inputs.kinds > 0
     calibration = calibrate(scores, wrong)
-    per_minute = len(wrong) / sum(take.seconds for take in takes) * 60
+    per_minute = len(wrong) / sum(recording.seconds for recording in recordings) * 60
     return OperatingPoint(
         calibration, threshold(probabilities(scores, calibration), wrong, per_minute)
     )
@@ -66,17 +66,17 @@ def decision(small: OperatingPoint, both: OperatingPoint | None) -> DecisionCard
     )
 
 
-def finish_small(shop: Workshop, folder: Path) -> BundleCard:
+def finish_small(training: WorkbenchTraining, folder: Path) -> BundleCard:
     """A bundle of the small branch alone."""
-    _, gate, val = shop.takes
-    takes = gate + val
-    found = [find(shop.activity, take) for take in takes]
-    log.info("segments: %s", boundary_report(takes, found))
-    opinions = hear(shop.small, None, None, None, takes, found)
-    table = auc_table(opinions.small(), opinions.kinds)
-    log.info("small, streamed: %s", told(table))
-    card = decision(operating_point(opinions.small(), opinions, takes), None)
-    return shop.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
+    _, gate, val = training.recordings
+    recordings = gate + val
+    found = [find(training.activity, recording) for recording in recordings]
+    log.info("segments: %s", boundary_report(recordings, found))
+    gate_inputs = score_recordings(training.small, None, None, None, recordings, found)
+    table = auc_table(gate_inputs.small(), gate_inputs.kinds)
+    log.info("small, streamed: %s", one_line(table))
+    card = decision(operating_point(gate_inputs.small(), gate_inputs, recordings), None)
+    return training.bundle(folder, card, {"validation/roc_auc_small": table["all"]}, None)
 
 
 def choose_gate(gate_set: GateInputs, seed: int) -> tuple[AdaptiveGate, GateCard, ScoreArray]:
@@ -92,16 +92,16 @@ def choose_gate(gate_set: GateInputs, seed: int) -> tuple[AdaptiveGate, GateCard
     return fuse.fit_gate(gate_set, seed, card), card, gate_set.mean()
 
 
-def finish(shop: Workshop, folder: Path) -> BundleCard:
+def finish(training: WorkbenchTraining, folder: Path) -> BundleCard:
     """The whole bundle.
 
     Gate, calibration and thresholds come from recordings that trained neither branch, and every
     score of the gate that counts is of a gate that never saw its recording.
     """
-    _, gate_takes, val_takes = shop.takes
-    takes = gate_takes + val_takes
-    held_out = shop.opinions(takes)
-    gate, gate_card, crossed = choose_gate(held_out, shop.seed)
+    _, gate_recordings, val_recordings = training.recordings
+    recordings = gate_recordings + val_recordings
+    held_out = training.gate_inputs(recordings)
+    gate, gate_card, crossed = choose_gate(held_out, training.seed)
     gate.load_state_dict({k: v.half().float() for k, v in gate.state_dict().items()})
     scores = {
         "small": held_out.small(),
@@ -112,10 +112,10 @@ def finish(shop: Workshop, folder: Path) -> BundleCard:
     metrics = {}
     for name, values in scores.items():
         table = auc_table(values, held_out.kinds)
-        log.info("validation, %s: %s", name, told(table))
+        log.info("validation, %s: %s", name, one_line(table))
         metrics[f"validation/roc_auc_{name}"] = table["all"]
-    small = operating_point(scores["small"], held_out, takes)
-    fused = operating_point(crossed, held_out, takes)
-    model, _, head = shop.qwen
-    part = LargePart(shop.save_large(), model.state_dict(), head, gate, gate_card)
-    return shop.bundle(folder, decision(small, fused), metrics, part)
+    small = operating_point(scores["small"], held_out, recordings)
+    fused = operating_point(crossed, held_out, recordings)
+    model, _, head = training.qwen
+    part = LargePart(training.save_large(), model.state_dict(), head, gate, gate_card)
+    return training.bundle(folder, decision(small, fused), metrics, part)

@@ -64,20 +64,20 @@ def log_odds(logits: Tensor) -> ScoreArray:
     return np.asarray((logits[:, 1] - logits[:, 0]).double().numpy())
 
 
-def fit_gate(opinions: GateInputs, seed: int, card: GateCard = CARD) -> AdaptiveGate:
+def fit_gate(gate_inputs: GateInputs, seed: int, card: GateCard = CARD) -> AdaptiveGate:
     """Fit the gate on frozen branches; the plain mean has nothing to fit."""
     torch.manual_seed(seed)
-    gate = AdaptiveGate(opinions.h_s.shape[1], opinions.h_l.shape[1], card)
+    gate = AdaptiveGate(gate_inputs.h_s.shape[1], gate_inputs.h_l.shape[1], card)
     if card.kind == "mean":
         return gate.eval()
-    label = torch.from_numpy((opinions.kinds > 0).astype(np.int64))
+    label = torch.from_numpy((gate_inputs.kinds > 0).astype(np.int64))
     counts = [int((label == 0).sum()), int(label.sum())]
     prior = torch.tensor(counts, dtype=torch.float32) / sum(counts)
     optimiser = torch.optim.AdamW(gate.parameters(), lr=_RATE, weight_decay=_DECAY)
     gate.train()
     for step in range(_STEPS):
         optimiser.param_groups[0]["lr"] = _RATE * (0.5 + 0.5 * math.cos(math.pi * step / _STEPS))
-        fused, _ = gate(opinions.h_s, opinions.h_l, opinions.z_s, opinions.z_l)
+        fused, _ = gate(gate_inputs.h_s, gate_inputs.h_l, gate_inputs.z_s, gate_inputs.z_l)
         loss = uemcm_loss(fused, label, class_weights(counts, 1.0), prior)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -86,30 +86,30 @@ def fit_gate(opinions: GateInputs, seed: int, card: GateCard = CARD) -> Adaptive
 
 
 @torch.inference_mode()
-def fused(gate: AdaptiveGate, opinions: GateInputs) -> tuple[ScoreArray, NDArray[np.float64]]:
+def fused(gate: AdaptiveGate, gate_inputs: GateInputs) -> tuple[ScoreArray, NDArray[np.float64]]:
     """Log odds (N,) and the weight of the large branch (N,)."""
-    logits, weights = gate(opinions.h_s, opinions.h_l, opinions.z_s, opinions.z_l)
+    logits, weights = gate(gate_inputs.h_s, gate_inputs.h_l, gate_inputs.z_s, gate_inputs.z_l)
     return log_odds(logits), np.asarray(weights[:, 1].double().numpy())
 
 
-def cross_fitted(opinions: GateInputs, seed: int) -> ScoreArray:
+def cross_fitted(gate_inputs: GateInputs, seed: int) -> ScoreArray:
     """Log odds of gates that never saw the recording they score."""
-    scores = np.zeros(len(opinions.kinds))
+    scores = np.zeros(len(gate_inputs.kinds))
     for fold in range(FOLDS):
-        inside = opinions.recording % FOLDS == fold
-        gate = fit_gate(opinions[np.flatnonzero(~inside)], seed)
-        scores[inside] = fused(gate, opinions[np.flatnonzero(inside)])[0]
+        inside = gate_inputs.recording % FOLDS == fold
+        gate = fit_gate(gate_inputs[np.flatnonzero(~inside)], seed)
+        scores[inside] = fused(gate, gate_inputs[np.flatnonzero(inside)])[0]
     return scores
 
 
 def paired(
-    first: ScoreArray, second: ScoreArray, opinions: GateInputs, seed: int, draws: int = 1000
+    first: ScoreArray, second: ScoreArray, gate_inputs: GateInputs, seed: int, draws: int = 1000
 ) -> tuple[float, float, float]:
     """AUC(first) - AUC(second) and its 95 % interval; bootstrap over recordings."""
     rng = np.random.default_rng([seed, 9])
-    wrong = opinions.kinds > 0
-    numbers = np.unique(opinions.recording)
-    rows = {n: np.flatnonzero(opinions.recording == n) for n in numbers.tolist()}
+    wrong = gate_inputs.kinds > 0
+    numbers = np.unique(gate_inputs.recording)
+    rows = {n: np.flatnonzero(gate_inputs.recording == n) for n in numbers.tolist()}
     found = []
     for _ in range(draws):
         drawn = np.concatenate([rows[n] for n in rng.choice(numbers, len(numbers)).tolist()])

@@ -24,11 +24,11 @@ from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench import encode_recordings as footage
 from tools.make_workbench import pack, pictures
 from tools.make_workbench.encode_recordings import EncodedRecording, RecordingCache
-from tools.make_workbench.judge import GateInputs, hear
 from tools.make_workbench.networks import large, small
-from tools.make_workbench.networks.qwen import WIDTH, Eye, Reader, new_model, save_model
+from tools.make_workbench.networks.qwen import WIDTH, Reader, VisionTower, new_model, save_model
 from tools.make_workbench.networks.tower import OPTIONS, TowerPlan, train_tower
-from tools.make_workbench.networks.vision_pretraining import EyesPlan, train_eyes
+from tools.make_workbench.networks.vision_pretraining import VisionPlan, train_vision
+from tools.make_workbench.score_recordings import GateInputs, score_recordings
 from tools.make_workbench.stream import ACTIVITY_WIDTH, find, train_activity
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ class WorkbenchSize:
     """Sizes of the data and the trainings; tests use the smallest."""
 
     chunks: int = PICTURE_CHUNKS
-    reels: tuple[RecordingCache, RecordingCache, RecordingCache] = (BANK, GATE, VAL)
+    recording_sets: tuple[RecordingCache, RecordingCache, RecordingCache] = (BANK, GATE, VAL)
     tower: TowerPlan = field(default_factory=TowerPlan)
     small: small.SmallPlan = field(default_factory=small.SmallPlan)
-    eyes: EyesPlan = field(default_factory=EyesPlan)
+    vision: VisionPlan = field(default_factory=VisionPlan)
     large: large.LargePlan = field(default_factory=large.LargePlan)
 
 
@@ -65,7 +65,7 @@ def timed(stage: str) -> Iterator[None]:
     log.info("%s: %.0f s", stage, time.monotonic() - started)
 
 
-class Workshop:
+class WorkbenchTraining:
     """Trains on demand; what is in the cache folder is not made again.
 
     `seed` is that of the branches and the gate; pictures, footage and the encoders stay the same.
@@ -109,30 +109,34 @@ class Workshop:
     def rendered(self) -> Path:
         """Folder of the finished recordings, not yet seen by the tower."""
         with timed("footage"):
-            reels, folder = list(self.size.reels), self.cache / "footage"
-            footage.make(folder, reels, SEED, self.processes, backwards=self.backwards)
+            recording_sets, folder = list(self.size.recording_sets), self.cache / "footage"
+            footage.make(folder, recording_sets, SEED, self.processes, backwards=self.backwards)
         return folder
 
     @cached_property
-    def seen(self) -> Path:
+    def encoded(self) -> Path:
         """Folder of the recordings with their frame vectors."""
         folder, tower = self.rendered, self.tower
         with timed("frame vectors"):
-            footage.see(folder, list(self.size.reels), tower, backwards=self.backwards)
+            footage.encode_all(
+                folder, list(self.size.recording_sets), tower, backwards=self.backwards
+            )
         return folder
 
     @cached_property
-    def takes(
+    def recordings(
         self,
     ) -> tuple[list[EncodedRecording], list[EncodedRecording], list[EncodedRecording]]:
         """Bank, gate and validation recordings."""
-        bank, gate, val = (footage.load(self.seen, reel) for reel in self.size.reels)
+        bank, gate, val = (
+            footage.load(self.encoded, recording_set) for recording_set in self.size.recording_sets
+        )
         return bank, gate, val
 
     @cached_property
     def small(self) -> ContextBranch:
         """The context branch."""
-        bank, _, val = self.takes
+        bank, _, val = self.recordings
         dim = self.tower.output_dim
         plan = replace(self.size.small, seed=self.seed)
         return self._kept(
@@ -144,7 +148,7 @@ class Workshop:
     @cached_property
     def activity(self) -> ActivityModule:
         """The activity model."""
-        bank = self.takes[0]
+        bank = self.recordings[0]
         dim = self.tower.output_dim
         return self._kept(
             "activity",
@@ -155,30 +159,30 @@ class Workshop:
     @cached_property
     def guard(self) -> MahalanobisGuard:
         """The domain guard: fitted on the bank, its limit set on validation recordings."""
-        bank, gate, val = self.takes
+        bank, gate, val = self.recordings
         return fit_guard(_windows(bank), GUARD_QUANTILE, held_out=_windows(gate + val))
 
     @cached_property
-    def eyes(self) -> tuple[Any, Any]:
+    def vision(self) -> tuple[Any, Any]:
         """The tiny Qwen3-VL that has learned to see but not to judge, and its processor."""
         model, processor = new_model(SEED)
-        for cycle in range(len(self.size.eyes.cycles)):
-            self._kept(f"eyes{cycle}", lambda: model.visual, partial(self._eyes, model, cycle))
+        for cycle in range(len(self.size.vision.cycles)):
+            self._kept(f"eyes{cycle}", lambda: model.visual, partial(self._vision, model, cycle))
         return model, processor
 
     @cached_property
     def qwen(self) -> tuple[Any, Any, LargeHead]:
         """The tiny Qwen3-VL, its processor and its head."""
-        model, processor = self.eyes
+        model, processor = self.vision
         head = LargeHead(WIDTH, large.HEAD_WIDTH)
         both = nn.ModuleDict({"language": model.language_model, "head": head})
 
         def train() -> nn.ModuleDict:
-            bank, _, val = self.takes
+            bank, _, val = self.recordings
             with timed("visual tokens"):
-                eye = Eye(model.visual)
-                clips = large.look_at_all(eye, bank, large.VARIANTS, SEED)
-                held_out = large.look_at_all(eye, val, 1, SEED)
+                vision = VisionTower(model.visual)
+                clips = large.all_visual_tokens(vision, bank, large.VARIANTS, SEED)
+                held_out = large.all_visual_tokens(vision, val, 1, SEED)
             plan = replace(self.size.large, seed=self.seed)
             trained = large.train_large(model, processor, clips, held_out, plan)
             head.load_state_dict({k: v.half().float() for k, v in trained.state_dict().items()})
@@ -187,16 +191,18 @@ class Workshop:
         self._kept(f"large{self._suffix}", lambda: both, train)
         return model.eval(), processor, head.eval()
 
-    def _eyes(self, model: Any, cycle: int) -> Any:
+    def _vision(self, model: Any, cycle: int) -> Any:
         pool = pictures.Pictures(self.pool, self.size.chunks, "large")
-        train_eyes(model, pool, self.size.eyes, cycle)
+        train_vision(model, pool, self.size.vision, cycle)
         return model.visual
 
-    def opinions(self, takes: list[EncodedRecording]) -> GateInputs:
+    def gate_inputs(self, recordings: list[EncodedRecording]) -> GateInputs:
         """Outputs of both branches on the segments that the stream finds."""
         model, processor, head = self.qwen
-        found = [find(self.activity, take) for take in takes]
-        return hear(self.small, Eye(model.visual), Reader(model, processor), head, takes, found)
+        found = [find(self.activity, recording) for recording in recordings]
+        return score_recordings(
+            self.small, VisionTower(model.visual), Reader(model, processor), head, recordings, found
+        )
 
     def save_large(self) -> Path:
         """Write the Qwen3-VL as `from_pretrained` reads it."""
@@ -207,8 +213,8 @@ class Workshop:
 
     def data_card(self) -> DataCard:
         """Card of the training data."""
-        bank = self.takes[0]
-        wrong = np.concatenate([take.labels for take in bank])
+        bank = self.recordings[0]
+        wrong = np.concatenate([recording.labels for recording in bank])
         return DataCard(
             name="egomon bench simulator (rendered)",
             licence="Apache-2.0",
@@ -240,11 +246,11 @@ class Workshop:
         return module.eval()
 
 
-def _windows(takes: list[EncodedRecording]) -> list[np.ndarray]:
+def _windows(recordings: list[EncodedRecording]) -> list[np.ndarray]:
     """Clips of two seconds, as the domain guard measures them."""
     width = round(GUARD_SECONDS * footage.FPS)
     return [
-        take.vectors[first : first + width].astype(np.float32)
-        for take in takes
-        for first in range(0, len(take.vectors) - width + 1, width // 2)
+        recording.vectors[first : first + width].astype(np.float32)
+        for recording in recordings
+        for first in range(0, len(recording.vectors) - width + 1, width // 2)
     ]

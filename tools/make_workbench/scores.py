@@ -35,6 +35,6 @@ def auc_table(scores: ScoreArray, kinds: NDArray[np.int64]) -> dict[str, float]:
     return table
 
 
-def told(table: dict[str, float]) -> str:
+def one_line(table: dict[str, float]) -> str:
     """One line."""
     return ", ".join(f"{name} {value:.3f}" for name, value in table.items())

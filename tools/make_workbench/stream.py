@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from egomon.branches.activity_model import ActivityClassifier, ActivityModule
 from egomon.branches.bundle.card import StreamCard
-from egomon.stream.segmenter import ActivityBoundaries, Span
+from egomon.branches.segmentation import make_segmenter
+from egomon.stream.segmenter import Span
 from tools.make_workbench.augment import CONTEXT_FRAMES, FINE_FRAMES
 from tools.make_workbench.encode_recordings import FPS, EncodedRecording
 
@@ -40,8 +41,8 @@ def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
     """Fit the activity model on bank frames; order cards and pauses are no activity."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 8])
-    vectors = torch.from_numpy(np.concatenate([take.vectors for take in bank])).float()
-    active = torch.from_numpy(np.concatenate([take.active() for take in bank])).float()
+    vectors = torch.from_numpy(np.concatenate([recording.vectors for recording in bank])).float()
+    active = torch.from_numpy(np.concatenate([recording.active() for recording in bank])).float()
     module = ActivityModule(vectors.shape[1], ACTIVITY_WIDTH)
     optimiser = torch.optim.AdamW(module.parameters(), lr=3e-3, weight_decay=0.01)
     for step in range(_STEPS):
@@ -56,19 +57,12 @@ def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
     return module.eval()
 
 
-def find_spans(module: ActivityModule, take: EncodedRecording) -> list[Span]:
+def find_spans(module: ActivityModule, recording: EncodedRecording) -> list[Span]:
     """The segments of a recording, as the stream finds them."""
-    boundaries = ActivityBoundaries(
-        on=STREAM.activity_on,
-        off=STREAM.activity_off,
-        hold_seconds=STREAM.activity_hold_seconds,
-        shortest_seconds=STREAM.shortest_seconds,
-        longest_seconds=STREAM.longest_seconds,
-        period_seconds=1 / FPS,
-    )
-    level = ActivityClassifier(module).probability(take.vectors.astype(np.float32))
+    boundaries = make_segmenter(STREAM)
+    level = ActivityClassifier(module).probability(recording.vectors.astype(np.float32))
     spans = []
-    for t_seconds, activity in zip(take.times.tolist(), level.tolist(), strict=True):
+    for t_seconds, activity in zip(recording.times.tolist(), level.tolist(), strict=True):
         spans += boundaries.push(t_seconds, activity)
     return spans + boundaries.flush()
 
@@ -87,29 +81,29 @@ class Found:
     """(K,) its part; 0 where there is none."""
 
 
-def find(module: ActivityModule, take: EncodedRecording) -> Found:
+def find(module: ActivityModule, recording: EncodedRecording) -> Found:
     """Segment a recording and say which true step each segment overlaps most."""
-    spans = np.array([(s.t_start, s.t_end) for s in find_spans(module, take)]).reshape(-1, 2)
-    low = np.maximum(spans[:, None, 0], take.spans[None, :, 0])
-    high = np.minimum(spans[:, None, 1], take.spans[None, :, 1])
+    spans = np.array([(s.t_start, s.t_end) for s in find_spans(module, recording)]).reshape(-1, 2)
+    low = np.maximum(spans[:, None, 0], recording.spans[None, :, 0])
+    high = np.minimum(spans[:, None, 1], recording.spans[None, :, 1])
     overlap = np.maximum(high - low, 0)
     best = overlap.argmax(axis=1)
     steps = np.where(overlap.max(axis=1) > 0.5, best, -1)
-    kinds = np.where(steps >= 0, take.kinds[best], 0)
-    return Found(spans, steps, kinds, np.where(steps >= 0, take.parts[best], 0))
+    kinds = np.where(steps >= 0, recording.kinds[best], 0)
+    return Found(spans, steps, kinds, np.where(steps >= 0, recording.parts[best], 0))
 
 
-def boundary_report(takes: list[EncodedRecording], found: list[Found]) -> dict[str, float]:
-    """How well segments meet steps: recall, extra segments a minute, boundary errors."""
+def boundary_report(recordings: list[EncodedRecording], found: list[Found]) -> dict[str, float]:
+    """Compare segments with steps: recall, extra segments a minute, boundary errors."""
     met = total = extra = 0
     seconds, errors = 0.0, []
-    for take, seen in zip(takes, found, strict=True):
-        total += len(take.kinds)
-        met += len(set(seen.steps.tolist()) - {-1})
-        extra += len(seen.steps) - len(set(seen.steps.tolist()) - {-1})
-        seconds += take.seconds
-        real = seen.steps >= 0
-        errors.append(seen.spans[real] - take.spans[seen.steps[real]])
+    for recording, segments in zip(recordings, found, strict=True):
+        total += len(recording.kinds)
+        met += len(set(segments.steps.tolist()) - {-1})
+        extra += len(segments.steps) - len(set(segments.steps.tolist()) - {-1})
+        seconds += recording.seconds
+        real = segments.steps >= 0
+        errors.append(segments.spans[real] - recording.spans[segments.steps[real]])
     off = np.concatenate(errors)
     return {
         "steps_found": met / total,

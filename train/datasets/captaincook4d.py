@@ -50,7 +50,7 @@ CARD = DatasetCard(
 
 
 def is_captaincook4d(folder: Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has this layout."""
     return (folder / ANNOTATIONS_FILE).is_file() and (folder / "features").is_dir()
 
 

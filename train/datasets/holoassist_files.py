@@ -64,17 +64,17 @@ class _Video(msgspec.Struct):
 
 
 def is_holoassist(folder: Path) -> bool:
-    """Whether a folder has one of the layouts."""
+    """Return whether a folder has one of the layouts."""
     return (folder / FINE_FILE).is_file() or is_published(folder)
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder holds the annotation JSON."""
+    """Return whether a folder holds the annotation JSON."""
     return any(folder.glob(ANNOTATION_FILES))
 
 
 def is_held(video: str) -> bool:
-    """Whether a video belongs to the inner validation split: SHA-1 of its name mod 5 is 0."""
+    """Return whether a video is of the inner validation split: SHA-1 of its name mod 5 is 0."""
     return int(hashlib.sha1(video.encode()).hexdigest(), 16) % 5 == 0
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 DRAWS = 300
 LEVEL = 0.95
+FEWEST = 2
+"""Recordings; resampling one gives an interval without width."""
 
 
 def by_recording(
@@ -18,7 +20,7 @@ def by_recording(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % percentile interval of a metric.
+    """95 % percentile interval of a metric; (NaN, NaN) of a single recording, which tells none.
 
     Args:
         recordings: (S,) recording of each segment.
@@ -28,6 +30,8 @@ def by_recording(
     """
     names = np.array(recordings)
     groups = [np.flatnonzero(names == name) for name in np.unique(names)]
+    if len(groups) < FEWEST:
+        return float("nan"), float("nan")
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(draws):

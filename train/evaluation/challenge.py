@@ -18,8 +18,8 @@ from rich.table import Table
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.errors import DataError
 from egomon.train.datasets.open import open_data
-from egomon.train.evaluation.judging import judge
 from egomon.train.evaluation.scoring import check_mode
+from egomon.train.evaluation.stage_scores import score_stages
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.features.write_feature_set import write_bytes
 
@@ -136,13 +136,13 @@ def challenge(
         )
     chosen = sorted(set(found.values()))
     scored = replace(data, segments=tuple(data.segments[k] for k in chosen))
-    judged = judge(bundle, scored, mode)
-    hits = judged.flagged if threshold is None else judged.p >= threshold
+    scores = score_stages(bundle, scored, mode)
+    hits = scores.flagged if threshold is None else scores.p >= threshold
     wrong = dict(zip(chosen, hits.tolist(), strict=True))
     write_submission(out, wanted, {clip: wrong[k] for clip, k in found.items()})
     mistakes = check_submission(out, wanted)
     if threshold is None:
-        threshold = judged.main_threshold
+        threshold = scores.main_threshold
     return ChallengeReport(out, bundle.model_id, mode, threshold, len(wanted), len(found), mistakes)
 
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.train.datasets.open import open_data
-from egomon.train.evaluation.bootstrap import by_recording
-from egomon.train.evaluation.judging import StageScores, judge
+from egomon.train.evaluation.bootstrap import FEWEST, by_recording
 from egomon.train.evaluation.scoring import check_mode
+from egomon.train.evaluation.stage_scores import StageScores, score_stages
 from egomon.train.evaluation.trivial import row_of, trivial_scores
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.calibration import recall_at_budget
@@ -99,6 +99,8 @@ class EvaluationReport:
             f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in self.intervals.items()
         )
         caption = f"95 % intervals: {caption}"
+        if self.recordings < FEWEST:
+            caption = "No interval: a single recording does not tell how recordings differ"
         if self.fitted_on:
             caption += (
                 f"\nFitted on {self.fitted_on} of these {self.recordings} recordings: the figures "
@@ -147,7 +149,7 @@ def evaluate_features(
         data = open_data(data, bundle.card.frame_encoder)
     check_weights(bundle.card.frame_encoder, bundle.folder)
     data = data.labelled() if split is None else data.split(split).labelled()
-    found = report(bundle.model_id, data, judge(bundle, data, mode), context=mode, seed=seed)
+    found = report(bundle.model_id, data, score_stages(bundle, data, mode), context=mode, seed=seed)
     return replace(found, fitted_on=seen(bundle.card, data.recordings))
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from egomon.branches.interfaces import Float32
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.train.features.recording import RecordingVectors
+from egomon.units import NS_PER_SECOND
 
-NS = 1e9
 BASE = np.array([1 << 16, 1 << 8, 1], np.int64)
 """Digits of a row number, written into the three colours of a picture of one pixel."""
 
@@ -43,7 +43,9 @@ class VectorSource:
             return None
         self._next += 1
         t = self._times[row]
-        return Grab(t, time.monotonic_ns(), int(t * NS), row, 0, lambda: picture_of(row), t)
+        return Grab(
+            t, time.monotonic_ns(), int(t * NS_PER_SECOND), row, 0, lambda: picture_of(row), t
+        )
 
     def close(self) -> None:
         """No more frames."""

@@ -37,7 +37,7 @@ SUFFIX = ".npz"
 
 @dataclass(frozen=True, slots=True)
 class CacheSize:
-    """What a cache holds."""
+    """Content of a cache."""
 
     entries: int
     nbytes: int

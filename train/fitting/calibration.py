@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from egomon.branches.bundle.card import Calibration
+from egomon.fusion.decision import probability
 from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
@@ -12,10 +13,9 @@ _STEPS = 50
 _RIDGE = 1e-3
 
 
-def probability(log_odds: ScoreArray, calibration: Calibration) -> ScoreArray:
-    """sigmoid(x / T + b)."""
-    z = log_odds / calibration.temperature + calibration.bias
-    return np.asarray(1 / (1 + np.exp(-np.clip(z, -60, 60))))
+def probabilities(log_odds: ScoreArray, calibration: Calibration) -> ScoreArray:
+    """(S,) as a monitor computes them, one by one."""
+    return np.array([probability(float(x), calibration) for x in log_odds])
 
 
 def fit_calibration(log_odds: ScoreArray, y: Labels, prior: float | None = None) -> Calibration:
@@ -29,7 +29,7 @@ def fit_calibration(log_odds: ScoreArray, y: Labels, prior: float | None = None)
     >>> generator = np.random.default_rng(0)
     >>> y = (generator.random(4000) < 0.2).astype(np.int64)
     >>> fitted = fit_calibration(generator.normal(3.0 * y, 1.0), y)
-    >>> abs(float(probability(np.array([1.5]), fitted)[0]) - 0.2) < 0.03
+    >>> abs(probability(1.5, fitted) - 0.2) < 0.03
     True
     """
     a, b = 1.0, 0.0

@@ -17,7 +17,7 @@ from egomon.branches.bundle.locate import read_card
 from egomon.branches.bundle.weights import Tensors, parse_safetensors
 from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import save_bundle
-from egomon.errors import DataError
+from egomon.errors import DataError, UsageError
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.evaluate import EvaluationReport, report
 from egomon.train.features.feature_set import (
@@ -30,7 +30,7 @@ from egomon.train.feedback import FeedbackUse, apply_feedback
 from egomon.train.fitting.fitted_on import fingerprints
 from egomon.train.fitting.recipe import Recipe, load_recipe
 from egomon.train.fitting.thresholds import decide
-from egomon.train.fitting.trained import FittedModel
+from egomon.train.fitting.trained import FittedModel, spread_of_seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def train(
     out: Path,
     *,
     seed: int | None = None,
+    seeds: int | None = None,
     feedback: Path | None = None,
     quiet: bool = False,
 ) -> TrainReport:
@@ -77,6 +78,8 @@ def train(
         data: a feature set, or a folder that `open_data` knows.
         out: folder of the bundle; one that is there is replaced.
         seed: instead of the recipe's.
+        seeds: number of seeds whose spread the card tells; the bundle is that of the first. None
+            takes the recipe's.
         feedback: event store whose verdicts on alerts set or add labels.
         quiet: without progress on stderr.
 
@@ -84,11 +87,16 @@ def train(
         ConfigError: bad recipe.
         DataError: bad data; names file and row.
         BundleError: the encoder's weights are not those that made the vectors any more.
+        UsageError: no seed.
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if seed is not None:
         recipe = msgspec.structs.replace(recipe, seed=seed)
+    if seeds is not None:
+        if seeds < 1:
+            raise UsageError(f"--seeds {seeds}: a spread needs at least one seed")
+        recipe = msgspec.structs.replace(recipe, cv_seeds=seeds)
     features = open_data(data) if isinstance(data, Path) else data
     check_weights(features.card.encoder)
     use = None
@@ -103,6 +111,11 @@ def train(
     else:
         from egomon.train.fitting.uemcm import fit
     trained = fit(recipe, features, quiet=quiet)
+    if seeds is not None and recipe.kind == "uemcm":
+        more = range(recipe.seed + 1, recipe.seed + seeds)
+        others = (msgspec.structs.replace(recipe, seed=other) for other in more)
+        found = [trained, *(fit(other, features, quiet=quiet) for other in others)]
+        trained = replace(trained, extra=trained.extra | spread_of_seeds(found))
     return replace(_write(recipe, features, trained, out), feedback=use)
 
 
@@ -117,8 +130,8 @@ def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
 
 
 def _write(recipe: Recipe, data: FeatureSet, trained: FittedModel, out: Path) -> TrainReport:
-    decision, judged = decide(trained, recipe.false_alarms_per_hour)
-    evaluation = report(recipe.name, trained.held, judged)
+    decision, scores = decide(trained, recipe.false_alarms_per_hour)
+    evaluation = report(recipe.name, trained.held, scores)
     keep = ("roc_auc", "pr_auc", "ece", "brier", "mistake_precision", "mistake_recall")
     metrics = {f"{trained.how_held}/{k}": round(evaluation.scores[k], 4) for k in keep}
     for name, row in evaluation.branches.items():

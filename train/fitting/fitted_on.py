@@ -20,7 +20,7 @@ def fingerprints(recordings: Iterable[str]) -> str:
 
 
 def seen(card: BundleCard, recordings: Iterable[str]) -> int:
-    """How many of these the heads were fitted on; 0 too where the card does not say."""
+    """Count the recordings that the heads were fitted on; 0 if the card does not say."""
     noted = "".join(data.fitted_on for data in card.data)
     known = {noted[k : k + _DIGITS] for k in range(0, len(noted), _DIGITS)}
     return sum(_fingerprint(name) in known for name in recordings)

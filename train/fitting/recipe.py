@@ -29,7 +29,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     false_alarms_per_hour: float = 6.0
     """Budget on correct work that the threshold is chosen for."""
 
-    header: Literal["meanP", "seqTransf"] = "meanP"
+    header: Literal["meanP", "seqTransf", "seqTransf-light"] = "meanP"
+    header_start: str = ""
+    """Whose weights seqTransf starts from: a CLIP4Clip checkpoint, a folder or file of CLIP (its
+    text transformer), or `ARCHITECTURE:TAG` of open_clip; empty = random."""
     header_layers: int = 0
     header_width: int = 0
     header_heads: int = 0
@@ -64,10 +67,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tau: float = 1.0
     """Strength of the logit adjustment."""
 
-    evidence_c: float = 0.3
-    psi_ridge: float = 1.5
-    psi_share: float = 0.25
+    penalties: tuple[float, ...] = (0.01, 0.03, 0.1)
+    """Of the kind `evidence`: variances of the weights of statistics; a fit chooses one."""
+    shares: tuple[float, ...] = (0.25, 0.5)
+    """Weights of psi_s beside the statistics; a fit chooses one."""
+    prior: dict[str, tuple[float, float]] = {}
+    """Weights of statistics that other data gave, now and over earlier segments."""
     cv_seeds: int = 3
+    """Cross-validations of the kind `evidence`, each with other folds."""
 
 
 def load_recipe(ref: str | Path) -> Recipe:

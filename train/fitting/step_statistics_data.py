@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float32
-from egomon.branches.step_statistics.branch import psi_input
+from egomon.branches.step_statistics.branch import psi_input, row_span, since
+from egomon.branches.step_statistics.features import Seconds
 from egomon.branches.step_statistics.tables import Array, Rows
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet
@@ -28,6 +30,8 @@ class Recorded:
     scatter: Float32
     """(D, D) sum of their outer products."""
     spans: list[Rows]
+    seconds: list[Seconds]
+    """Bounds of the segments since the first frame."""
     y: Labels
     step: Ints
     """(S,) index of the step."""
@@ -74,6 +78,19 @@ def prepare(data: FeatureSet) -> Demonstrations:
     )
 
 
+def among(demos: Demonstrations, names: Collection[str]) -> Demonstrations:
+    """Keep some recordings, and only the steps and workflows that they show."""
+    kept = [r for r in demos.recordings if r.name in names]
+    steps = np.unique(np.concatenate([r.step for r in kept]))
+    workflows = np.unique(demos.workflow[steps])
+    return Demonstrations(
+        recordings=[replace(r, step=np.searchsorted(steps, r.step)) for r in kept],
+        steps=tuple(demos.steps[k] for k in steps),
+        workflows=tuple(demos.workflows[w] for w in workflows),
+        workflow=np.searchsorted(workflows, demos.workflow[steps]),
+    )
+
+
 def _recorded(
     data: FeatureSet, name: str, numbers: list[int], index: dict[tuple[str, str], int]
 ) -> Recorded:
@@ -82,16 +99,14 @@ def _recorded(
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     ordered = sorted(numbers, key=lambda k: data.segments[k].end)
     rows = [data.segments[k] for k in ordered]
-    spans = []
-    for row in rows:
-        low, high = (int(k) for k in np.searchsorted(track.times, (row.start, row.end)))
-        high = max(high, 1)
-        spans.append((min(low, high - 1), high))
+    bounds = [(row.start, row.end) for row in rows]
+    spans = [row_span(track.times, *of) for of in bounds]
     return Recorded(
         name=name,
         unit=unit,
         scatter=unit.T @ unit,
         spans=spans,
+        seconds=since(track.times, bounds),
         y=np.array([row.label for row in rows], np.int64),
         step=np.array([index[row.workflow, row.text] for row in rows]),
         psi=np.array([psi_input(unit[low:high], unit[:high]) for low, high in spans]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.interfaces import Float32
+from egomon.branches.step_statistics.features import log_seconds
 from egomon.branches.step_statistics.tables import PACE, Array, StepTables
 from egomon.train.fitting.step_statistics_data import Demonstrations, Ints, Recorded
 
@@ -15,11 +16,10 @@ REDUCED = 256
 """Principal directions kept."""
 SHRINKAGE = 0.5
 """Share of the pooled covariance that is replaced by a sphere (CV step accuracy .54 to .56)."""
-PSEUDO_ROWS = 20.0
-"""Rows that a step's mean is pulled to its workflow's mean with."""
-SEGMENT_ROWS = 30
-"""A longer segment counts as this many rows, so that long steps do not rule the covariance."""
+PSEUDO_SEGMENTS = 0.7
+"""Segments that a step's mean is pulled to its workflow's mean with."""
 BACKGROUND_WEIGHT = 0.3
+"""Of frames outside of all segments; they tell only how frames differ."""
 FAULTY_WEIGHT = 0.3
 """A recording with mistakes tells less about the right order than one without."""
 RATE_PSEUDO = 4.0
@@ -36,6 +36,8 @@ class Space:
 
     mean: Array
     basis: Array
+    rows: float
+    """Median rows of a segment; a longer one counts as so many, lest long steps rule."""
     sums: dict[str, tuple[Array, Array, Array]]
     """Weights (K + 1,), weighted sums (K + 1, P) and scatter (P, P)."""
 
@@ -48,48 +50,51 @@ def reduce(demos: Demonstrations, train: Sequence[Recorded]) -> Space:
     basis = np.linalg.eigh(scatter - np.outer(mean, mean))[1][:, ::-1][:, :REDUCED].copy()
     single = basis.astype(np.float32)
     offset = (mean @ basis).astype(np.float32)
-    sums = {r.name: _sums(r.unit @ single - offset, r, len(demos.steps)) for r in train}
-    return Space(mean, basis, sums)
+    rows = float(np.median([high - low for r in train for low, high in r.spans]))
+    sums = {r.name: _sums(r.unit @ single - offset, r, len(demos.steps), rows) for r in train}
+    return Space(mean, basis, rows, sums)
 
 
 def count(demos: Demonstrations, space: Space, train: Sequence[Recorded]) -> StepTables:
     """All tables from these recordings."""
-    weight, bias = _discriminants(demos.workflow, [space.sums[r.name] for r in train])
+    whiten, centres = _discriminants(demos.workflow, space, train)
     steps = len(demos.steps)
     step = np.concatenate([r.step for r in train])
     y = np.concatenate([r.y for r in train])
-    length = np.log([high - low for r in train for low, high in r.spans])
+    length = np.array([log_seconds(end - start) for r in train for start, end in r.seconds])
     n = np.bincount(step, minlength=steps)
     wrong = np.bincount(step, weights=y, minlength=steps)
-    log_rows = (np.bincount(step, weights=length, minlength=steps) + 2 * length.mean()) / (n + 2)
-    off = (length - log_rows[step]) ** 2
+    log_mean = (np.bincount(step, weights=length, minlength=steps) + 2 * length.mean()) / (n + 2)
+    off = (length - log_mean[step]) ** 2
     spread = (np.bincount(step, weights=off, minlength=steps) + 0.8) / (n + 2)
     rate = (wrong + RATE_PSEUDO * y.mean()) / (n + RATE_PSEUDO)
     risk_done, risk_undone = _risk(train, demos.workflow, rate)
     pace, pace_variance = _usual_pace(train, steps)
     return StepTables(
         mean=space.mean,
-        basis=space.basis,
-        weight=weight,
-        bias=bias,
+        basis=space.basis @ whiten,
+        centres=centres,
+        rows=np.array([space.rows]),
         workflow=demos.workflow,
         need=_order(train, steps),
         rate=rate,
         risk_done=risk_done,
         risk_undone=risk_undone,
-        log_rows=log_rows,
-        log_rows_sd=np.sqrt(spread),
+        log_seconds=log_mean,
+        log_seconds_sd=np.sqrt(spread),
         pace=pace,
         pace_variance=pace_variance,
     )
 
 
-def _sums(reduced: Float32, recording: Recorded, steps: int) -> tuple[Array, Array, Array]:
+def _sums(
+    reduced: Float32, recording: Recorded, steps: int, most: float
+) -> tuple[Array, Array, Array]:
     label = np.full(len(reduced), steps)
     weight = np.full(len(reduced), BACKGROUND_WEIGHT)
     for (low, high), step in zip(recording.spans, recording.step, strict=True):
         label[low:high] = step
-        weight[low:high] = min(high - low, SEGMENT_ROWS) / (high - low)
+        weight[low:high] = min(high - low, most) / (high - low)
     sums = np.zeros((steps + 1, reduced.shape[1]))
     np.add.at(sums, label, reduced * weight[:, None])
     counts = np.zeros(steps + 1)
@@ -98,10 +103,12 @@ def _sums(reduced: Float32, recording: Recorded, steps: int) -> tuple[Array, Arr
     return counts, sums, scatter.astype(np.float64)
 
 
-def _discriminants(
-    workflow: Ints, parts: Sequence[tuple[Array, Array, Array]]
-) -> tuple[Array, Array]:
-    """Linear discriminants with a shrunk covariance; a step's mean leans on its workflow's."""
+def _discriminants(workflow: Ints, space: Space, train: Sequence[Recorded]) -> tuple[Array, Array]:
+    """Whitening of a shrunk covariance (P, P), and means (K, P) in the whitened directions.
+
+    A step's mean leans on its workflow's.
+    """
+    parts = [space.sums[r.name] for r in train]
     n, sums, scatter = (np.sum([part[k] for part in parts], axis=0) for k in range(3))
     centres = np.stack(
         [
@@ -109,14 +116,16 @@ def _discriminants(
             for w in range(int(workflow.max()) + 1)
         ]
     )
-    prior = np.vstack([centres[workflow], sums[-1] / max(n[-1], 1.0)])
-    mu = (sums + PSEUDO_ROWS * prior) / (n + PSEUDO_ROWS)[:, None]
+    prior = np.vstack([centres[workflow], np.zeros((1, sums.shape[1]))])
+    pseudo = PSEUDO_SEGMENTS * space.rows
+    mu = (sums + pseudo * prior) / (n + pseudo)[:, None]
     own = sums / np.maximum(n, 1e-9)[:, None]
     within = (scatter - (n[:, None] * own).T @ own) / n.sum()
     size = len(within)
     sphere = np.trace(within) / size * np.eye(size)
-    weight = np.linalg.solve((1 - SHRINKAGE) * within + SHRINKAGE * sphere, mu.T).T
-    return weight, -0.5 * (mu * weight).sum(axis=1)
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * sphere)
+    whiten = vectors / np.sqrt(values)
+    return whiten, mu[:-1] @ whiten
 
 
 def _order(train: Sequence[Recorded], steps: int) -> Array:
@@ -145,14 +154,14 @@ def _done_before(recording: Recorded, steps: int) -> Array:
 def _risk(train: Sequence[Recorded], workflow: Ints, rate: Array) -> tuple[Array, Array]:
     """(K, K) log odds that a step done, or not done, adds to a mistake at another."""
     steps = len(rate)
-    counts = np.zeros((2, 2, steps, steps))
+    counts = np.zeros((2, 2, steps, steps))  # all or wrong; done or undone; b; a
     for recording in train:
         done = _done_before(recording, steps)
         undone = (1 - done) * (workflow == workflow[recording.step[0]])
-        for place, step in enumerate(recording.step):
-            both = np.stack([done[place], undone[place]])
-            counts[0, :, :, step] += both
-            counts[1, :, :, step] += both * recording.y[place]
+        for k, before in enumerate((done, undone)):
+            np.add.at(counts[0, k], recording.step, before)
+            np.add.at(counts[1, k], recording.step, before * recording.y[:, None])
+    counts = counts.swapaxes(2, 3)
     share = (counts[1] + RISK_PSEUDO * rate) / (counts[0] + RISK_PSEUDO)
     risk = _log_odds(share) - _log_odds(rate)
     return risk[0], risk[1]
@@ -174,10 +183,8 @@ def _usual_pace(train: Sequence[Recorded], steps: int) -> tuple[Array, Array]:
 
 def _pace_of(recording: Recorded, steps: int) -> Array:
     """(S, PACE) as `features.collect` measures it, of the true steps."""
-    ends = np.array([high for _, high in recording.spans])
-    sums = np.cumsum(recording.unit, axis=0, dtype=np.float64)[ends - 1]
-    likeness = np.linalg.norm(sums, axis=1) / ends
-    return np.column_stack([_done_before(recording, steps).sum(axis=1), np.sqrt(ends), likeness])
+    logs = [log_seconds(end) for _, end in recording.seconds]
+    return np.column_stack([_done_before(recording, steps).sum(axis=1), logs])
 
 
 def _log_odds(p: Array) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from egomon.branches.bundle.card import Calibration, DecisionCard
-from egomon.train.evaluation.judging import StageScores, judged_by_stage
-from egomon.train.fitting.calibration import budget_threshold, fit_calibration, probability
+from egomon.train.evaluation.stage_scores import StageScores, decide_by_stage
+from egomon.train.fitting.calibration import budget_threshold, fit_calibration, probabilities
 from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import ScoreArray
 
@@ -22,7 +22,7 @@ def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[Decision
 
     def stage(log_odds: ScoreArray) -> tuple[Calibration, ScoreArray, float]:
         calibration = fit_calibration(log_odds, y)
-        p = probability(log_odds, calibration)
+        p = probabilities(log_odds, calibration)
         return calibration, p, min(_HIGHEST, budget_threshold(p, y, hours, false_alarms_per_hour))
 
     calibration, small, at = stage(trained.held_log_odds)
@@ -45,5 +45,5 @@ def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[Decision
         flag_low=min(_FLAG_LOW, float(np.quantile(small[y == 1], _PASSED_BY))),
         false_alarms_per_hour=false_alarms_per_hour,
     )
-    large = probability(trained.fused.held_large, fused_calibration)
-    return decision, judged_by_stage(decision, small, large, fused)
+    large = probabilities(trained.fused.held_large, fused_calibration)
+    return decision, decide_by_stage(decision, small, large, fused)

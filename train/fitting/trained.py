@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from egomon.branches.bundle.card import GateCard, SmallCard
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet, check_two_classes
-from egomon.train.metrics.curves import ScoreArray
+from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +49,19 @@ class FittedModel:
         """Of the recordings given, those that the heads saw: with `cv` the last fit saw all."""
         kept = set() if self.how_held == "cv" else set(self.held.recordings)
         return set(data.recordings) - kept
+
+
+def spread_of_seeds(found: Sequence[FittedModel]) -> dict[str, float]:
+    """Mean and standard deviation of held-out scores over fits that differ in their seed."""
+    extra = {f"{found[0].how_held}/seeds": float(len(found))}
+    for name, metric in (("roc_auc", roc_auc), ("pr_auc", pr_auc)):
+        each = [
+            metric(f.held.labels, f.held_log_odds if f.fused is None else f.fused.held_log_odds)
+            for f in found
+        ]
+        extra[f"{found[0].how_held}/{name}_mean_of_seeds"] = float(np.mean(each))
+        extra[f"{found[0].how_held}/{name}_sd_of_seeds"] = float(np.std(each))
+    return extra
 
 
 def split_for_validation(data: FeatureSet) -> tuple[FeatureSet, FeatureSet]:

@@ -17,6 +17,7 @@ from egomon.branches.bundle.weights import Tensors, part
 from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.batches import Views, make_views, pool, stratified
+from egomon.train.fitting.header_start import start_header
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.trained import FittedFusion, FittedModel, split_for_validation
 from egomon.train.fitting.uemcm_model import Output, UemcmModel, gate_card
@@ -63,15 +64,15 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel
     states, found = [], []
     for member in range(recipe.members):
         seeded = msgspec.structs.replace(recipe, seed=recipe.seed + member)
-        model, opinions = fit_model(
+        model, held_scores = fit_model(
             seeded, single, views, targets, held_views, held.labels, quiet=quiet
         )
         states.append({name: value.detach() for name, value in model.state_dict().items()})
-        found.append(opinions)
-    scores = np.mean([opinions.small for opinions in found], axis=0)
+        found.append(held_scores)
+    scores = np.mean([each.small for each in found], axis=0)
     extra = {}
     if recipe.members > 1:
-        each = [roc_auc(held.labels, opinions.small) for opinions in found]
+        each = [roc_auc(held.labels, one.small) for one in found]
         extra = {"val/roc_auc_of_members": float(np.mean(each)), "val/members": recipe.members}
     fused = _fused_part(recipe, states[0], found[0]) if recipe.large else None
     return FittedModel(card, _small_tensors(states), held, scores, "val", extra, fused)
@@ -92,13 +93,15 @@ def fit_model(
     generator = np.random.default_rng(recipe.seed)
     large_dim = 0 if views.large is None else views.large.shape[1]
     model = UemcmModel(views.vectors.shape[1], large_dim, card, recipe)
+    if recipe.header_start:
+        start_header(model.small.header, recipe.header_start)
     y = targets["label"].numpy()
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
     )
     steps = recipe.epochs * -(-len(y) // recipe.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, best_state, best_opinions, waited = -1.0, model.state_dict(), ask(model, held), 0
+    best, best_state, best_scores, waited = -1.0, model.state_dict(), score_views(model, held), 0
     for epoch in range(recipe.epochs):
         model.train()
         for numbers in stratified(y, recipe.batch, recipe.at_least, generator):
@@ -109,23 +112,23 @@ def fit_model(
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
             optimiser.step()
             schedule.step()
-        opinions = ask(model, held)
-        area = pr_auc(held_y, opinions.fused)
+        scores = score_views(model, held)
+        area = pr_auc(held_y, scores.fused)
         if not quiet:
-            ranked = roc_auc(held_y, opinions.fused)
+            ranked = roc_auc(held_y, scores.fused)
             _log.info("epoch %d: held-out ROC-AUC %.3f, PR-AUC %.3f", epoch + 1, ranked, area)
         waited += 1
         if area > best:
             best, waited = area, 0
-            best_state, best_opinions = copy.deepcopy(model.state_dict()), opinions
+            best_state, best_scores = copy.deepcopy(model.state_dict()), scores
         if waited >= recipe.patience:
             break
     model.load_state_dict(best_state)
-    return model.eval(), best_opinions
+    return model.eval(), best_scores
 
 
 @torch.inference_mode()
-def ask(model: UemcmModel, views: Views) -> HeldOutScores:
+def score_views(model: UemcmModel, views: Views) -> HeldOutScores:
     """Score all segments of `views`."""
     model.eval()
     parts = []
@@ -147,14 +150,14 @@ def _small_tensors(states: list[Tensors]) -> Tensors:
     return {f"members.{k}.{name}": v for k, one in enumerate(small) for name, v in one.items()}
 
 
-def _fused_part(recipe: Recipe, state: Tensors, opinions: HeldOutScores) -> FittedFusion:
-    assert opinions.large is not None  # the model had large vectors
+def _fused_part(recipe: Recipe, state: Tensors, scores: HeldOutScores) -> FittedFusion:
+    assert scores.large is not None  # the model had large vectors
     return FittedFusion(
         gate=gate_card(recipe),
         large_width=recipe.large_width,
         tensors={n: v for n, v in state.items() if n.startswith(("large_head.", "gate."))},
-        held_log_odds=opinions.fused,
-        held_large=opinions.large,
+        held_log_odds=scores.fused,
+        held_large=scores.large,
     )
 
 

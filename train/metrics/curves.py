@@ -5,9 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from egomon.errors import DataError
 from egomon.train.metrics.threshold import Labels
 
 ScoreArray = NDArray[np.float64]
+
+
+def check_scores(score: ScoreArray) -> None:
+    """Refuse scores that no metric can rank.
+
+    Raises:
+        DataError: saying how many are NaN.
+    """
+    wrong = int(np.isnan(score).sum())
+    if wrong:
+        raise DataError(
+            f"{wrong} of {score.size} scores are NaN, so they cannot be ranked; the training run "
+            "diverged or the vectors are damaged"
+        )
 
 
 def roc_curve(y: Labels, score: ScoreArray) -> tuple[ScoreArray, ScoreArray, ScoreArray]:
@@ -32,6 +47,7 @@ def roc_auc(y: Labels, score: ScoreArray) -> float:
     >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
+    check_scores(score)
     if not _two_classes(y):
         return float("nan")
     false_rate, true_rate, _ = roc_curve(y, score)
@@ -50,6 +66,7 @@ def pr_auc(y: Labels, score: ScoreArray) -> float:
     >>> round(pr_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])), 3)
     0.833
     """
+    check_scores(score)
     if not _two_classes(y):
         return float("nan")
     precision, recall, _ = pr_curve(y, score)
@@ -59,8 +76,11 @@ def pr_auc(y: Labels, score: ScoreArray) -> float:
 def aurc(y: Labels, probability: ScoreArray) -> float:
     """Area under the risk-coverage curve: mean error among the k most confident, over k.
 
-    Confidence is max(p, 1 - p); the decision is p >= .5.
+    Confidence is max(p, 1 - p); the decision is p >= .5. NaN without any score.
     """
+    check_scores(probability)
+    if len(y) == 0:
+        return float("nan")
     order = np.argsort(-np.maximum(probability, 1 - probability), kind="stable")
     wrong = ((probability >= 0.5).astype(int) != y)[order]
     return float((np.cumsum(wrong) / np.arange(1, len(y) + 1)).mean())
@@ -72,8 +92,9 @@ def _two_classes(y: Labels) -> bool:
 
 def _counts(y: Labels, score: ScoreArray) -> tuple[ScoreArray, ScoreArray, ScoreArray]:
     """Cumulative true and false positives at the end of each run of equal scores."""
+    check_scores(score)
     order = np.argsort(-score, kind="stable")
     ranked, hit = score[order], (y[order] == 1).astype(np.float64)
-    ends = np.flatnonzero(np.diff(ranked, append=-np.inf))
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     tp = np.cumsum(hit)[ends]
     return tp, 1.0 + ends - tp, ranked[ends]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from egomon.train.metrics.curves import ScoreArray
+from egomon.train.metrics.curves import ScoreArray, check_scores
 from egomon.train.metrics.threshold import Labels
 
 EDA_THRESHOLDS = np.linspace(-2.0, 2.0, 41)
@@ -33,6 +33,7 @@ def eda(recordings: Sequence[ScoredFrames], thresholds: ScoreArray = EDA_THRESHO
     """
     peaks, labels = [], []
     for recording in recordings:
+        check_scores(recording.score)
         for number in np.unique(recording.segment):
             inside = recording.segment == number
             peaks.append(float(recording.score[inside].max()))
@@ -47,6 +48,7 @@ def micro_auc(recordings: Sequence[ScoredFrames], thresholds: ScoreArray = EDA_T
     Both rates are sorted separately, (1, 1) is appended and (0, 0) is not.
     """
     score = np.concatenate([r.score for r in recordings])
+    check_scores(score)
     label = np.concatenate([r.label for r in recordings])
     wrong, right = score[label == 1], score[label == 0]
     true_rate = np.sort([(wrong > t).mean() if len(wrong) else 0.0 for t in thresholds])

@@ -38,7 +38,7 @@ def open_base(ref: str) -> Base:
 
     The file is one object, a card's `frame_encoder`:
     `{"library": "open_clip", "architecture": "ViT-B-32-quickgelu", "weights": "openai",
-    "image_px": 224, "dim": 512}`.
+    "image_px": 224, "dim": 512}`. Preprocessing that it leaves out is the tower's own.
 
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
@@ -85,9 +85,12 @@ def _without_heads(card: BundleCard) -> Base:
 
 
 def _described(encoder: FrameEncoder, card: BundleCard) -> FrameEncoderCard:
-    """What the encoder knows of itself: hash and preprocessing too."""
-    known: FrameEncoderCard = getattr(encoder, "card", card.frame_encoder)
-    return known
+    """With the hash of the weights and all of the preprocessing, which egomon's own towers know."""
+    known: FrameEncoderCard | None = getattr(encoder, "card", None)
+    if known is not None:
+        return known
+    sha256 = getattr(encoder, "weights_sha256", card.frame_encoder.weights_sha256)
+    return msgspec.structs.replace(card.frame_encoder.recorded(), weights_sha256=sha256)
 
 
 def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.interfaces import ActivityModel, Float32
+from egomon.branches.segmentation import make_segmenter
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.descriptor import Look, before, opening_look
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.errors import DataError
-from egomon.stream.segmenter import (
-    ActivityBoundaries,
-    FixedWindows,
-    GivenSpans,
-    Segmenter,
-    Span,
-)
+from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors
 
 
@@ -59,32 +55,17 @@ def spans_of(
         DataError: the card wants activity boundaries and there is no activity model, or wants
             given segments and there are none.
     """
-    period = 1.0 / stream.fps
     levels: list[float | None] = [None] * len(recording.times)
-    segmenter: Segmenter
     if recording.spans is not None:
-        segmenter = GivenSpans(recording.spans, period_seconds=period)
-    elif stream.policy == "fixed":
-        segmenter = FixedWindows(
-            length_seconds=stream.length_seconds,
-            stride_seconds=stream.stride_seconds,
-            period_seconds=period,
-        )
+        stream = msgspec.structs.replace(stream, policy="given")
     elif stream.policy == "activity" and activity is not None:
         levels = [float(p) for p in activity.probability(recording.vectors)]
-        segmenter = ActivityBoundaries(
-            on=stream.activity_on,
-            off=stream.activity_off,
-            hold_seconds=stream.activity_hold_seconds,
-            shortest_seconds=stream.shortest_seconds,
-            longest_seconds=stream.longest_seconds,
-            period_seconds=period,
-        )
-    else:
+    elif stream.policy != "fixed":
         raise DataError(
             f"{recording.name}: the base bundle's policy {stream.policy!r} finds no segments here; "
             "give segments, or a base with fixed windows or an activity model"
         )
+    segmenter = make_segmenter(stream, recording.spans or ())
     spans = []
     for t, level in zip(recording.times, levels, strict=True):
         spans += segmenter.push(float(t), level)

@@ -21,7 +21,7 @@ from egomon.train.metrics.events import EventReport
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What the bundle said of each recording, and how right it was where that is known."""
+    """Alerts of the bundle on each recording, with their errors where labels are known."""
 
     runs: tuple[Replayed, ...]
     events: EventReport | None

@@ -1,4 +1,4 @@
-"""What other packages bring, for the command line: checked before a run, listed by `doctor`."""
+"""Plug-ins on the command line: checked before a run, listed by `doctor`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, StatusData
-from egomon.view.words import PHASES, clean, clock
+from egomon.view.words import PHASES, clean, clock, reason_of
 
 if TYPE_CHECKING:
     from egomon.monitor.messages import RunSummary
@@ -64,7 +64,7 @@ def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
         step = alert.step.text if alert.step else "-"
         if ids and alert.t is not None:  # from a live camera: the clock says more than media time
             span = f"{alert.t.opened[:19].replace('T', ' ')} UTC"
-        row = [span, f"{alert.p:.2f}", alert.phase, step, alert.explanation]
+        row = [span, f"{alert.p:.2f}", alert.phase, step, reason_of(alert)]
         table.add_row(*row, *([alert.alert_id] if ids else []))
     console.print(table)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from egomon.errors import ReplayMismatchError, SourceOpenError, UsageError
+from egomon.errors import ReplayMismatchError, SourceLostError, SourceOpenError, UsageError
 from egomon.fusion.event_publisher import EventListener
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
@@ -143,6 +143,13 @@ class MonitorSession:
             if self._file is not None:
                 self._file.close()
         self._finish(summary, requests)
+        silent = [item.name for item in monitor.inputs if not item.has_frames]
+        if any(request.is_live for request in requests) and len(silent) == len(requests):
+            raise SourceLostError(
+                f"no frame came from {', '.join(silent)} until the end; `egomon doctor` looks at "
+                "a camera",
+                code="STREAM_TIMEOUT",
+            )
         return summary
 
     def _check_early(self, references: Sequence[Reference]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def is_taught(model: str | Path) -> bool:
-    """Whether this is the folder of a taught bundle."""
+    """Return whether this is the folder of a taught bundle."""
     return (Path(model) / WORKFLOW_FILE).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: this machine without a token, anybody else with it, no foreign web page."""
+"""Access rules: this machine needs no token, others do, foreign web pages are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN_BYTES = 12
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name means this machine.
+    """Return whether an address or name means this machine.
 
     >>> is_loopback("127.0.0.2"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -58,7 +58,7 @@ def parse_address(address: str, *, option: str, example: str) -> tuple[str, int]
 
 
 def new_token() -> str:
-    """What others must type to see the page of this run."""
+    """Make the token that other machines need to see the page of this run."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
@@ -82,15 +82,15 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether a login is asked for."""
+        """Return whether a login is required."""
         return self._token is not None
 
     def is_known_host(self, headers: Mapping[str, str]) -> bool:
-        """Whether the Host header names what this address stands for."""
+        """Return whether the Host header names this address."""
         return self._any_host or is_loopback(host_name(headers.get("host", "")))
 
     def is_foreign(self, headers: Mapping[str, str]) -> bool:
-        """Whether another web page made a browser ask.
+        """Return whether another web page made a browser send the request.
 
         `Sec-Fetch-Site` tells it also of pictures and frames, which carry no Origin; browsers send
         it to this machine and over TLS only.
@@ -102,22 +102,22 @@ class Access:
         return foreign_origin or site not in ("none", "same-origin")
 
     def is_allowed(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """Whether a request carries the token, where one is needed."""
+        """Return whether a request carries the token, if one is required."""
         if self._token is None or self.has_bearer(headers):
             return True
         return _equal(cookies.get(COOKIE, ""), self._session)
 
     def has_bearer(self, headers: Mapping[str, str]) -> bool:
-        """Whether the header carries the token, which no other web page can make a browser do."""
+        """Return whether the header carries the token; no other page can make a browser do so."""
         kind, _, value = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and self.is_token(value)
 
     def is_token(self, value: str) -> bool:
-        """Whether this is the token; takes equally long for any value."""
+        """Compare with the token, in constant time."""
         return self._token is not None and _equal(value, self._token)
 
     def is_same_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a change was asked for by this page and not by another one."""
+        """Return whether this page, and no other one, requested a change."""
         origin, host = headers.get("origin", ""), headers.get("host", "")
         return bool(host) and origin in {f"http://{host}", f"https://{host}"}
 

@@ -12,7 +12,7 @@ import zmq
 from egomon.branches.segment_scorer import Progress
 from egomon.fusion.alert_engine import AlertEngine, LargeBranchAccess
 from egomon.fusion.large_branch_queue import LargeBranchResult
-from egomon.fusion.media.attach import EVIDENCE_FAILED, STORE_FAILED, EvidenceAttacher
+from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import (
     AlertData,
     Data,
@@ -25,6 +25,7 @@ from egomon.fusion.messages.types import (
 from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
+from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
 from egomon.monitor.source_timeout import SourceTimeout
 from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.source import Discontinuity, StateChange
@@ -32,23 +33,6 @@ from egomon.stream.worker import Worker
 
 POLL_MS = 250
 TIMER_SECONDS = 1.0
-STAGE_STUCK = "STAGE_STUCK"
-"""Error code of a status while a worker is stuck, as the watchdog found."""
-CONFIG_REJECTED = "CONFIG_REJECTED"
-"""... while a reloaded settings file is invalid, so that the former settings stay in use."""
-WORKER_RESTARTED = "WORKER_RESTARTED"
-"""... for a minute after a crashed worker was restarted."""
-SINK_FAILED = "SINK_FAILED"
-"""... while a sink refuses messages or loses some."""
-OWN_CODES = (
-    STAGE_STUCK,
-    WORKER_RESTARTED,
-    STORE_FAILED,
-    EVIDENCE_FAILED,
-    SINK_FAILED,
-    CONFIG_REJECTED,
-)
-"""Faults of the monitor itself, most urgent first; an error of a source precedes most."""
 
 
 class AlertWorker:
@@ -195,7 +179,7 @@ class AlertWorker:
     def _on_state(self, source: str, change: StateChange) -> None:
         if change.state == "ended":
             return  # reported once everything before it is scored
-        self._absence.hear(source, change.state)
+        self._absence.on_state(source, change.state)
         error = None
         if change.code is not None:
             error = ErrorInfo(code=change.code, message=change.message or change.code)

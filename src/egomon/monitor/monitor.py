@@ -1,4 +1,4 @@
-"""The monitor: opens what a run needs, lets it watch, closes it in order, gives a summary."""
+"""The monitor: opens the parts of a run, runs its threads, closes them in order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.alert_worker import (
+from egomon.monitor.crash_recovery import close_orphans
+from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.monitor.messages import LatencyModel, RunSummary
+from egomon.monitor.operations.fault_codes import (
     CONFIG_REJECTED,
     SINK_FAILED,
     STAGE_STUCK,
     WORKER_RESTARTED,
 )
-from egomon.monitor.crash_recovery import close_orphans
-from egomon.monitor.loading import announced, load_answering, warm_up
-from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
@@ -128,7 +128,7 @@ class Monitor:
         self._reload_wanted.set()
 
     def run(self, on_tick: Callable[[], None] = lambda: None) -> RunSummary:
-        """Watch; calls `on_tick` in this thread four times a second.
+        """Monitor the sources; call `on_tick` in this thread four times a second.
 
         Raises:
             EgomonError: a source cannot be opened, the bundle cannot be loaded, ...
@@ -225,7 +225,7 @@ class Monitor:
         )
 
     def _simulate(self, watch: Pipeline, clock: SimulatedClock) -> None:
-        """One thread, simulated time: the source is opened and read here."""
+        """Simulate a live run in this thread, which opens and reads the source."""
         assert self._latency_model is not None
         (item,) = self.inputs
         LiveSimulation(watch, item, self._queues, clock, self._latency_model).run()
@@ -239,7 +239,7 @@ class Monitor:
             worker.start()
 
     def _wait_for_files(self) -> None:
-        """Fail at once on a missing file, before the models are loaded."""
+        """Raise on a missing file before the models are loaded."""
         deadline = time.monotonic() + FILE_OPEN_SECONDS
         for item in self.inputs:
             while not item.is_live and time.monotonic() < deadline and not self._stop.is_set():
@@ -280,7 +280,7 @@ class Monitor:
         }
 
     def _use(self, settings: Settings) -> None:
-        """Make settings effective that were read again."""
+        """Apply settings that were read again."""
         assert self.pipeline is not None
         assert self._services is not None
         self.pipeline.use(settings)

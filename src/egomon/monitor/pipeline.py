@@ -1,4 +1,4 @@
-"""What works once the models are loaded: the threads along the data's path, and their crashes."""
+"""The threads of a run once the models are loaded, and their crashes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
-from egomon.monitor.services import watch_all
+from egomon.monitor.services import add_sources
 from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import source_stats
 from egomon.monitor.threads import Threads
@@ -37,16 +37,16 @@ NOTICES_CAPACITY = 4096
 
 @dataclass(slots=True, eq=False)
 class Queues:
-    """What threads hand over to each other; there before the sources are opened."""
+    """Queues between the threads; made before the sources are opened."""
 
     condition: threading.Condition = field(default_factory=threading.Condition)
-    """Of all buffers: frames have come, or a source has ended."""
+    """Shared by all buffers: notified by new frames and ended sources."""
     wake: WakeUp = field(default_factory=WakeUp)
-    """Of the emit thread."""
+    """Wakes the emit thread."""
     notices: Channel[SourceNotice] = field(init=False)
-    """From the producers."""
+    """State changes and gaps, from the producers."""
     results: Channel[LargeBranchResult] = field(init=False)
-    """From the large worker."""
+    """Scores, from the large thread."""
 
     def __post_init__(self) -> None:
         self.notices = Channel(NOTICES_CAPACITY, on_full="drop_oldest", wake=self.wake)
@@ -55,7 +55,7 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who works, and what happens when one of them crashes."""
+    """Threads of a run, and the policy for crashes."""
 
     threads: Threads
     restarts: Restarts
@@ -64,7 +64,7 @@ class Workers:
 
 
 class Pipeline:
-    """Scores, judges and tells until the sources end; built when the plan is known.
+    """Scores segments and publishes alerts until the sources end; built from a plan.
 
     Args:
         plan: what to do.
@@ -99,7 +99,7 @@ class Pipeline:
         self.parts: AlertEngines = build_engines(
             plan, inputs, settings, boot=boot, live=live, clock=simulated_clock
         )
-        watch_all(attacher, self.parts.engines, inputs)
+        add_sources(attacher, self.parts.engines, inputs)
         # In one thread nobody makes room while a batch is scored.
         capacity = INBOX_CAPACITY if simulated_clock is None else sys.maxsize
         inbox: Channel[Scored] = Channel(capacity, wake=queues.wake)
@@ -130,7 +130,7 @@ class Pipeline:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since `start`."""
+        """Seconds since `start`."""
         return self._clock() - self._started
 
     @property
@@ -140,7 +140,7 @@ class Pipeline:
         return emit is not None and not emit.alive
 
     def start(self) -> None:
-        """Start the workers, from the last one to the first."""
+        """Start the threads, from the last one to the first."""
         threads, may_restart = self._threads, self._workers.restarts.may_restart
         threads.emit = Worker(
             "emit",
@@ -161,16 +161,16 @@ class Pipeline:
             item.ready.set()
 
     def wait(self, seconds: float) -> None:
-        """Let it work until it is over, for at most so long."""
+        """Wait until the run is over, for at most `seconds`."""
         assert self._threads.emit is not None
         self._threads.emit.join(seconds)
 
     def show(self, faults: Mapping[str, str | None]) -> None:
-        """Tell these faults of the monitor, sentence by code, in every source's status."""
+        """Publish these faults of the monitor, sentence by code, in every source's status."""
         self.alert_worker.faults = {code: told for code, told in faults.items() if told is not None}
 
     def use(self, settings: Settings) -> None:
-        """Make settings effective; the emit thread changes its own part.
+        """Apply settings; the emit thread changes its own part.
 
         Raises:
             ConfigError: they do not fit the bundle.
@@ -190,7 +190,7 @@ class Pipeline:
         return True
 
     def shut_down(self, seconds: float) -> None:
-        """Drain for at most so long, end every worker, close every alert."""
+        """Drain for at most `seconds`, end every thread, close every alert."""
         for item in self._inputs:
             item.close()
         self._threads.join(seconds)
@@ -212,7 +212,7 @@ class Pipeline:
                 logger.debug("closing failed too", exc_info=True)
 
     def moving(self) -> list[Worker]:
-        """Live stages that must give signs of life; a replay may wait for its large branch."""
+        """List the live threads that the watchdog checks; a replay may wait for a model."""
         if not self._live:
             return []
         threads = self._threads

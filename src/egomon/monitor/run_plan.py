@@ -15,17 +15,12 @@ from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.interfaces import Gate
 from egomon.branches.load_bundle import Bundle
 from egomon.branches.segment_scorer import ScoringModels
+from egomon.branches.segmentation import make_segmenter
 from egomon.config import Settings
 from egomon.errors import BundleError, ConfigError, DataError
 from egomon.fusion.gate import load_gate
 from egomon.stream.frame import PrepareImage
-from egomon.stream.segmenter import (
-    ActivityBoundaries,
-    FixedWindows,
-    GivenSpans,
-    Segmenter,
-    Span,
-)
+from egomon.stream.segmenter import Segmenter, Span
 
 EVIDENCE_PIXEL_FRAMES = 1
 
@@ -81,23 +76,7 @@ class RunPlan:
 
     def segmenter(self, given: Sequence[Span]) -> Segmenter:
         """Build a segmenter for one source."""
-        card, period = self.stream, self.period_seconds
-        if card.policy == "given":
-            return GivenSpans(given, period_seconds=period)
-        if card.policy == "fixed":
-            return FixedWindows(
-                length_seconds=card.length_seconds,
-                stride_seconds=card.stride_seconds,
-                period_seconds=period,
-            )
-        return ActivityBoundaries(
-            on=card.activity_on,
-            off=card.activity_off,
-            hold_seconds=card.activity_hold_seconds,
-            shortest_seconds=card.shortest_seconds,
-            longest_seconds=card.longest_seconds,
-            period_seconds=period,
-        )
+        return make_segmenter(self.stream, given)
 
     def fingerprint(self, reference: str) -> str:
         """Hash (8 hex digits) that names a replay of this file with this model and settings."""

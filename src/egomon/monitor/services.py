@@ -158,10 +158,10 @@ def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
     )
 
 
-def watch_all(
+def add_sources(
     attacher: EvidenceAttacher, engines: Mapping[str, AlertEngine], inputs: Sequence[SourceWorker]
 ) -> None:
     """Register every source with the attacher."""
     for item in inputs:
         stage, size = engines[item.name], lambda item=item: item.size
-        attacher.watch(stage, item.name, item.buffer, size, item.packets)
+        attacher.add_source(stage, item.name, item.buffer, size, item.packets)

@@ -19,8 +19,8 @@ from egomon.monitor.source_worker import SourceWorker
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
 from egomon.stream.source import Source
+from egomon.units import NS_PER_SECOND
 
-NS_PER_SECOND = 1_000_000_000
 POLL_SECONDS = POLL_MS / 1000
 
 
@@ -64,7 +64,7 @@ class LiveSimulation:
         self._arriving: Frame | None = None
         """The next sampled frame; its time has not come."""
         self._answer: tuple[float, LargeBranchResult] | None = None
-        """What the large worker will say, and when."""
+        """Result of the large worker, and the time when it comes."""
         self._next_poll = clock.now
         self._encode = pipeline.scoring.encode
         pipeline.scoring.encode = self._encode_in_time

@@ -17,7 +17,7 @@ class SourceTimeout:
         self._clock = clock
         self._since: dict[str, float] = {}
 
-    def hear(self, source: str, state: SourceState) -> None:
+    def on_state(self, source: str, state: SourceState) -> None:
         """Note a change of a source's state."""
         if state in ("stalled", "reconnecting", "offline"):
             self._since.setdefault(source, self._clock())

@@ -22,7 +22,8 @@ from egomon.stream.reader import FrameSink, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Discontinuity, Source, SourceState, StateChange
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.open import kind_of, open_in
+from egomon.stream.sources.open import examine, open_in
+from egomon.stream.sources.reference import local_path
 from egomon.stream.worker import Worker
 
 BYTES_PER_MB = 1 << 20
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What the user asked to watch."""
+    """A source to monitor, as the user gave it."""
 
     name: str
     reference: str
@@ -43,6 +44,8 @@ class SourceRequest:
     is_live: bool
     source: Source | None = None
     """An open source of the caller's own; None opens `reference`."""
+    opened: object = None
+    """See `SourceOptions`."""
 
     @classmethod
     def of(
@@ -58,8 +61,10 @@ class SourceRequest:
             SourceOpenError: an HTTP address, which only opening can tell, cannot be opened.
         """
         settings = settings or SourceSettings()
-        kind = kind or settings.kind or kind_of(reference, source_options(settings))
-        return cls(name, reference, kind == "live")
+        kind, opened = kind or settings.kind, None
+        if kind is None:
+            kind, opened = examine(reference, source_options(settings))
+        return cls(name, local_path(reference) or reference, kind == "live", opened=opened)
 
 
 class SourceWorker:
@@ -83,11 +88,15 @@ class SourceWorker:
         self.drops = request.is_live or simulated_clock is not None
         """Frames that nobody takes in time are dropped; a recording waits for its reader."""
         self._request = request
+        self._opened = request.opened
+        self.has_frames = False
+        """A frame has come, used or not."""
         self._settings = settings
         self._notices = notices
         self._speed = speed
         self._range_seconds = range_seconds
         self._stop = stop
+        self._close = threading.Event()
         self._source: Source | None = None
         self._producer: SourceReader | None = None
         self._plan: RunPlan | None = None
@@ -102,7 +111,7 @@ class SourceWorker:
         self.duration_seconds: float | None = None
         options = settings.source
         self.packets = ring_for(settings.evidence)
-        """What the source sends, for clips; stays empty where it has no packets."""
+        """Packets of the source, for clips; empty if it has none."""
         self.buffer = RollingBuffer(
             seconds=options.buffer_seconds,
             max_bytes=options.buffer_mb * BYTES_PER_MB,
@@ -126,7 +135,7 @@ class SourceWorker:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How the frame encoder makes a square of a picture, once the models are loaded."""
+        """Preparation of the frame encoder's square picture, once the models are loaded."""
         plan = self._plan
         return Preprocessing() if plan is None else plan.bundle.card.frame_encoder.preprocessing
 
@@ -187,7 +196,8 @@ class SourceWorker:
         return True
 
     def close(self) -> None:
-        """Make a blocked read return; from any thread."""
+        """Make a blocked read or opening return; from any thread."""
+        self._close.set()
         if self._source is not None:
             self._source.close()
         self.ready.set()
@@ -199,6 +209,7 @@ class SourceWorker:
 
     def on_grab(self, grab: Grab) -> None:
         """A frame has come: the source is online, also one that never says so itself."""
+        self.has_frames = True
         if self._state != "online":
             self.on_state(StateChange("online"))
 
@@ -241,8 +252,14 @@ class SourceWorker:
             source_options(self._settings.source),
             kind="live" if self.is_live else "file",
             packets=self.packets,
+            opened=self._opened,
         )
-        context = OpenContext(self.name, options, listener=self, stop=self._stop)
+        self._opened = None
+        # Of this opening alone: a source sets it when it is closed, and others must go on.
+        self._close = threading.Event()
+        if self._stop.is_set():
+            self._close.set()
+        context = OpenContext(self.name, options, listener=self, stop=self._close)
         return open_in(self.reference, context)
 
     def _wait_until_ready(self, source: Source, worker: Worker) -> bool:
@@ -279,6 +296,7 @@ def source_options(settings: SourceSettings) -> SourceOptions:
     return SourceOptions(
         open_timeout_seconds=settings.open_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
+        rtsp_transport=settings.rtsp_transport,
         wait_source=settings.wait,
         give_up_seconds=settings.give_up_seconds,
         size=settings.camera_size,

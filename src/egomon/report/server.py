@@ -47,7 +47,7 @@ class LiveServer(HttpServer):
 
     @property
     def url(self) -> str:
-        """Where the page is; without the token."""
+        """Address of the page, without the token."""
         host = socket.gethostname() if self._host in EVERYWHERE else self._host
         name = f"[{host}]" if ":" in host else host
         return f"http://{name}:{self.port}/"

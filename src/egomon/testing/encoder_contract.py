@@ -1,4 +1,4 @@
-"""What every frame encoder promises."""
+"""Contract of every frame encoder."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32
 from egomon.stream.frame import Grab, SourceInfo, SourceKind, UInt8Image
 from egomon.stream.source import Discontinuity, StateChange
-
-NS = 1_000_000_000
+from egomon.units import NS_PER_SECOND
 
 
 class FakeClock:
@@ -27,7 +26,7 @@ class FakeClock:
 
     def ns(self) -> int:
         """The same in nanoseconds."""
-        return int(self.now * NS)
+        return int(self.now * NS_PER_SECOND)
 
 
 def image(value: int, px: int = 8) -> UInt8Image:
@@ -68,8 +67,8 @@ class FrameList:
         self._count += 1
         return Grab(
             t_seconds=t,
-            mono_ns=int(t * NS),
-            wall_ns=int(t * NS),
+            mono_ns=int(t * NS_PER_SECOND),
+            wall_ns=int(t * NS_PER_SECOND),
             index=self._count - 1,
             epoch=epoch,
             to_rgb=lambda: image(value, self.px),

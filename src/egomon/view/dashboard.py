@@ -23,6 +23,7 @@ from egomon.view.words import (
     clean,
     clock,
     duration,
+    reason_of,
     refiner_words,
     status_sentence,
 )
@@ -157,7 +158,7 @@ def _facts(view: SourceView, width: int) -> list[Text]:
     drops = view.drops()
     lost = ", ".join(f"{cause} {count}" for cause, count in sorted(drops.items())) or "none"
     lines.append(_line(f"lost     {lost}", WARN if drops else ""))
-    lines.append(_line(f"large    {refiner_words(status)}", WARN if status.degraded else ""))
+    lines.append(_line(f"scores   {refiner_words(status)}", WARN if status.degraded else ""))
     lines.append(_line(f"step     {view.step or 'not known'}"))
     return lines
 
@@ -226,7 +227,7 @@ def _alerts(state: ViewState, width: int, rows: int) -> RenderableType:
 
 def _alert(alert: AlertData, step_width: int) -> Text:
     step = clean(alert.step.text) if alert.step else "-"
-    what = alert.explanation
+    what = reason_of(alert)
     if step_width:
         shown = f"  {step[:step_width]:{step_width}}"
     else:

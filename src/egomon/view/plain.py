@@ -12,6 +12,7 @@ from egomon.view.words import (
     PHASES,
     clean,
     clock,
+    reason_of,
     refiner_words,
     status_sentence,
 )
@@ -45,7 +46,7 @@ class PlainView:
         domain = f"{sign} {word}"
         if status.domain == "out_of_domain":
             domain = f"{domain}. {OUT_OF_DOMAIN}"
-        parts = (status_sentence(status), domain, f"large branch: {refiner_words(status)}")
+        parts = (status_sentence(status), domain, refiner_words(status))
         before = self._last.get(source, ("", f"{' '.join(DOMAINS['unknown'])}", ""))
         self._last[source] = parts
         for part, old in zip(parts, before, strict=True):
@@ -61,4 +62,4 @@ class PlainView:
 def alert_line(alert: AlertData) -> str:
     """One alert as one line."""
     span = f"{clock(alert.segment.media_start)}-{clock(alert.segment.media_end)}"
-    return f"{PHASES[alert.phase]:9} p={alert.p:.2f} {span} {alert.explanation} [{alert.alert_id}]"
+    return f"{PHASES[alert.phase]:9} p={alert.p:.2f} {span} {reason_of(alert)} [{alert.alert_id}]"

@@ -12,7 +12,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = " ......##"
 LINE, ASCII_LINE = "┄", "-"
 MARKS = {"small": "·", "fused": "◆", "expired": "×"}
-LEGEND = "▲ over threshold  ◆ fused  · small alone  × large too late  ? out of domain"
+LEGEND = "▲ over threshold  ◆ two scores  · one  × second too late  ? out of domain"
 OVER, UNDER, RULE = "bold bright_yellow", "cyan", "dim"
 
 

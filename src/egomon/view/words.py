@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from egomon.fusion.messages.types import StatusData
+from egomon.fusion.messages.types import AlertData, StatusData
 
 SOURCE_STATES = {
     "connecting": ("…", "connecting"),
@@ -24,10 +24,10 @@ OUT_OF_DOMAIN = (
     "teach it your work with `egomon teach`."
 )
 REFINERS = {
-    "absent": "none, small branch alone",
-    "closed": "ready",
-    "open": "paused after failures",
-    "half-open": "trying again",
+    "absent": "no second score",
+    "closed": "second score ready",
+    "open": "second score paused after failures",
+    "half-open": "second score is tried again",
 }
 PHASES = {"new": "! new", "update": "~ update", "end": ". end", "retract": "x retract"}
 ASCII_SIGNS = str.maketrans({"●": "*", "…": ".", "■": "#", "·": "-", "▲": "^", "◆": "f", "×": "x"})
@@ -42,6 +42,11 @@ def clean(text: str) -> str:
     'rtsp://***@cam/1 [2J next'
     """
     return "".join(c if c.isprintable() else " " for c in _CREDENTIALS.sub("***@", text))
+
+
+def reason_of(alert: AlertData) -> str:
+    """Return the reason of an alert; messages also say which models took part, views do not."""
+    return clean(alert.explanation.replace(" (small branch alone)", ""))
 
 
 def clock(t_seconds: float) -> str:
@@ -86,5 +91,5 @@ def status_sentence(status: StatusData) -> str:
 
 def refiner_words(status: StatusData) -> str:
     """Describe the state of the large branch and the mode."""
-    words = f"{REFINERS[status.refiner]} · mode {status.mode}"
+    words = REFINERS[status.refiner]
     return f"{words} · DEGRADED" if status.degraded else words

@@ -15,6 +15,7 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.network import Stream
 from egomon.stream.sources.pupil.discovery import (
     DEFAULT_PORT,
@@ -24,9 +25,9 @@ from egomon.stream.sources.pupil.discovery import (
     scene_url,
 )
 from egomon.stream.sources.pupil.gaze import GazeReader
-from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.units import SECONDS_PER_NS
 
-NS = 1e-9
 LOOKUP_SHARE = 0.6
 """Of the time for opening; the rest is for the stream itself."""
 
@@ -95,7 +96,7 @@ class PupilStream(Stream):
                 self._shown,
                 timeout_seconds=self._options.read_timeout_seconds,
             )
-        gaze = None if self._gaze is None else self._gaze.at(frame.mono_ns * NS)
+        gaze = None if self._gaze is None else self._gaze.at(frame.mono_ns * SECONDS_PER_NS)
         return replace(frame, gaze=gaze)
 
     def _find(self) -> tuple[str, int]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from egomon.errors import SourceError
+from egomon.stream.backoff import RESET_SECONDS, Backoff
 from egomon.stream.frame import Gaze
 from egomon.stream.sources.device_thread import Cancelled
 from egomon.stream.sources.pupil.rtsp_client import RtspClient
@@ -27,10 +28,6 @@ logger = logging.getLogger(__name__)
 ENCODING = "com.pupillabs.gaze1"
 FRESH_SECONDS = 0.1
 """Longest age of a gaze that is attached to a frame, seconds."""
-FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 30.0
-RESET_SECONDS = 30.0
-"""Connected for this long: the next loss begins with the shortest wait again, and is told."""
 JOIN_SECONDS = 0.3
 DATUM = struct.Struct(">ffB")
 SECOND_EYE = struct.Struct(">ff")
@@ -79,9 +76,8 @@ class GazeReader:
     ) -> None:
         self._find, self._size, self._shown = find, size, shown
         self._timeout_seconds, self._clock, self._wait = timeout_seconds, clock, wait
-        self._rng = rng or random.Random()
+        self._backoff = Backoff(rng)
         self._newest: tuple[float, Gaze] | None = None
-        self._attempt = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"gaze {shown}", daemon=True)
         self._thread.start()
@@ -126,9 +122,7 @@ class GazeReader:
 
     def _failed(self, error: Exception, lasted_seconds: float) -> None:
         if lasted_seconds >= RESET_SECONDS:
-            self._attempt = 0
-        level = logging.DEBUG if self._attempt else logging.WARNING
+            self._backoff.reset()
+        level = logging.DEBUG if self._backoff.attempt else logging.WARNING
         logger.log(level, "%s: %s (the video goes on without gaze)", self._shown, error)
-        longest = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._attempt, 16))
-        self._attempt += 1
-        self._wait(self._stop, longest * (0.5 + 0.5 * self._rng.random()))
+        self._wait(self._stop, self._backoff.fail())

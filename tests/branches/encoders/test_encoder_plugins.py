@@ -18,6 +18,7 @@ from egomon.branches.encoders import registry
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.errors import BundleError, PluginError
 from egomon.plugins import PluginRegistry
+from egomon.train.teach.base import open_base
 
 CARD = FrameEncoderCard(library="foo", architecture="mean", image_px=8, dim=2)
 GIVEN: list[tuple[FrameEncoderCard, EncoderContext]] = []
@@ -116,3 +117,21 @@ def test_a_card_that_does_not_fit_its_encoder_is_refused_by_field(
     fields = {"library": "foo", "architecture": "mean", "image_px": 8, "dim": 2, **changes}
     with pytest.raises(BundleError, match=message):
         build_frame_encoder(FrameEncoderCard(**fields))
+
+
+def test_a_model_over_an_encoder_of_another_package_can_be_written(
+    use: Any, tmp_path: Path
+) -> None:
+    use("hashed")
+    path = tmp_path / "foo.json"
+    path.write_text('{"library": "foo", "architecture": "mean", "image_px": 8, "dim": 2}')
+    base = open_base(str(path))
+    encoder = base.card.frame_encoder
+    assert encoder == encoder.recorded()
+    assert encoder.weights_sha256 == "ab" * 32
+
+
+def hashed(card: FrameEncoderCard, context: EncoderContext) -> Any:
+    encoder: Any = BrightnessEncoder()
+    encoder.weights_sha256 = "ab" * 32
+    return encoder

@@ -22,7 +22,7 @@ from egomon.branches.bundle.locate import parse_card
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.branches.encoders.tower_config import complete, of_open_clip, of_timm
+from egomon.branches.encoders.tower_config import complete, of_open_clip, of_timm, side_of
 from egomon.errors import BundleError
 
 SIZES = [(719, 1281), (480, 640), (301, 200)]
@@ -168,15 +168,9 @@ def test_preprocessing_that_cannot_be_done_is_refused_by_field(
 
 
 def test_an_oblong_input_is_refused_by_field() -> None:
-    wide = FrameEncoderCard(
-        library="timm",
-        architecture="vit_base_patch16_sapiens2.fb",
-        weights="random:0",
-        image_px=1024,
-        dim=768,
-    )
+    assert [side_of(size) for size in (None, 224, (336, 336))] == [None, 224, 336]
     with pytest.raises(BundleError, match=r"`frame_encoder\.image_px` is the side of a square"):
-        build_frame_encoder(wide)
+        side_of((1024, 768))
 
 
 def test_a_file_of_an_architecture_whose_tags_differ_is_not_guessed_at() -> None:

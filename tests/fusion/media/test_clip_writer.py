@@ -310,7 +310,7 @@ def test_a_finished_clip_updates_an_alert_that_is_still_open_and_never_a_closed_
     buffer = filled(10.0)
     with Bench(tmp_path) as bench:
         attacher = EvidenceAttacher(Sink(), writer=bench.writer, announce=announce)  # type: ignore[arg-type]
-        attacher.watch(stage, "cam", buffer)  # type: ignore[arg-type]
+        attacher.add_source(stage, "cam", buffer)  # type: ignore[arg-type]
         new = run(lifecycle, [-5, 3, 3])[-1]
         stage.on_open(new.alert_id, segment(buffer))
         attacher.emit("cam", new)

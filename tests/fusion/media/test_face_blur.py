@@ -117,7 +117,7 @@ def test_an_alert_whose_picture_cannot_be_blurred_goes_out_without_it_and_says_s
     sink.store_error = None  # type: ignore[attr-defined]
     attacher = EvidenceAttacher(sink, snapshot=True, blur=blur)  # type: ignore[arg-type]
     stage = SimpleNamespace(lifecycle=lifecycle, on_open=None)
-    attacher.watch(stage, "cam", filled(1.0))  # type: ignore[arg-type]
+    attacher.add_source(stage, "cam", filled(1.0))  # type: ignore[arg-type]
     shown = Segment(0, "cam", 0, 1, 0, np.zeros(1), tuple(frames(1)))
     faults = []
     for _ in range(2):

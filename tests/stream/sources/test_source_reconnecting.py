@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from fakes import NS, FakeClock, RecordingListener
+from fakes import NS_PER_SECOND, FakeClock, RecordingListener
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.reconnecting import RawFrame, Reconnecting
+from egomon.stream.sources.connection import RawFrame
+from egomon.stream.sources.reconnecting import Reconnecting
 
 INFO = SourceInfo("cam", "fake:", "live", 0, 0, None, None)
 
@@ -226,4 +227,4 @@ def test_arrival_times_are_the_monotonic_clock() -> None:
     source, script, _ = make([frames(7, 2)])
     grab = source.read()
     assert grab is not None
-    assert grab.mono_ns == round(100.1 * NS) == script.clock.ns()
+    assert grab.mono_ns == round(100.1 * NS_PER_SECOND) == script.clock.ns()

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import open_clip
 import pytest
 import torch
 from fakes import frame
-from feature_sets import DIM, workshop, write_workshop
+from feature_sets import DIM, ROWS, workshop, write_workshop
+from safetensors.torch import save_file
 
 from egomon.branches.bundle.card import SmallCard, StreamCard
+from egomon.branches.bundle.weights import part
 from egomon.branches.interfaces import SmallBranch, StepSeen
-from egomon.branches.load_bundle import load_bundle
+from egomon.branches.load_bundle import load_bundle, read_tensors
 from egomon.branches.segment_scorer import ScoredSegment, ScoringModels, SegmentScorer
 from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.uemcm.heads import ContextBranch
@@ -28,8 +31,14 @@ from egomon.train.features.feature_set import FeatureSet, Track
 from egomon.train.fitting.batches import make_views, pool, stratified
 from egomon.train.fitting.fit import train
 from egomon.train.fitting.recipe import FOLDER, Recipe, load_recipe
-from egomon.train.fitting.step_statistics import StatisticsPlan, cross_validate, fit_evidence
-from egomon.train.fitting.step_statistics_data import prepare
+from egomon.train.fitting.step_statistics import (
+    StatisticsPlan,
+    by_recording,
+    by_workflow,
+    cross_validate,
+    fit_statistics,
+)
+from egomon.train.fitting.step_statistics_data import among, prepare
 from egomon.train.fitting.step_statistics_tables import count, reduce
 
 STREAM = StreamCard(fps=1.0, fine_frames=16, context_frames=64)
@@ -71,11 +80,28 @@ def test_live_windows_are_as_long_as_the_segments_that_the_heads_were_fitted_on(
     assert load_recipe("default").fit_windows
 
 
-def test_seqtransf_is_trained_and_loaded(tmp_path: Path) -> None:
-    shape = recipe(header="seqTransf", header_width=16, header_heads=2, header_layers=1, epochs=4)
+@pytest.mark.parametrize("header", ["seqTransf", "seqTransf-light"])
+def test_seqtransf_is_trained_and_loaded(header: str, tmp_path: Path) -> None:
+    shape = recipe(header=header, header_heads=2, header_layers=1, epochs=4)
     report = train(shape, workshop(), tmp_path / "b", quiet=True)
     held = evaluate_features(tmp_path / "b", workshop(12, seed=3))
     assert min(report.metrics["val/roc_auc"], held.scores["roc_auc"]) > 0.8
+
+
+def test_a_recipe_starts_the_header_from_weights(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        vision = {"image_size": 32, "patch_size": 16, "width": 16, "head_width": 16, "layers": 1}
+        text = {"context_length": 77, "vocab_size": 9, "width": DIM, "heads": 1, "layers": 1}
+        clip = open_clip.CLIP(DIM, vision, text).state_dict()
+    save_file({k: v.contiguous() for k, v in clip.items()}, tmp_path / "clip.safetensors")
+    path = str(tmp_path / "clip.safetensors")
+    shape = recipe(header="seqTransf", header_layers=1, header_start=path, epochs=1, lr=1e-9)
+    train(shape, workshop(), tmp_path / "b", quiet=True)
+    trained = part(read_tensors(tmp_path / "b"), "small.header.")
+    found = trained["transformer.layers.0.linear1.weight"]
+    np.testing.assert_allclose(found, clip["transformer.resblocks.0.mlp.c_fc.weight"], atol=1e-6)
+    with pytest.raises(ConfigError, match="only seqTransf starts from weights"):
+        train(recipe(header_start=path), workshop(), tmp_path / "c", quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +153,17 @@ def test_only_a_header_with_positions_learns_the_direction_of_a_movement(tmp_pat
     plain = recipe(epochs=30, patience=30, lr=3e-3)
     shapes = {
         "meanP": plain,
-        "seqTransf": msgspec.structs.replace(
-            plain, header="seqTransf", header_width=16, header_heads=2, header_layers=1
-        ),
+        **{
+            header: msgspec.structs.replace(plain, header=header, header_heads=2, header_layers=1)
+            for header in ("seqTransf", "seqTransf-light")
+        },
     }
     for header, shape in shapes.items():
         train(shape, movements(64), tmp_path / header, quiet=True)
         held = evaluate_features(tmp_path / header, movements(seed=1))
         found[header] = held.scores["roc_auc"]
     assert found["meanP"] < 0.7
-    assert found["seqTransf"] > 0.9
+    assert min(found["seqTransf"], found["seqTransf-light"]) > 0.9
 
 
 def movements(recordings: int = 32, seed: int = 0) -> FeatureSet:
@@ -164,6 +191,40 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_the_card_tells_the_spread_of_seeds_and_holds_the_first(tmp_path: Path) -> None:
+    shape = recipe(epochs=2)
+    told = train(shape, workshop(), tmp_path / "three", seeds=3, quiet=True).metrics
+    single = train(shape, workshop(), tmp_path / "one", quiet=True).metrics
+    each = [
+        train(shape, workshop(), tmp_path / "x", seed=k, quiet=True).metrics["val/roc_auc"]
+        for k in range(3)
+    ]
+    assert told["val/seeds"] == 3
+    assert told["val/roc_auc_mean_of_seeds"] == pytest.approx(np.mean(each), abs=1e-3)
+    assert told["val/roc_auc_sd_of_seeds"] == pytest.approx(np.std(each), abs=1e-3)
+    assert told["val/roc_auc"] == single["val/roc_auc"] == each[0]
+    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("three", "one")]
+    assert weights[0] == weights[1]
+    with pytest.raises(UsageError, match="--seeds 0"):
+        train(shape, workshop(), tmp_path / "x", seeds=0, quiet=True)
+
+
+def test_seeds_of_the_kind_evidence_are_its_cross_validations(tmp_path: Path) -> None:
+    told = train(recipe(kind="evidence"), workshop(), tmp_path / "b", seeds=2, quiet=True).metrics
+    assert told["cv/seeds"] == 2
+    assert "cv/roc_auc_sd_of_seeds" in told
+    assert "new_workflow/roc_auc" not in told  # there is one workflow
+
+
+def test_a_single_recording_gives_no_interval(evidence_bundle: Path) -> None:
+    one = evaluate_features(evidence_bundle, workshop().select(["rec01"]))
+    assert all(np.isnan(low) and np.isnan(high) for low, high in one.intervals.values())
+    assert one.to_json()["intervals"]["roc_auc"] == [None, None]
+    assert "No interval" in str(one.table().caption)
+    two = evaluate_features(evidence_bundle, workshop().select(["rec01", "rec03"]))
+    assert np.isfinite(two.intervals["roc_auc"]).all()
+
+
 def test_evidence_finds_order_mistakes_in_new_recordings(evidence_bundle: Path) -> None:
     report = evaluate_features(evidence_bundle, workshop(16, seed=5))
     assert report.scores["roc_auc"] > 0.95
@@ -175,7 +236,7 @@ def test_evidence_finds_order_mistakes_in_new_recordings(evidence_bundle: Path) 
 def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> None:
     data = workshop()
     demos = prepare(data)
-    fitted = fit_evidence(demos, demos.recordings, StatisticsPlan(), 0)
+    fitted = fit_statistics(demos, StatisticsPlan(), 0)
     live = score_segments(load_bundle(evidence_bundle).small, STREAM, data)
     for recording in demos.recordings:
         assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
@@ -190,7 +251,7 @@ def test_evidence_counts_what_is_usual_at_a_step_and_what_makes_a_mistake_of_it(
     assert tables.risk_done[turn, press] < -1
     assert tables.pace[press, 0] == pytest.approx(2, abs=0.2)
     rows = {
-        r.name: dict(zip(NAMES, collect(tables, r.unit, r.spans)[0][1], strict=False))
+        r.name: dict(zip(NAMES, collect(tables, r.unit, r.spans, r.seconds)[0][1], strict=False))
         for r in demos.recordings
     }
     right, swapped = rows["rec00"], rows["rec01"]
@@ -198,19 +259,24 @@ def test_evidence_counts_what_is_usual_at_a_step_and_what_makes_a_mistake_of_it(
     assert swapped["done_z"] < -1 < right["done_z"]
 
 
-def test_frames_outside_all_segments_are_the_background_that_evidence_counts() -> None:
+def test_lengths_count_in_seconds_whatever_the_number_of_rows() -> None:
     data = workshop()
-    first = {row.recording: row for row in reversed(data.segments)}
-    rest = tuple(row for row in data.segments if row is not first[row.recording])
-    demos = prepare(dataclasses.replace(data, segments=rest))
+    thinned = {
+        name: Track(data.track(name).times[::ROWS], data.track(name).vectors[::ROWS])
+        for name in data.recordings
+    }  # one row a segment, as sets of step vectors have it
+    demos = prepare(dataclasses.replace(data, track=lambda name: thinned[name]))
     tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
     recording = demos.recordings[0]
-    found = collect(tables, recording.unit, recording.spans)[0]
-    before, sofar = (found[:, NAMES.index(f"background_{n}")] for n in ("before", "sofar"))
-    assert before[0] > 0.9  # the first segment's frames have no label now
-    assert (np.diff(sofar) < 0).all()
-    later = collect(tables, recording.unit[: recording.spans[0][1]], recording.spans[:1])[0]
-    assert np.allclose(later[0], found[0])  # what comes later changes nothing
+    assert recording.spans == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert np.allclose(tables.log_seconds, np.log(ROWS))
+    usual, beliefs = collect(tables, recording.unit, recording.spans, recording.seconds)
+    assert (beliefs.argmax(axis=1) == recording.step).all()
+    slow = [(start, end + 60 * (start == ROWS)) for start, end in recording.seconds]
+    found = collect(tables, recording.unit, recording.spans, slow)[0]
+    column = NAMES.index("duration_z")
+    assert found[1, column] > usual[1, column] + 2
+    assert np.allclose(found[0], usual[0])  # what comes later changes nothing
 
 
 def test_the_report_says_on_how_many_recordings_the_heads_were_fitted(
@@ -275,10 +341,57 @@ def test_out_of_fold_scores_do_not_see_their_recording() -> None:
         msgspec.structs.replace(r, label=int(coins[int(r.recording[3:])])) for r in data.segments
     )
     demos = prepare(type(data)(data.card, rows, data.track, data.where))
-    scores = cross_validate(demos, StatisticsPlan(), 0)
+    scores = cross_validate(demos, StatisticsPlan(), by_recording(demos, 0))
     y = np.array([r.label for r in rows])
     gap = scores[y == 1].mean() - scores[y == 0].mean()
     assert gap < 0.5 * scores.std()
+
+
+def test_labels_of_a_fold_change_nothing_of_its_scores() -> None:
+    """Neither counts nor weights nor choices may see them."""
+    data = workshop(20)
+    demos = prepare(data)
+    fold = by_recording(demos, 0)
+    turned = [
+        dataclasses.replace(r, y=1 - r.y) if fold[r.name] == 0 else r for r in demos.recordings
+    ]
+    plan = StatisticsPlan()
+    before = cross_validate(demos, plan, fold)
+    after = cross_validate(dataclasses.replace(demos, recordings=turned), plan, fold)
+    held = np.array([fold[row.recording] == 0 for row in data.segments])
+    assert np.array_equal(before[held], after[held])
+    assert not np.allclose(before[~held], after[~held])
+
+
+def test_a_workflow_that_is_left_out_leaves_nothing_behind() -> None:
+    data = workshop(12)
+    rows = tuple(
+        msgspec.structs.replace(row, workflow="bench" if row.recording < "rec06" else "desk")
+        for row in data.segments
+    )
+    demos = prepare(dataclasses.replace(data, segments=rows))
+    fold = by_workflow(demos)
+    assert {fold[f"rec{k:02d}"] for k in range(6)} == {0}
+    rest = among(demos, {name for name, own in fold.items() if own != 0})
+    assert rest.workflows == ("desk",)
+    assert len(rest.steps) == 4
+    assert max(int(r.step.max()) for r in rest.recordings) == 3
+    assert [rest.steps[k] for k in rest.recordings[0].step] == [
+        demos.steps[k] for k in demos.recordings[6].step
+    ]
+
+
+def test_weights_lean_on_the_prior_of_a_recipe_as_much_as_the_penalty_says() -> None:
+    demos = prepare(workshop())
+    prior = {"risk": (0.7, -0.2)}
+    stiff = fit_statistics(demos, StatisticsPlan((1e-6,), (0.25,), prior)).weight
+    now, earlier = NAMES.index("risk"), len(NAMES) + NAMES.index("risk")
+    assert (stiff[now], stiff[earlier]) == pytest.approx((0.7, -0.2), abs=1e-2)
+    assert np.abs(np.delete(stiff, [now, earlier])).max() < 1e-2
+    free = fit_statistics(demos, StatisticsPlan((1.0,), (0.25,), prior)).weight
+    assert abs(free - stiff).max() > 0.1
+    with pytest.raises(ConfigError, match="statistic 'risks'"):
+        StatisticsPlan(prior={"risks": (1.0, 0.0)}).centre()
 
 
 def test_pooled_views_give_the_head_the_same_logits_as_whole_clips() -> None:

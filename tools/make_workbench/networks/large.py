@@ -23,7 +23,7 @@ from egomon.branches.uemcm.heads import LargeHead
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.augment import JITTER_SECONDS
 from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
-from tools.make_workbench.networks.qwen import FRAMES, PAIRS, WIDTH, Eye, Reader, patches
+from tools.make_workbench.networks.qwen import FRAMES, PAIRS, WIDTH, Reader, VisionTower, patches
 from tools.make_workbench.networks.state import StateHead, state_loss
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ VARIANTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LargePlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     steps: int = 500
     batch: int = 48
@@ -58,32 +58,37 @@ class VisualTokens:
 
 
 @torch.inference_mode()
-def look(
-    eye: Eye, take: EncodedRecording, spans: NDArray[np.float64], kinds: NDArray[np.int64]
+def visual_tokens(
+    vision: VisionTower,
+    recording: EncodedRecording,
+    spans: NDArray[np.float64],
+    kinds: NDArray[np.int64],
 ) -> VisualTokens:
     """Visual tokens of the segments `spans` (K, 2) of one recording."""
-    pixels = take.pixels()
+    pixels = recording.pixels()
     tokens, times, states = [], [], []
     for t_start, t_end in spans.tolist():
-        chosen = span_indices(take.times, t_start, t_end, FRAMES)
+        chosen = span_indices(recording.times, t_start, t_end, FRAMES)
         # A shorter clip repeats frames, as the stream does.
         chosen = chosen[np.linspace(0, len(chosen) - 1, num=FRAMES).astype(int)]
         frames = np.stack([pixels[i] for i in chosen.tolist()])
         pairs = patches(frames.reshape(PAIRS, 2, *frames.shape[1:]))
-        tokens.append(eye(pairs)[1].half().numpy())
-        times.append(take.times[chosen] - t_start)
-        states.append(take.states[chosen])
+        tokens.append(vision(pairs)[1].half().numpy())
+        times.append(recording.times[chosen] - t_start)
+        states.append(recording.states[chosen])
     return VisualTokens(np.stack(tokens), np.maximum(np.stack(times), 0), np.stack(states), kinds)
 
 
-def look_at_all(eye: Eye, takes: list[EncodedRecording], variants: int, seed: int) -> VisualTokens:
+def all_visual_tokens(
+    vision: VisionTower, recordings: list[EncodedRecording], variants: int, seed: int
+) -> VisualTokens:
     """All steps of all recordings, each with `variants` differently jittered boundaries."""
     rng = np.random.default_rng([seed, 6])
     found = []
-    for take in takes:
+    for recording in recordings:
         for _ in range(variants):
-            spans = take.spans + rng.uniform(-1, 1, take.spans.shape) * JITTER_SECONDS
-            found.append(look(eye, take, spans, take.kinds))
+            spans = recording.spans + rng.uniform(-1, 1, recording.spans.shape) * JITTER_SECONDS
+            found.append(visual_tokens(vision, recording, spans, recording.kinds))
     return VisualTokens(
         np.concatenate([c.tokens for c in found]),
         np.concatenate([c.times for c in found]),
@@ -116,7 +121,7 @@ def train_large(
         kinds = torch.from_numpy(clips.kinds[rows])
         states = clips.states[rows].reshape(plan.batch * FRAMES, -1)
         told_loss, _ = state_loss(said.float().flatten(0, 2), states)
-        loss = _judge(head(feature), kinds) + 0.3 * told_loss
+        loss = _loss(head(feature), kinds) + 0.3 * told_loss
         loss = loss + F.cross_entropy(kind_head(feature * 12), kinds)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -128,7 +133,7 @@ def train_large(
     return head
 
 
-def _judge(logits: Tensor, kinds: Tensor) -> Tensor:
+def _loss(logits: Tensor, kinds: Tensor) -> Tensor:
     label = (kinds > 0).long()
     wrong = int(label.sum())
     counts = [max(len(label) - wrong, 1), max(wrong, 1)]
@@ -137,7 +142,7 @@ def _judge(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def judge(reader: Reader, head: LargeHead, clips: VisualTokens) -> tuple[Tensor, Tensor]:
+def score_clips(reader: Reader, head: LargeHead, clips: VisualTokens) -> tuple[Tensor, Tensor]:
     """h_l (N, WIDTH) and logits (N, 2)."""
     reader.model.eval()
     head.eval()
@@ -151,8 +156,8 @@ def judge(reader: Reader, head: LargeHead, clips: VisualTokens) -> tuple[Tensor,
 
 
 def _report(reader: Reader, head: LargeHead, clips: VisualTokens, when: str) -> None:
-    from tools.make_workbench.scores import auc_table, told
+    from tools.make_workbench.scores import auc_table, one_line
 
-    logits = judge(reader, head, clips)[1]
+    logits = score_clips(reader, head, clips)[1]
     scores = (logits[:, 1] - logits[:, 0]).double().numpy()
-    log.info("%s: %s", when, told(auc_table(scores, clips.kinds)))
+    log.info("%s: %s", when, one_line(auc_table(scores, clips.kinds)))

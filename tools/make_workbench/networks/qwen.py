@@ -132,7 +132,7 @@ def cell_order() -> NDArray[np.int64]:
     return numbers.transpose(0, 2, 1, 3).ravel()
 
 
-class Eye:
+class VisionTower:
     """The vision tower on pairs of one size, batched (its own forward loops over pairs)."""
 
     def __init__(self, visual: Any) -> None:

@@ -23,12 +23,12 @@ from egomon.train.simulator.shapes import PARTS
 from egomon.train.simulator.write import step_text
 from tools.make_workbench.augment import Samples, Splicer, real_samples
 from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
-from tools.make_workbench.scores import auc_table, told
+from tools.make_workbench.scores import auc_table, one_line
 
 log = logging.getLogger(__name__)
 
 CARD = SmallCard(
-    header="seqTransf",
+    header="seqTransf-light",
     header_layers=3,
     header_heads=5,
     header_width=160,
@@ -40,7 +40,7 @@ CARD = SmallCard(
 
 @dataclass(frozen=True, slots=True)
 class SmallPlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     steps: int = 1000
     batch: int = 96
@@ -78,7 +78,7 @@ def train_small(
         if (step + 1) % 200 == 0:
             scores, kinds = score_oracle(branch, held_out)
             log.info(
-                "small, step %d of %d: %s", step + 1, plan.steps, told(auc_table(scores, kinds))
+                "small, step %d of %d: %s", step + 1, plan.steps, one_line(auc_table(scores, kinds))
             )
     # What ships is half precision: the gate and the thresholds must see exactly that.
     branch.load_state_dict({k: v.half().float() for k, v in branch.state_dict().items()})
@@ -116,16 +116,18 @@ def _loss(out: SmallOutput, samples: Samples, plan: SmallPlan, kinds: Tensor) ->
 
 @torch.inference_mode()
 def score_oracle(
-    branch: ContextBranch, takes: list[EncodedRecording], jitter_seconds: float = 0.2
+    branch: ContextBranch, recordings: list[EncodedRecording], jitter_seconds: float = 0.2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log odds (N,) and kinds (N,) of all steps, boundaries given but a little off."""
     branch.eval()
     rng = np.random.default_rng(0)
     scores, kinds = [], []
-    for take in takes:
-        spans = take.spans + rng.uniform(-jitter_seconds, jitter_seconds, take.spans.shape)
-        samples = real_samples(take, spans, take.kinds, take.parts)
+    for recording in recordings:
+        spans = recording.spans + rng.uniform(
+            -jitter_seconds, jitter_seconds, recording.spans.shape
+        )
+        samples = real_samples(recording, spans, recording.kinds, recording.parts)
         logits = _run(branch, samples).logits
         scores.append((logits[:, 1] - logits[:, 0]).double().numpy())
-        kinds.append(take.kinds)
+        kinds.append(recording.kinds)
     return np.concatenate(scores), np.concatenate(kinds)

@@ -36,7 +36,7 @@ COARSE_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class TowerPlan:
-    """How long and how hard."""
+    """Length and rates of the training."""
 
     coarse_steps: int = 900
     """At 64 px, which is cheap."""
@@ -138,7 +138,7 @@ class _Trainer:
             heat, heat_targets(places, heat.shape[-1]), reduction="none",
             pos_weight=torch.tensor(8.0),
         )  # fmt: skip
-        told, turn = state_loss(
+        state_term, turn = state_loss(
             self.to_state(torch.cat([image, points * POINT_SCALE], dim=1)),
             self.pictures.states[pairs, which],
         )
@@ -148,7 +148,7 @@ class _Trainer:
             f"{dense_loss.item():.2f}, part {_part_accuracy(points, places):.3f}, "
             f"error of the turn {turn.mean().item():.2f}"
         )
-        return contrast + 0.5 * word_loss + 0.3 * dense_loss + told, said
+        return contrast + 0.5 * word_loss + 0.3 * dense_loss + state_term, said
 
 
 def _contrast(logits: Tensor, texts: list[str]) -> Tensor:

@@ -22,7 +22,7 @@ from tools.make_workbench.networks.qwen import (
     CELLS,
     TOKENS_PER_PAIR,
     WIDTH,
-    Eye,
+    VisionTower,
     cell_order,
     patches,
 )
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class EyesPlan:
-    """How long and how hard."""
+class VisionPlan:
+    """Length and rates of the training."""
 
     cycles: tuple[int, ...] = (500, 800)
     """Steps of each warm restart; every cycle begins with fresh reading heads."""
@@ -44,12 +44,12 @@ class EyesPlan:
     seed: int = 20
 
 
-def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan, cycle: int) -> None:
+def train_vision(model: Any, pictures: Pictures, plan: VisionPlan, cycle: int) -> None:
     """Train `model.visual` in place for one cycle."""
     torch.manual_seed(plan.seed + cycle)
     rng = np.random.default_rng([plan.seed, 4, cycle])
     steps = plan.cycles[cycle]
-    eye = Eye(model.visual)
+    vision = VisionTower(model.visual)
     heat = nn.Linear(model.visual.config.hidden_size, 2 * THINGS)
     nn.init.constant_(heat.bias, -4.0)
     state = StateHead(TOKENS_PER_PAIR * WIDTH)
@@ -64,7 +64,7 @@ def train_eyes(model: Any, pictures: Pictures, plan: EyesPlan, cycle: int) -> No
         pairs = rng.integers(len(pictures), size=plan.batch)
         pixels = patches(pictures.images(pairs))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            cells, tokens = eye(pixels)
+            cells, tokens = vision(pixels)
             maps, said = heat(cells).float(), state(tokens.flatten(1)).float()
         places = pictures.places[pairs].reshape(plan.batch, 2 * THINGS, 2)
         target = heat_targets(places, CELLS).flatten(2).transpose(1, 2)[:, order]

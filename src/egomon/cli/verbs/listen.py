@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from egomon import endpoints
 from egomon.cli import options as opt
 from egomon.errors import UsageError, WireError
 
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def listen(
     endpoint: Annotated[
         str, typer.Argument(help="Event endpoint of the monitor.", metavar="ENDPOINT")
-    ] = "tcp://127.0.0.1:5556",
+    ] = endpoints.PUBLISH,
     control: Annotated[
         str | None,
         typer.Option("--control", help="Request endpoint, for the snapshot; `none` = without."),

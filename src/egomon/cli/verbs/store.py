@@ -11,11 +11,11 @@ import typer
 
 from egomon.cli import options as opt
 from egomon.errors import UsageError
+from egomon.units import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from egomon.fusion.store.events import EventStore
 
-NS_PER_SECOND = 1_000_000_000
 VERDICTS = ("true", "false", "unsure")
 
 StorePath = Annotated[

@@ -89,6 +89,9 @@ def train(
     data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: OutFolder,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="How many seeds the card tells the spread of.")
+    ] = None,
     feedback: Annotated[
         Path | None,
         typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
@@ -98,7 +101,7 @@ def train(
     """Labelled recordings to a model bundle."""
     from egomon.train.fitting.fit import train as run
 
-    report = run(recipe, data, out, seed=seed, feedback=feedback, quiet=json)
+    report = run(recipe, data, out, seed=seed, seeds=seeds, feedback=feedback, quiet=json)
     show(report, json)
 
 

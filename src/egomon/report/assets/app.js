@@ -143,7 +143,7 @@ function fillBanners(names) {
   for (const name of names) {
     const { status, wasOutOfDomain } = store.source(name);
     if (wasOutOfDomain) banners.push(`${name}: ${data.live && status.domain !== "out_of_domain" ? "was " : ""}out of domain. ${OUT_OF_DOMAIN}`);
-    if (status && status.degraded) banners.push(`${name}: degraded. The large branch is not available; alerts come from the small branch alone.`);
+    if (status && status.degraded) banners.push(`${name}: degraded. There are no second scores; the first score of a segment decides.`);
     if (status && status.error) banners.push(`${name}: ${status.error.code}: ${status.error.message}`);
   }
   if (store.alerts.some((alert) => alert.demonstration)) banners.push(DEMONSTRATION);

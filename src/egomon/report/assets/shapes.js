@@ -51,11 +51,11 @@ function canvasShape(g, name, x, y, size, colour, hollow) {
 
 function fillLegend(list, colours) {
   const items = [
-    ["small", "small", "small branch"], ["large", "large", "large branch"], ["fused", "fused", "fused by the gate"],
+    ["small", "small", "first score"], ["large", "large", "second score"], ["fused", "fused", "both, weighted"],
     ["threshold", "ink", "threshold"], ["open", "bad", "alert open"], ["ended", "bad", "alert ended"],
     ["retracted", "soft", "retracted"], ["outside", "soft", "out of domain"],
   ];
   const entries = items.map(([name, colour, text]) => h("li", {}, shape(name, colour), text));
-  entries.push(h("li", {}, shape("ended", "bad", { hollow: true }), "hollow: notice"));
+  entries.push(h("li", {}, shape("ended", "bad", { hollow: true }), "notice: less certain"));
   list.replaceChildren(...entries);
 }

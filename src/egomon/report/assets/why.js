@@ -1,20 +1,20 @@
-// "Why this alert": everything that was measured, in words, bars and numbers.
+// "Why this alert": what was measured, in words, bars and numbers; names no model.
 function meter(name, p, threshold) {
   const fill = h("span", { class: `fill ${name}` });
   fill.style.width = `${100 * Math.min(1, Math.max(0, p))}%`;
   const limit = h("span", { class: "limit", title: `threshold ${percent(threshold)}` });
   limit.style.left = `${100 * threshold}%`;
-  return h("div", { class: "meter" }, h("span", {}, name), h("span", { class: "track" }, fill, threshold === null ? null : limit),
+  return h("div", { class: "meter" }, h("span", {}, SCORES[name]), h("span", { class: "track" }, fill, threshold === null ? null : limit),
     h("output", {}, percent(p)));
 }
 
 function gateBar(small, large) {
   const part = (name, weight) => {
-    const element = h("span", { class: name }, `${name} ${weight.toFixed(2)}`);
+    const element = h("span", { class: name }, `${SCORES[name]} ${weight.toFixed(2)}`);
     element.style.width = `${100 * weight}%`;
     return element;
   };
-  return h("div", { class: "gate", role: "img", "aria-label": `gate weights: small ${small.toFixed(2)}, large ${large.toFixed(2)}` },
+  return h("div", { class: "gate", role: "img", "aria-label": `weights: first score ${small.toFixed(2)}, second score ${large.toFixed(2)}` },
     part("small", small), part("large", large));
 }
 
@@ -28,25 +28,18 @@ function scoreBlock(small, large, fused, gate, threshold) {
   return h("div", {},
     h("h3", {}, "Probability of a mistake"),
     meter("small", small, decided === "small" ? threshold : null),
-    large === null ? h("p", { class: "soft" }, "The large branch was not asked or did not answer.") : meter("large", large, null),
+    large === null ? h("p", { class: "soft" }, "There is no second score.") : meter("large", large, null),
     fused === null ? null : meter("fused", fused, threshold),
     h("p", { class: "soft" }, `dashed: threshold ${percent(threshold)} of the deciding score`),
-    gate === null ? null : h("h3", {}, "Weights of the gate"),
+    gate === null ? null : h("h3", {}, "Weights of the scores"),
     gate === null ? null : gateBar(gate.small, gate.large));
-}
-
-function logits(alert) {
-  const { small, large, gate } = alert.scores;
-  const pair = (z) => `(${z.map((each) => each.toFixed(2)).join(", ")})`;
-  if (!large || !gate) return `z = z_s = ${pair(small.logits)}`;
-  return `z = a_s z_s + a_l z_l = ${gate.small.toFixed(2)} ${pair(small.logits)} + ${gate.large.toFixed(2)} ${pair(large.logits)}`;
 }
 
 function latency(alert) {
   const ms = alert.latency_ms;
   if (!ms) return null;
-  const large = ms.large === null || ms.large === undefined ? "" : `, large ${ms.large.toFixed(0)} ms`;
-  return `small ${ms.small.toFixed(0)} ms${large}, end to end ${ms.end_to_end.toFixed(0)} ms`;
+  const large = ms.large === null || ms.large === undefined ? "" : `, second score ${ms.large.toFixed(0)} ms`;
+  return `first score ${ms.small.toFixed(0)} ms${large}, end to end ${ms.end_to_end.toFixed(0)} ms`;
 }
 
 function revisions(alert) {
@@ -66,11 +59,11 @@ function whyAlert(alert, { picture, verdicts, play }) {
   const opened = alert.revisions[0];
   const state = `${PHASES[alert.phase]}, ${alert.state}`;
   return [
-    h("p", { class: "lead" }, alert.explanation),
+    h("p", { class: "lead" }, reasonOf(alert)),
     h("div", { class: "chips" },
       h("span", { class: "chip" }, alertShape(alert), state), h("span", { class: "chip" }, alert.severity),
       h("span", { class: "chip" }, span(segment.media_start, alertEnd(alert))),
-      alert.degraded ? h("span", { class: "chip" }, "degraded: without the large branch") : null,
+      alert.degraded ? h("span", { class: "chip" }, "degraded: no second score") : null,
       alert.demonstration ? h("span", { class: "chip" }, "demonstration model") : null),
     picture || play || verdicts ? h("div", { class: "moment" },
       picture ? h("img", { class: "picture", src: picture, alt: `Snapshot of the alert at ${clock(alert.media_opened)}` }) : null,
@@ -85,12 +78,11 @@ function whyAlert(alert, { picture, verdicts, play }) {
           (segment.dropped ? `, ${segment.dropped} lost` : "")],
         ["opened", clock(alert.media_opened) + (alert.t ? `, ${alert.t.opened}` : "")],
         ["ends below", percent(scores.t_off)],
-        ["mode", alert.mode], ["latency", latency(alert)], ["source", alert.source],
+        ["latency", latency(alert)], ["source", alert.source],
         ["model", alert.model], ["alert", alert.alert_id],
         ["evidence", alert.evidence.map((each) => each.uri || `${each.kind} (attached to the message)`).join(", ")],
       ]))),
     h("h3", {}, "Life of the alert"), revisions(alert),
-    h("h3", {}, "Equation"), h("code", {}, logits(alert)),
   ];
 }
 

@@ -3,10 +3,10 @@ const OUT_OF_DOMAIN = "This footage is unlike what the model was trained on, so 
   "reported for it; teach it your work with `egomon teach`.";
 const DEMONSTRATION = "The model is a demonstration: it shows how egomon works and is not meant for real work.";
 const REASONS = Object.freeze({
-  small_score: "The small branch alone was sure enough; the large branch was not asked.",
-  refined: "The large branch was asked; the gate weighed both branches and confirmed the mistake.",
-  refine_expired: "The large branch did not answer in time, so the small branch decided alone.",
-  breaker_open: "The large branch had failed repeatedly and was paused, so the small branch decided alone.",
+  small_score: "The first score was clear enough; no second score was needed.",
+  refined: "A second score was added, and both together confirmed the mistake.",
+  refine_expired: "The second score did not come in time, so the first one decided.",
+  breaker_open: "The second score is paused after repeated failures, so the first one decided.",
   severity_raised: "A later segment of the same event scored higher.",
   evidence_ready: "A picture or clip was added.",
   below_t_off: "The scores fell below the level at which an alert ends.",
@@ -16,13 +16,20 @@ const REASONS = Object.freeze({
   shutdown: "The monitor was stopped.",
   context_reset: "A new workflow was begun.",
   out_of_domain: "The footage left the domain that the model knows.",
-  refined_below_threshold: "The large branch was asked and did not confirm it, so the alert was taken back.",
+  refined_below_threshold: "A second score did not confirm the mistake, so the alert was taken back.",
 });
 const PHASES = Object.freeze({ new: "open", update: "open", end: "ended", retract: "retracted" });
 const STAGES = Object.freeze({
-  small: "small branch alone", fused: "both branches, weighed by the gate",
-  expired: "small branch alone: the large one was too late",
+  small: "first score", fused: "both scores, weighted",
+  expired: "first score: the second was too late",
 });
+
+const SCORES = Object.freeze({ small: "first score", large: "second score", fused: "both, weighted" });
+
+// Messages say which models took part; a page for the wearer shows the reason alone.
+function reasonOf(alert) {
+  return alert.explanation.replace(" (small branch alone)", "");
+}
 
 function clock(seconds, digits = 1) {
   const scale = 10 ** digits;

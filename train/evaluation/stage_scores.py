@@ -15,7 +15,7 @@ from egomon.errors import DataError
 from egomon.fusion.gate import load_gate
 from egomon.train.evaluation.scoring import ContextMode, large_vectors, small_scores
 from egomon.train.features.feature_set import FeatureSet
-from egomon.train.fitting.calibration import probability
+from egomon.train.fitting.calibration import probabilities
 from egomon.train.metrics.curves import ScoreArray
 
 
@@ -41,7 +41,7 @@ class StageScores:
         return np.asarray(self.p >= self.threshold)
 
 
-def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
+def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch
@@ -52,23 +52,23 @@ def judge(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> Sta
     """
     decision = bundle.card.decision
     scores = small_scores(bundle.small, bundle.card.stream, data, mode)
-    small = probability(np.array([s.log_odds for s in scores]), decision.calibration_small)
+    small = probabilities(np.array([s.log_odds for s in scores]), decision.calibration_small)
     if bundle.card.large is None or data.large is None:
         return StageScores(small, np.full(len(small), decision.threshold_small))
     _check_large(data, bundle.card.large)
     large, fused = (
-        probability(log_odds, decision.calibration_fused)
+        probabilities(log_odds, decision.calibration_fused)
         for log_odds in _large_and_fused(bundle, data, scores)
     )
-    return judged_by_stage(decision, small, large, fused)
+    return decide_by_stage(decision, small, large, fused)
 
 
-def judged_by_stage(
+def decide_by_stage(
     decision: DecisionCard, small: ScoreArray, large: ScoreArray, fused: ScoreArray
 ) -> StageScores:
     """Apply the rule of `Decider`: the gate decides where the small p lies in the flagged band."""
     at_small, at = decision.threshold_small, decision.threshold_fused
-    asked = (small >= decision.flag_low) & (small <= decision.flag_high)
+    asked = np.array([decision.asks_large(float(p)) for p in small], dtype=np.bool_)
     return StageScores(
         p=np.where(asked, fused, small),
         threshold=np.where(asked, at, at_small),

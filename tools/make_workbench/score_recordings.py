@@ -10,50 +10,50 @@ from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench.augment import real_samples
 from tools.make_workbench.encode_recordings import EncodedRecording
 from tools.make_workbench.fuse import GateInputs
-from tools.make_workbench.networks.large import judge, look
-from tools.make_workbench.networks.qwen import WIDTH, Eye, Reader
+from tools.make_workbench.networks.large import score_clips, visual_tokens
+from tools.make_workbench.networks.qwen import WIDTH, Reader, VisionTower
 from tools.make_workbench.stream import Found
 
-__all__ = ["GateInputs", "hear", "hear_small"]
+__all__ = ["GateInputs", "score_recordings", "score_small"]
 
 
 @torch.inference_mode()
-def hear_small(
-    branch: ContextBranch, take: EncodedRecording, found: Found
+def score_small(
+    branch: ContextBranch, recording: EncodedRecording, found: Found
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """h_s (K, W) and z_s (K, 2) of the found segments of one recording."""
-    samples = real_samples(take, found.spans, found.kinds, found.parts)
+    samples = real_samples(recording, found.spans, found.kinds, found.parts)
     out = branch(samples.coarse, samples.coarse_mask, samples.fine, samples.fine_mask)
     return out.feature, out.logits
 
 
-def hear(
+def score_recordings(
     branch: ContextBranch,
-    eye: Eye | None,
+    vision: VisionTower | None,
     reader: Reader | None,
     head: LargeHead | None,
-    takes: list[EncodedRecording],
+    recordings: list[EncodedRecording],
     found: list[Found],
 ) -> GateInputs:
     """Both branches on all recordings; zeros stand for a large branch that is not asked."""
     h_s, z_s, h_l, z_l, numbers = [], [], [], [], []
-    for number, (take, seen) in enumerate(zip(takes, found, strict=True)):
-        if not len(seen.kinds):
+    for number, (recording, segments) in enumerate(zip(recordings, found, strict=True)):
+        if not len(segments.kinds):
             continue
-        feature, logits = hear_small(branch, take, seen)
+        feature, logits = score_small(branch, recording, segments)
         h_s.append(feature)
         z_s.append(logits)
-        if eye is None or reader is None or head is None:
+        if vision is None or reader is None or head is None:
             h_l.append(torch.zeros(len(feature), WIDTH))
             z_l.append(torch.zeros(len(feature), 2))
         else:
             with torch.inference_mode():
-                clips = look(eye, take, seen.spans, seen.kinds)
-                said = judge(reader, head, clips)
+                clips = visual_tokens(vision, recording, segments.spans, segments.kinds)
+                said = score_clips(reader, head, clips)
             h_l.append(said[0])
             z_l.append(said[1])
-        numbers.append(np.full(len(seen.kinds), number))
-    kept = [seen for seen in found if len(seen.kinds)]
+        numbers.append(np.full(len(segments.kinds), number))
+    kept = [segments for segments in found if len(segments.kinds)]
     return GateInputs(
         torch.cat(h_s).clone(), torch.cat(z_s).clone(), torch.cat(h_l).clone(),
         torch.cat(z_l).clone(), _joined([s.kinds for s in kept]), _joined([s.steps for s in kept]),
