@@ -31,12 +31,13 @@ from egomon.branches.step_filter.descriptor import (
 from egomon.branches.step_filter.explanation import explain
 from egomon.branches.step_filter.filter import Belief, StepFilter
 from egomon.branches.step_filter.model import StepModel, load_model
+from egomon.branches.taught.corrections import Correction, read_corrections
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import BundleError
 
-SCENE_WINDOWS = 40
+SCENE_WINDOWS = 10
 """Windows that are seen before the scene is judged."""
 SCENE_LEAVE = 0.9
 """Share of the limit below which another place is the recordings' place again."""
@@ -56,10 +57,12 @@ class StepFilterBranch:
 
     model: StepModel
     graphs: tuple[WorkflowGraph, ...]
+    corrections: tuple[Correction, ...] = ()
+    """What was said of alerts."""
 
     def follow(self) -> StreamFollower:
         """A branch for one stream, which has seen nothing yet."""
-        return StreamFollower(self.model, self.graphs)
+        return StreamFollower(self.model, self.graphs, corrections=self.corrections)
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """The clip as if it were the beginning of a stream."""
@@ -78,10 +81,12 @@ class StreamFollower:
         model: StepModel,
         graphs: Sequence[WorkflowGraph],
         *,
+        corrections: Sequence[Correction] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._graphs = tuple(graphs)
+        self._corrections = tuple(corrections)
         self._clock = clock
         self._rules = [Rules.of(graph, model.ids) for graph in graphs]
         self.state: DomainState = "unknown"
@@ -90,7 +95,7 @@ class StreamFollower:
         self._begin()
 
     def _begin(self) -> None:
-        self._filter = StepFilter(self._model, self._rules)
+        self._filter = StepFilter(self._model, self._rules, self._corrections)
         self._scene = RunningMean(self._model.descriptor.prior)
         self._seen = -np.inf
         self._window: Float32 | None = None
@@ -155,6 +160,8 @@ class StreamFollower:
             self._row = self._model.descriptor.rows(self._scene.centre(window))
             beliefs.append(self._filter.push(self._model.distances(self._row)))
             self._judge_scene()
+            if beliefs[-1].began:  # rows of a step are those of the demonstrations' first time
+                self._scene = RunningMean(self._model.descriptor.prior)
         return beliefs
 
     def _judge_scene(self) -> None:
@@ -194,7 +201,9 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> StepFilterBranch:
         )
     if stream.fine_frames < stream.length_seconds * stream.fps:
         raise BundleError("field `stream.fine_frames` is too small to hold all frames of a window")
-    return StepFilterBranch(model, read_graphs(folder / WORKFLOW_FILE, ids=model.ids))
+    return StepFilterBranch(
+        model, read_graphs(folder / WORKFLOW_FILE, ids=model.ids), read_corrections(folder)
+    )
 
 
 def _same(a: Float32, b: Float32) -> bool:

@@ -17,6 +17,7 @@ from egomon.branches.interfaces import Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
 from egomon.branches.step_filter.moves import FOREIGN, START, Mistake, Node, moves
+from egomon.branches.taught.corrections import Correction, log_odds_of
 from egomon.branches.taught.transitions import Rules
 
 PHASES = 4
@@ -50,6 +51,8 @@ class Belief:
     told: bool
     """It is told now."""
     workflow: int
+    began: bool
+    """The work has begun anew."""
 
 
 class StepFilter:
@@ -58,9 +61,16 @@ class StepFilter:
     Args:
         model: the taught steps.
         rules: of each workflow, see `Rules.of`.
+        corrections: what was said of alerts; it moves the odds of such mistakes.
     """
 
-    def __init__(self, model: StepModel, rules: Sequence[Rules]) -> None:
+    def __init__(
+        self,
+        model: StepModel,
+        rules: Sequence[Rules],
+        corrections: Sequence[Correction] = (),
+    ) -> None:
+        self._corrections, self._step_ids = tuple(corrections), model.ids
         self._rules = tuple(rules)
         self._options = model.options
         count = len(model.ids)
@@ -69,6 +79,7 @@ class StepFilter:
         self._progress = np.clip(PHASES * WINDOW_SECONDS / seconds, 0.02, 0.95)
         self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
         self._count = count
+        self._beginning = True
         self._begin([Node(0, 0, 0, START)], np.array([[0.0] * (PHASES - 1) + [1.0]]))
 
     def _begin(self, nodes: Sequence[Node], weights: Float64) -> None:
@@ -148,11 +159,18 @@ class StepFilter:
             workflows[node.workflow] += weight
             if node.mistake is not None:
                 mistakes[node.mistake] = mistakes.get(node.mistake, 0.0) + weight
+        beginning = sum(
+            weight
+            for i, weight in zip(self._active, total.tolist(), strict=True)
+            if not self._nodes[i].done
+        )
+        began = beginning > 0.5 and not self._beginning
+        self._beginning = beginning > 0.5
         p = min(sum(mistakes.values()), 1.0)
         told = p > self._options.threshold
         if told:
             self._tell()
-        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()))
+        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()), began)
 
     def _tell(self) -> None:
         """Every reading goes on without its mistake."""
@@ -178,8 +196,19 @@ class StepFilter:
         if known is None:
             found = moves(self._rules, self._nodes[i])
             ids = np.array([self._id(node) for node, _ in found])
-            known = self._moves[i] = (ids, np.array([p for _, p in found]))
+            shares = np.array([p for _, p in found])
+            if self._corrections:
+                shares *= np.exp([self._said_of(node, self._nodes[i]) for node, _ in found])
+                shares /= shares.sum()
+            known = self._moves[i] = (ids, shares)
         return known
+
+    def _said_of(self, node: Node, before: Node) -> float:
+        """Log odds by which a mistake that this move makes was said to be likelier."""
+        made = node.mistake
+        if made is None or made == before.mistake:
+            return 0.0
+        return log_odds_of(self._corrections, made.kind, self._step_ids[made.step])
 
 
 def _likeliest(mistakes: dict[Mistake, float]) -> Mistake | None:

@@ -31,6 +31,8 @@ LOG_ODDS: Mapping[Said, float] = {
 ELSEWHERE = 0.25
 """Share of it at other steps."""
 MOST_LOG_ODDS = math.log(1000.0)
+MOST_ELSEWHERE = math.log(4.0)
+"""One step that is told wrongly again and again does not silence the others."""
 MOST_ROWS = 10_000
 
 _HEADER = """\
@@ -122,12 +124,14 @@ def log_odds_of(rows: Sequence[Correction], kind: str, step: str) -> float:
     >>> log_odds_of([wrong], "repeated", "step-2")
     0.0
     """
-    total = math.fsum(
-        LOG_ODDS[row.said] * (1.0 if row.step in ("", step) else ELSEWHERE)
-        for row in rows
-        if row.kind == kind
-    )
-    return max(-MOST_LOG_ODDS, min(MOST_LOG_ODDS, total))
+    own = [row for row in rows if row.kind == kind]
+    here = math.fsum(LOG_ODDS[row.said] for row in own if row.step in ("", step))
+    away = math.fsum(LOG_ODDS[row.said] for row in own if row.step not in ("", step))
+    return _bounded(here, MOST_LOG_ODDS) + _bounded(ELSEWHERE * away, MOST_ELSEWHERE)
+
+
+def _bounded(value: float, most: float) -> float:
+    return max(-most, min(most, value))
 
 
 def kind_of(sentence: str) -> MistakeName | None:

@@ -41,8 +41,10 @@ MOST_SHARPNESS = 3.5
 KNOWN_SHARE = 0.95
 UNSEEN = 2.0
 """Times farther that another recording's windows lie than those of the only one."""
-SCENE_MARGIN, SCENE_SINGLE = 1.4, 0.45
+SCENE_MARGIN, SCENE_SINGLE = 1.4, 0.43
+"""The second is a guess for one recording, and the least for several that happen to be alike."""
 SCENE_FROM = 40
+"""The mean of fewer windows is that of one step, not of the scene."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +176,7 @@ def scene_limit(recordings: Sequence[Windows], priors: Sequence[Float32]) -> flo
             running.centre(window)
             if running.windows >= SCENE_FROM:
                 farthest = max(farthest, running.offset)
-    return SCENE_MARGIN * max(farthest, 1e-3)
+    return max(SCENE_MARGIN * farthest, SCENE_SINGLE)
 
 
 def _others_mean(means: Sequence[Float32], i: int, prior: Float32) -> Float32:

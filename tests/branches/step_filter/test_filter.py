@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from egomon.branches.interfaces import Float64
+from egomon.branches.step_filter.descriptor import Descriptor
+from egomon.branches.step_filter.explanation import FOREIGN, explain
+from egomon.branches.step_filter.filter import Belief, StepFilter
+from egomon.branches.step_filter.model import ModelOptions, StepModel
+from egomon.branches.step_filter.moves import START, Mistake, Node, moves
+from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+
+IDS = ("step-1", "step-2", "step-3", "step-4", "step-5")
+NAMES = dict(zip(IDS, ("wet", "soap", "rub", "rinse", "dry"), strict=True))
+SECONDS = 8.0
+WINDOWS = 16
+GRAPH = WorkflowGraph.learn([list(IDS)] * 3, name="washing", names=NAMES)
+RULES = [Rules.of(GRAPH, IDS)]
+
+
+@pytest.fixture
+def model() -> StepModel:
+    """Distances are given by the tests, so the arrays do not matter."""
+    nothing = Descriptor(
+        np.zeros(2, np.float32), np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
+    )
+    options = ModelOptions(sharpness=3.5)
+    return StepModel(IDS, nothing, np.zeros((5, 2), np.float32), np.full(5, SECONDS), options)
+
+
+def looks_like(step: int | None) -> Float64:
+    """Distances of a window that shows this step clearly; None = none of them."""
+    distances = np.full(5, 2.0)
+    if step is None:
+        return distances + 3.0
+    distances[step] = 0.4
+    return distances
+
+
+def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int, Belief]]:
+    """Alerts as (place in `steps`, belief); digits are steps, x foreign work."""
+    follower = StepFilter(model, RULES)
+    found = []
+    for place, step in enumerate(steps):
+        for _ in range(windows):
+            belief = follower.push(looks_like(None if step == "x" else int(step)))
+            if belief.told:
+                found.append((place, belief))
+    return found
+
+
+def told(model: StepModel, steps: str) -> list[tuple[int, str, str]]:
+    return [
+        (place, belief.mistake.kind, explain(belief.mistake, IDS, [GRAPH]))
+        for place, belief in run(model, steps)
+        if belief.mistake is not None
+    ]
+
+
+@pytest.mark.parametrize("steps", ["01234", "0123401234", "012340123401234", "0011122334", "234"])
+def test_correct_work_raises_nothing_whether_slow_or_repeated_as_a_whole_or_joined_late(
+    model: StepModel, steps: str
+) -> None:
+    assert told(model, steps) == []
+
+
+def test_a_step_left_out_is_told_once_by_the_step_that_comes_in_its_place(
+    model: StepModel,
+) -> None:
+    sentence = "step 4 'rinse' started, step 3 'rub' has not been seen"
+    assert told(model, "0134") == [(2, "missing", sentence)]
+
+
+def test_of_two_swapped_steps_the_first_is_told_and_the_late_one_is_taken_in(
+    model: StepModel,
+) -> None:
+    assert [place for place, *_ in told(model, "02134")] == [1]
+
+
+def test_a_step_done_again_is_told_with_its_name(model: StepModel) -> None:
+    sentence = "step 1 'wet' is done again, it has been seen before"
+    assert told(model, "0123" + "0" + "4") == [(4, "repeated", sentence)]
+
+
+def test_foreign_work_within_the_workflow_is_told_once_however_long_it_lasts(
+    model: StepModel,
+) -> None:
+    assert told(model, "01xxx234") == [(2, "foreign", FOREIGN)]
+
+
+def test_a_moment_of_the_step_before_is_no_mistake(model: StepModel) -> None:
+    follower = StepFilter(model, RULES)
+    shown = [0] * 16 + [1] * 10 + [0] * 4 + [1] * 6 + [2] * 16
+    assert not any(follower.push(looks_like(step)).told for step in shown)
+
+
+def test_two_mistakes_are_two_alerts(model: StepModel) -> None:
+    assert [kind for _, kind, _ in told(model, "01x34")] == ["foreign", "missing"]
+
+
+def test_what_happened_in_a_hole_of_the_stream_is_not_told(model: StepModel) -> None:
+    for seconds, expected in ((0.0, 1), (30.0, 0)):
+        follower = StepFilter(model, RULES)
+        for step in (0, 1):
+            for _ in range(WINDOWS):
+                follower.push(looks_like(step))
+        follower.skip(seconds)
+        assert sum(follower.push(looks_like(4)).told for _ in range(WINDOWS)) == expected
+
+
+def test_a_new_cycle_is_known_when_it_begins(model: StepModel) -> None:
+    follower = StepFilter(model, RULES)
+    began = [
+        i // WINDOWS
+        for i, step in enumerate(np.repeat([0, 1, 2, 3, 4, 0, 1], WINDOWS))
+        if follower.push(looks_like(int(step))).began
+    ]
+    assert began == [5]
+
+
+def test_memory_stays_bounded_and_the_belief_sums_to_one(model: StepModel) -> None:
+    follower = StepFilter(model, RULES)
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        belief = follower.push(rng.random(5))
+        assert belief.steps.sum() == pytest.approx(1.0)
+        assert 0.0 <= belief.p_mistake <= 1.0
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node(0, 0, 0, START),
+        Node(0, 0b00111, 0, 3),
+        Node(0, 0b00011, 0b00100, 3, mistake=Mistake("missing", 0, 3, 0b100)),
+        Node(0, 0b01111, 0, 4),
+        Node(0, 0b00011, 0, -1, 1),
+        Node(0, 0b00011, 0, 0, 1, brief=True),
+    ],
+)
+def test_moves_are_a_distribution(node: Node) -> None:
+    assert sum(p for _, p in moves(RULES, node)) == pytest.approx(1.0)
+    assert all(p > 0 for _, p in moves(RULES, node))
+
+
+def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
+    mistake = Mistake("stopped", 0, 0, 0b11100)
+    assert explain(mistake, IDS, [GRAPH]) == (
+        "the work begins again with step 1 'wet', step 3 'rub', step 4 'rinse' and step 5 'dry' "
+        "have not been seen"
+    )

@@ -1,0 +1,218 @@
+"""From made frames to a followed workflow, and what it tells of other runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from made_work import DIM, FPS, SECONDS, frames_of
+
+from egomon.branches.bundle.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.interfaces import ClipView, ContextView
+from egomon.branches.load_bundle import load_bundle, save_bundle
+from egomon.branches.step_filter.branch import StepFilterBranch, StreamFollower
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
+from egomon.errors import BundleError, DataError
+from egomon.stream.segmenter import Span
+from egomon.train.features.recording import RecordingVectors
+from egomon.train.teach.calibration import poisson_upper
+from egomon.train.teach.follow import FollowedWorkflow, teach_steps
+from egomon.train.teach.made_mistakes import made_runs
+
+
+def recording(work: str, seed: int) -> RecordingVectors:
+    return RecordingVectors(f"{work}{seed}", *frames_of(work, seed))
+
+
+@pytest.fixture(scope="module")
+def taught() -> FollowedWorkflow:
+    return teach_steps([recording("abcde", seed) for seed in range(3)], name="work")
+
+
+@pytest.fixture
+def branch(taught: FollowedWorkflow) -> StepFilterBranch:
+    return StepFilterBranch(taught.model, taught.graphs)
+
+
+def watch(
+    follower: StreamFollower,
+    times: np.ndarray,
+    vectors: np.ndarray,
+    shift: float = 0.0,
+) -> list[tuple[float, str]]:
+    """Alerts as (seconds, sentence), over windows of 2 s at every half second."""
+    found = []
+    for end in np.arange(0.5, times[-1] + 0.5, 0.5):
+        held = (times >= end - 2.0) & (times < end)
+        if not held.any():
+            continue
+        clip = ClipView(vectors[held], times[held] + shift, end - 2.0 + shift, end + shift)
+        start = times[0] + shift
+        view = ContextView(vectors[:1], times[:1] + shift, start, end + shift)
+        score = follower.score(clip, view)
+        if score.log_odds >= 0:
+            assert score.reason is not None
+            found.append((float(end + shift), score.reason))
+    return found
+
+
+def test_as_many_steps_are_found_as_were_shown_and_they_take_as_long(
+    taught: FollowedWorkflow,
+) -> None:
+    assert taught.report.steps == 5
+    assert taught.model.seconds == pytest.approx(np.full(5, SECONDS), abs=1.0)
+    for visits in taught.visits:
+        starts = [span.t_start for span in visits]
+        assert starts == pytest.approx(np.arange(5) * SECONDS, abs=1.0)
+
+
+def test_correct_work_is_silent_also_the_second_time_round(branch: StepFilterBranch) -> None:
+    assert watch(branch.follow(), *frames_of("abcdeabcde", 9)) == []
+
+
+@pytest.mark.parametrize(
+    ("work", "wrong", "sentence"),
+    [
+        ("abde", 2, "step 4 started, step 3 has not been seen"),
+        ("acbde", 1, "step 3 started, step 2 has not been seen"),
+        ("abcdae", 4, "step 1 is done again, it has been seen before"),
+        ("abxcde", 2, "this does not look like any step of the workflow"),
+    ],
+)
+def test_each_mistake_is_told_once_within_five_seconds_in_its_own_words(
+    branch: StepFilterBranch, work: str, wrong: int, sentence: str
+) -> None:
+    alerts = watch(branch.follow(), *frames_of(work, 9))
+    assert [told for _, told in alerts] == [sentence]
+    assert wrong * SECONDS < alerts[0][0] <= wrong * SECONDS + 5.0
+
+
+def test_the_same_frames_give_the_same_scores_wherever_the_clock_starts(
+    branch: StepFilterBranch,
+) -> None:
+    times, vectors = frames_of("abde", 9)
+    first = watch(branch.follow(), times, vectors)
+    later = watch(branch.follow(), times, vectors, shift=1000.0)
+    assert [(t + 1000.0, said) for t, said in first] == later
+
+
+def test_a_frozen_picture_is_a_pause_and_no_foreign_work(branch: StepFilterBranch) -> None:
+    times, vectors = frames_of("abcde", 9)
+    at = int(2.5 * SECONDS * FPS)
+    still = np.repeat(np.ones((1, DIM), np.float32), int(20 * FPS), axis=0)
+    paused = np.concatenate([vectors[:at], still, vectors[at:]])
+    assert watch(branch.follow(), np.arange(len(paused)) / FPS, paused) == []
+
+
+def test_another_place_is_said_to_be_one(branch: StepFilterBranch) -> None:
+    here, there = branch.follow(), branch.follow()
+    watch(here, *frames_of("abcde", 9))
+    watch(there, *frames_of("abcde", 9, place=3))
+    assert (here.state, there.state) == ("in_domain", "out_of_domain")
+    assert here.distance is not None
+    assert there.distance is not None
+    assert here.distance < 1 < there.distance
+
+
+def test_a_new_workflow_begins_where_the_context_begins_anew(branch: StepFilterBranch) -> None:
+    follower = branch.follow()
+    assert watch(follower, *frames_of("ab", 9)) == []
+    assert watch(follower, *frames_of("abcde", 10), shift=17.0) == []
+
+
+def test_given_boundaries_and_numbers_of_steps_are_taken(taught: FollowedWorkflow) -> None:
+    spans = tuple(Span(i * SECONDS, (i + 1) * SECONDS) for i in range(5))
+    known = replace(recording("abcde", 0), spans=spans)
+    found = teach_steps([known, recording("abcde", 1)])
+    assert [span.t_start for span in found.visits[0]] == [span.t_start for span in spans]
+    assert teach_steps([recording("abcde", 0), recording("abcde", 1)], count=3).report.steps == 3
+
+
+def test_one_recording_is_enough_for_what_differs_much() -> None:
+    one = teach_steps([recording("abcde", 0)], count=5)
+    follower = StepFilterBranch(one.model, one.graphs).follow()
+    assert watch(follower, *frames_of("abcde", 9)) == []
+    assert one.report.verdict == "usable"
+
+
+def test_the_report_counts_made_mistakes_and_bounds_the_false_alarms(
+    taught: FollowedWorkflow,
+) -> None:
+    report = taught.report
+    assert (report.made, report.found, report.alerts_on_recordings) == (15, 15, 0)
+    bound = poisson_upper(0) / report.judged_hours
+    assert report.most_an_hour == pytest.approx(bound)
+    assert (
+        f"15 of 15 made mistakes were found, with no false alarm in 12 minutes" in report.sentence
+    )
+    assert report.verdict == "ready"
+
+
+def test_made_runs_hold_one_mistake_each_at_a_boundary() -> None:
+    windows = np.arange(50, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    labels = np.repeat(np.arange(5), 10)
+    runs = list(made_runs(windows, labels))
+    assert [len(run.windows) for run in runs] == [40, 30, 50, 60, 74]
+    for run in runs:
+        assert 0 < run.onset < run.end <= len(run.windows)
+        assert run.windows[run.onset, 0] != run.windows[run.onset - 1, 0] + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"times": np.arange(3) / FPS, "vectors": np.ones((3, DIM), np.float32)}, "too short"),
+        ({"vectors": np.full((160, DIM), np.nan, np.float32)}, "not finite"),
+        ({"times": np.zeros(160)}, "not later"),
+    ],
+)
+def test_an_unusable_recording_is_named(change: dict[str, np.ndarray], words: str) -> None:
+    bad = replace(recording("abcde", 0), **change)
+    with pytest.raises(DataError, match=f"abcde0.*{words}"):
+        teach_steps([bad])
+
+
+def bundle_of(taught: FollowedWorkflow, folder: Path, **options: float) -> Path:
+    card = BundleCard(
+        name="work",
+        description="made",
+        created="2026-01-01",
+        egomon_version="0",
+        licence="none",
+        frame_encoder=FrameEncoderCard(library="none", architecture="made", image_px=32, dim=DIM),
+        small=SmallCard(
+            kind="step_filter",
+            steps=taught.model.ids,
+            options=taught.model.card_options() | options,
+        ),
+        stream=StreamCard(fps=FPS, length_seconds=2.0, stride_seconds=0.5),
+    )
+    save_bundle(folder, card, {f"small.{k}": v for k, v in taught.model.tensors().items()})
+    write_graphs(taught.graphs, folder / WORKFLOW_FILE)
+    return folder
+
+
+def test_a_saved_bundle_tells_what_was_taught(taught: FollowedWorkflow, tmp_path: Path) -> None:
+    loaded = load_bundle(bundle_of(taught, tmp_path / "b"), with_encoder=False).small
+    assert isinstance(loaded, StepFilterBranch)
+    work = frames_of("abde", 9)
+    own = StepFilterBranch(taught.model, taught.graphs)
+    assert watch(loaded.follow(), *work) == watch(own.follow(), *work) != []
+
+
+def test_a_damaged_bundle_is_refused_with_the_part_that_does_not_fit(
+    taught: FollowedWorkflow, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="unknown key 'size'"):
+        load_bundle(bundle_of(taught, tmp_path / "a", size=1.0), with_encoder=False)
+    with pytest.raises(BundleError, match=r"threshold` is -1"):
+        load_bundle(bundle_of(taught, tmp_path / "b", threshold=-1.0), with_encoder=False)
+    folder = bundle_of(taught, tmp_path / "c")
+    card = msgspec.json.decode((folder / "bundle.json").read_bytes())
+    card["stream"]["stride_seconds"] = 3.0
+    (folder / "bundle.json").write_bytes(msgspec.json.encode(card))
+    with pytest.raises(BundleError, match="leave no frame out"):
+        load_bundle(folder, with_encoder=False)
