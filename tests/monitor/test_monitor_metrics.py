@@ -178,6 +178,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
         "clips_written_total": 9.0,
         "clips_failed_total": 10.0,
         "blur_failed_total": 11.0,
+        "sink_lost_messages_total": 0.0,
     }
 
 
