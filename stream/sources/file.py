@@ -28,10 +28,10 @@ from egomon.stream.source import (
 )
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.container import open_container, video_stream
-from egomon.stream.sources.decode import Converter, VideoDecoder
+from egomon.stream.sources.decoding.container import open_container, video_stream
+from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
+from egomon.stream.sources.decoding.orientation import orientation_of, shown_size
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
-from egomon.stream.sources.orientation import orientation_of, shown_size
 from egomon.stream.sources.reference import is_pipe, local_path, printable
 from egomon.units import SECONDS_PER_NS
 

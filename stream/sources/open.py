@@ -17,7 +17,7 @@ from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.reference import is_pipe, local_path
 
 if TYPE_CHECKING:
-    from egomon.stream.sources.network import Stream
+    from egomon.stream.sources.network.stream import Stream
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
@@ -37,7 +37,7 @@ SOURCES = PluginRegistry(
         "rtmp+listen": f"{HERE}.rtmp.source:open_rtmp",
         "synthetic": f"{HERE}.open:open_synthetic",
         "zmq+tcp": f"{HERE}.zmq_frames:ZmqFrames",
-        **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network:open_stream"),
+        **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network.stream:open_stream"),
     },
 )
 """name -> function (reference, OpenContext) -> Source; the name is what stands before `://`."""
@@ -84,7 +84,7 @@ def examine(reference: str, options: SourceOptions) -> tuple[SourceKind, Stream 
         if reference.startswith("chaos:"):
             return examine(_split_chaos(reference)[1], options)
         if _scheme(reference) in ("http", "https"):
-            from egomon.stream.sources.network import open_now
+            from egomon.stream.sources.network.stream import open_now
 
             stream = open_now(reference, OpenContext(options=options))
             return "file" if stream is not None and stream.is_finite else "live", stream

@@ -10,8 +10,8 @@ from egomon.errors import SourceOpenError, UsageError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.device_thread import CHECK_SECONDS, Cancelled
-from egomon.stream.sources.network import Stream
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.reconnecting import Reconnecting
+from egomon.stream.sources.network.stream import Stream
 from egomon.stream.sources.rtmp.server import Place, RtmpServer
 
 REMIND_SECONDS = 30.0

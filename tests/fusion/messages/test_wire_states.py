@@ -35,8 +35,8 @@ from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
 from egomon.stream.source_options import OpenContext
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 PATIENCE_SECONDS = 20.0
 """Nothing waits for so long unless it is broken."""

@@ -20,8 +20,8 @@ from videos import mpegts_packets, pictures, write_video
 
 from egomon.errors import SourceOpenError
 from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.http import content_of
-from egomon.stream.sources.jpeg import MOST_BYTES, JpegSplitter
+from egomon.stream.sources.decoding.jpeg import MOST_BYTES, JpegSplitter
+from egomon.stream.sources.network.http import content_of
 from egomon.stream.sources.open import examine, open_source
 from egomon.stream.sources.synthetic import read_index
 

@@ -18,11 +18,12 @@ from phone import QUICK, at, phone, sensor
 from rtsp_server import GazeServer, RtspServer, gaze_datum, interleaved
 from test_monitor import bundle
 
-from egomon.config import SourceSettings, load_settings
+from egomon.config import load_settings
+from egomon.config_sections import SourceSettings
 from egomon.errors import SourceError, SourceLostError
 from egomon.fusion.messages.types import Data, SegmentData, SegmentGaze
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.source_worker import source_options
+from egomon.monitor.source_request import source_options
 from egomon.stream.frame import Gaze
 from egomon.stream.source import Source
 from egomon.stream.source_options import SourceOptions

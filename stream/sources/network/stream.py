@@ -12,14 +12,14 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.container import open_container
+from egomon.stream.sources.decoding.container import open_container
+from egomon.stream.sources.decoding.frame_reader import ContainerReader, FrameReader
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread, Future
 from egomon.stream.sources.file import VideoFile
-from egomon.stream.sources.frame_reader import ContainerReader, FrameReader
-from egomon.stream.sources.http import HttpBytes, content_of, refuse_page
-from egomon.stream.sources.mjpeg import JpegReader
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.http import HttpBytes, content_of, refuse_page
+from egomon.stream.sources.network.mjpeg import JpegReader
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 LATER_SECONDS = 1.0
 """FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""

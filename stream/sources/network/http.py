@@ -14,7 +14,7 @@ from typing import Any, Literal
 import av.error
 
 from egomon.errors import SourceLostError, SourceOpenError
-from egomon.stream.sources.container import open_container
+from egomon.stream.sources.decoding.container import open_container
 
 HEAD_BYTES = 4096
 PIECE_BYTES = 32768
