@@ -301,6 +301,7 @@ def test_waits_between_attempts_grow_to_half_a_minute_and_begin_anew_after_a_goo
 def test_closing_ends_its_thread_and_says_goodbye() -> None:
     server = GazeServer()
     with glasses(server) as source:
+        source.read()  # the first picture tells the size that gaze is a share of
         until(lambda: len(server.asked) == 4)  # it plays, and sends nothing
         assert threads_of_gaze()
         source.close()
