@@ -104,7 +104,7 @@ def test_a_character_that_ends_an_address_is_told_to_be_escaped(password: str) -
 
 @pytest.mark.parametrize("scheme", ["srt", "rist"])
 def test_what_ffmpeg_cannot_speak_is_refused_with_the_way_out(scheme: str) -> None:
-    from egomon.stream.sources.container import open_container
+    from egomon.stream.sources.decoding.container import open_container
 
     with pytest.raises(SourceOpenError, match="MediaMTX") as caught:
         open_container(f"{scheme}://127.0.0.1:9", options={})
