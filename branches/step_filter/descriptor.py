@@ -60,7 +60,7 @@ class RunningMean:
         """Take a window in, and the mean away from it."""
         self.windows += 1
         weight = min(PRIOR_WINDOWS + self.windows, MEMORY_WINDOWS)
-        self.mean += (window - self.mean) / weight
+        self.mean = self.mean + (window - self.mean) / weight
         centred: Float32 = (window - self.mean).astype(np.float32)
         return centred
 

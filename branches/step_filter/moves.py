@@ -78,14 +78,14 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
 
     weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
     for (step, absent), weight in zip(ready.early, weights, strict=True):
-        made = Mistake("missing", node.workflow, step, absent)
-        add(step, P_MISSING * weight / sum(weights), made, absent)
+        left_out = Mistake("missing", node.workflow, step, absent)
+        add(step, P_MISSING * weight / sum(weights), left_out, absent)
     again = [s for s in ready.again if s != node.step]
     for step in again:
         add(step, P_REPEATED / len(again), Mistake("repeated", node.workflow, step))
     if not foreign:
-        made = Mistake("foreign", node.workflow, node.step)
-        mistake, years = (kept, age) if kept is not None else (made, 0)
+        strange = Mistake("foreign", node.workflow, node.step)
+        mistake, years = (kept, age) if kept is not None else (strange, 0)
         found.append(
             (
                 Node(node.workflow, done, node.waived, FOREIGN, node.step, mistake, years),

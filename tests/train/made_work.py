@@ -24,6 +24,7 @@ def frames_of(
     """
     fixed = np.random.default_rng(7)
     scene = fixed.random((9, DIM)) * 0.6
+    scene[1:] *= 12.0 * (fixed.random((8, DIM)) < 0.3)
     steps = {letter: fixed.random(DIM) for letter in STEPS}
     steps[FOREIGN] = fixed.random(DIM) * np.where(np.arange(DIM) % 2, 3.0, 0.0)
     rng = np.random.default_rng(seed)
@@ -31,6 +32,6 @@ def frames_of(
     for letter, seconds in [(w, SECONDS) if isinstance(w, str) else w for w in work]:
         own = steps[letter] + 0.08 * rng.standard_normal(DIM)
         noise = 0.15 * rng.standard_normal((round(seconds * FPS), DIM))
-        rows.append(np.abs(scene[place] * (4.0 if place else 1.0) + own + noise))
+        rows.append(np.abs(scene[place] + own + noise))
     vectors = np.concatenate(rows).astype(np.float32)
     return np.arange(len(vectors)) / FPS, vectors

@@ -39,7 +39,7 @@ SHARPNESS = {1: 0.4, 2: 1.0}
 """By number of recordings: one shows nothing of what differs between two."""
 MOST_SHARPNESS = 3.5
 KNOWN_SHARE = 0.95
-UNSEEN = 2.0
+UNSEEN = 3.0
 """Times farther that another recording's windows lie than those of the only one."""
 SCENE_MARGIN, SCENE_SINGLE = 1.4, 0.43
 """The second is a guess for one recording, and the least for several that happen to be alike."""
