@@ -13,6 +13,8 @@ _NAME = r"[\w-]*(?:pass|pwd|token|secret|key|auth|sig|cred|session|jwt|user|usr|
 _QUERY = re.compile(rf"([?&;#]{_NAME})[^&;\s#'\"]+", re.IGNORECASE)
 # Some cameras want `rtsp://host/user=admin_password=secret_channel=1`.
 _PATH = re.compile(r"(/(?:user|usr|pass|password|token|auth|key)\w*?=)[^&;\s#/'\"]+", re.IGNORECASE)
+# The whole path of an address that cameras push to is its key.
+_PUSHED = re.compile(r"(rtmp\+listen://[^/\s]*/)[^\s'\"]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
@@ -23,7 +25,7 @@ def redact(text: str) -> str:
     """
     for pattern in (_USER, _ODD_USER):
         text = pattern.sub(f"{HIDDEN}@", text)
-    for pattern in (_QUERY, _PATH):
+    for pattern in (_QUERY, _PATH, _PUSHED):
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
     return text
 

@@ -13,7 +13,7 @@ import torch
 from torchvision.transforms import Compose
 
 from egomon.branches.encoders.preprocess import ImagePreparer
-from egomon.stream.sources.decode import Converter
+from egomon.stream.sources.decoding.decode import Converter
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured
 

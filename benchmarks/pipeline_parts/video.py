@@ -14,7 +14,8 @@ from av.codec.context import Flags, ThreadType
 from numpy.typing import NDArray
 
 from egomon.stream.frame import Grab, SourceInfo
-from egomon.stream.sources.decode import Converter, VideoDecoder, open_container, video_stream
+from egomon.stream.sources.decoding.container import open_container, video_stream
+from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
 from egomon.units import NS_PER_SECOND
 
 PIECE_SECONDS = 6

@@ -1,7 +1,8 @@
 """Statistics of steps, order and time, from frame vectors and segment bounds alone; numpy only.
 
 Segments give a posterior of the step at hand (linear discriminants, and the workflow that all
-frames so far suggest); posteriors so far give what is done, missing or repeated. Nothing looks ahead.
+frames so far suggest); posteriors so far give what is done, missing or repeated. Nothing looks
+ahead.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from egomon.stream.frame import SourceInfo, UInt8Image
 from egomon.stream.source import Discontinuity, SourceListener
 from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera_list import describe_devices, list_devices
-from egomon.stream.sources.connection import RawFrame
 from egomon.stream.sources.device_thread import DeviceThread, Future
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 logger = logging.getLogger(__name__)
 

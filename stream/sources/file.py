@@ -28,10 +28,10 @@ from egomon.stream.source import (
 )
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.container import open_container, video_stream
-from egomon.stream.sources.decode import Converter, VideoDecoder
+from egomon.stream.sources.decoding.container import open_container, video_stream
+from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
+from egomon.stream.sources.decoding.orientation import orientation_of, shown_size
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
-from egomon.stream.sources.orientation import orientation_of, shown_size
 from egomon.stream.sources.reference import is_pipe, local_path, printable
 from egomon.units import SECONDS_PER_NS
 
@@ -93,7 +93,9 @@ class VideoFile(ClosableSource):
         if remote is None:
             _check_path(reference)
         # As `file:`, no part of a name is taken for a protocol.
-        self._container = remote[0] if remote else open_container(f"file:{reference}", options={})
+        self._container = (
+            remote[0] if remote else open_container(f"file:{reference}", options={}, again=True)
+        )
         self._moved = self._errors = 0
         self._reason: tuple[str, str] | tuple[()] = ()
         self._convert = Converter()

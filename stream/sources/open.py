@@ -17,12 +17,12 @@ from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.reference import is_pipe, local_path
 
 if TYPE_CHECKING:
-    from egomon.stream.sources.network import Stream
+    from egomon.stream.sources.network.stream import Stream
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
-    "a camera number, a /dev path, a video file, a stream URL, zmq+tcp://host:port, pupil://host, "
-    "synthetic:"
+    "a camera number, a /dev path, a video file, - for a pipe, a stream URL, "
+    "rtmp+listen://host:port/key, zmq+tcp://host:port, pupil://host, synthetic:"
 )
 
 HERE = "egomon.stream.sources"
@@ -34,9 +34,10 @@ SOURCES = PluginRegistry(
         "chaos": f"{HERE}.open:open_chaos",
         "file": f"{HERE}.file:open_file",
         "pupil": f"{HERE}.pupil.camera:open_pupil",
+        "rtmp+listen": f"{HERE}.rtmp.source:open_rtmp",
         "synthetic": f"{HERE}.open:open_synthetic",
         "zmq+tcp": f"{HERE}.zmq_frames:ZmqFrames",
-        **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network:open_stream"),
+        **dict.fromkeys(NETWORK_SCHEMES, f"{HERE}.network.stream:open_stream"),
     },
 )
 """name -> function (reference, OpenContext) -> Source; the name is what stands before `://`."""
@@ -83,7 +84,7 @@ def examine(reference: str, options: SourceOptions) -> tuple[SourceKind, Stream 
         if reference.startswith("chaos:"):
             return examine(_split_chaos(reference)[1], options)
         if _scheme(reference) in ("http", "https"):
-            from egomon.stream.sources.network import open_now
+            from egomon.stream.sources.network.stream import open_now
 
             stream = open_now(reference, OpenContext(options=options))
             return "file" if stream is not None and stream.is_finite else "live", stream

@@ -11,8 +11,8 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.file import VideoFile
-from egomon.stream.sources.network import PROBE, Stream
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.reconnecting import Reconnecting
+from egomon.stream.sources.network.stream import PROBE, Stream
 from egomon.stream.sources.reference import STDIN, printable
 
 CHECK_MS = 100

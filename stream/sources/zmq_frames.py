@@ -29,7 +29,7 @@ from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Discontinuity, SourceState, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
+from egomon.stream.sources.decoding.jpeg import JpegDecoder, jpeg_size
 from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)

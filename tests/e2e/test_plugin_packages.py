@@ -31,6 +31,8 @@ from egomon.fusion.messages.types import AlertData
 from egomon.plugins import installed
 from egomon.testing import check_encoder, check_sink, check_source, read_session
 
+pytestmark = pytest.mark.timeout(300)  # pip, torch and timm are loaded anew
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PACKAGES = ("custom_source", "custom_encoder", "custom_sink")
 PICTURES = 60
@@ -96,6 +98,7 @@ def test_source_encoder_and_sink_of_other_packages_work_from_the_command_line(
     done = egomon(
         *("replay", f"pictures://{pictures}", "--model", bundle, "--out", alerts),
         *("--sink", "csv:table.csv", "--sink", f"file:{session}", "--json"),
+        timeout=200.0,
         PYTHONPATH=beside(packages),
     )
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,8 @@ from fakes import ScriptedLarge
 from http_server import serving
 from test_monitor import alerts, bright_at, bundle
 
-from egomon.config import SourceSettings, load_settings
+from egomon.config import load_settings
+from egomon.config_sections import SourceSettings
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, StatusData
 from egomon.monitor import Monitor, SourceRequest

@@ -147,11 +147,14 @@ def test_probed_numbers_and_the_process_show() -> None:
 def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
     evidence = {"folder": tmp_path, "blur_faces": None}
     settings = load_settings(None, {"evidence": evidence, "metrics": {"address": "127.0.0.1:0"}})
-    buffers = [SimpleNamespace(buffer=SimpleNamespace(oldest_unread_seconds=s)) for s in (1.0, 2.5)]
+    buffers = [
+        SimpleNamespace(name="cam", buffer=SimpleNamespace(oldest_unread_seconds=s))
+        for s in (1.0, 2.5)
+    ]
     services = Services(
         settings,
         SimpleNamespace(waiting=3, lost=4),  # type: ignore[arg-type]
-        SimpleNamespace(send_failed=5, auth_failures=6),  # type: ignore[arg-type]
+        SimpleNamespace(boot="b", send_failed=5, auth_failures=6),  # type: ignore[arg-type]
         buffers,  # type: ignore[arg-type]
         SimpleNamespace(trouble=None),  # type: ignore[arg-type]
         SimpleNamespace(counts=Counter(small=7, emit=1)),  # type: ignore[arg-type]
@@ -175,6 +178,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
         "clips_written_total": 9.0,
         "clips_failed_total": 10.0,
         "blur_failed_total": 11.0,
+        "sink_lost_messages_total": 0.0,
     }
 
 

@@ -17,7 +17,7 @@ from egomon.errors import StoreError
 from egomon.fusion.media.remux import write_packets
 from egomon.stream.packet_ring import PacketClip, PacketRing
 from egomon.stream.source_options import SourceOptions
-from egomon.stream.sources.decode import VideoDecoder
+from egomon.stream.sources.decoding.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 
 

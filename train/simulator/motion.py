@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from egomon.train.simulator.plan import Mistake
+from egomon.train.simulator.plan import RenderedMistake
 
 Vec = NDArray[np.float64]
 GRIP = np.array([0.0, 0.045])
@@ -44,7 +44,7 @@ class MotionState:
     """How far it is in the port, [0, 1]."""
     lifted: bool = False
     """True while the part is in the hand."""
-    mistake: Mistake | None = None
+    mistake: RenderedMistake | None = None
     steadied: bool = False
     """True while the other hand holds the fixture."""
     card: tuple[int, float, float, float] | None = None
@@ -81,7 +81,7 @@ class StepMotion:
     def __init__(
         self,
         part: int,
-        mistake: Mistake | None,
+        mistake: RenderedMistake | None,
         bin_at: Vec,
         port_at: Vec,
         port_angle: float,

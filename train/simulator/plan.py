@@ -14,13 +14,13 @@ import numpy as np
 
 from egomon.train.simulator.shapes import CARDS, PARTS
 
-Mistake = Literal[
+RenderedMistake = Literal[
     "orient", "drop", "misplace", "incomplete", "fumble", "order", "skip", "repeat", "wrongpart"
 ]
 
-EXECUTION: tuple[Mistake, ...] = ("orient", "drop", "misplace", "incomplete", "fumble")
-WORKFLOW_MISTAKES: tuple[Mistake, ...] = ("order", "skip", "repeat", "wrongpart")
-MISTAKES: tuple[Mistake, ...] = EXECUTION + WORKFLOW_MISTAKES
+EXECUTION: tuple[RenderedMistake, ...] = ("orient", "drop", "misplace", "incomplete", "fumble")
+WORKFLOW_MISTAKES: tuple[RenderedMistake, ...] = ("order", "skip", "repeat", "wrongpart")
+MISTAKES: tuple[RenderedMistake, ...] = EXECUTION + WORKFLOW_MISTAKES
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class PlannedStep:
     """One part, handled rightly (mistake None) or not."""
 
     part: int
-    mistake: Mistake | None
+    mistake: RenderedMistake | None
 
 
 def _workflows(first_card: int, seed: int) -> tuple[PlannedWorkflow, ...]:
@@ -89,7 +89,7 @@ def missing(workflow: PlannedWorkflow, part: int, done: set[int]) -> set[int]:
 
 def _candidates(
     workflow: PlannedWorkflow, todo: list[int], done: set[int]
-) -> dict[Mistake, list[int]]:
+) -> dict[RenderedMistake, list[int]]:
     """For each mistake that is possible now, the parts it could happen with.
 
     A skip is offered only where it wrongs a single step: one part is left out, and the part done
@@ -98,7 +98,7 @@ def _candidates(
     ready = [part for part in todo if not missing(workflow, part, done)]
     early = [part for part in todo if missing(workflow, part, done)]
     lone = {level[0] for level in workflow.levels if len(level) == 1}
-    offers: dict[Mistake, list[int]] = dict.fromkeys(EXECUTION, ready)
+    offers: dict[RenderedMistake, list[int]] = dict.fromkeys(EXECUTION, ready)
     offers["order"] = early
     offers["skip"] = [p for p in early if p in lone and len(missing(workflow, p, done)) == 1]
     offers["repeat"] = sorted(done)
@@ -122,7 +122,7 @@ def plan(
         if not todo:
             break
         ready = [p for p in todo if not missing(workflow, p, done)]
-        mistake: Mistake | None = None
+        mistake: RenderedMistake | None = None
         if rng.random() < mistake_rate:
             offers = _candidates(workflow, todo, done)
             mistake = tuple(offers)[int(rng.integers(len(offers)))]

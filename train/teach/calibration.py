@@ -32,7 +32,7 @@ SURE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class LeftOutCounts:
     """Counts over all left-out recordings."""
 
     options: ModelOptions
@@ -62,7 +62,7 @@ def calibrate(
     model: StepModel,
     graphs: Sequence[WorkflowGraph],
     on_share: Callable[[float], None] = lambda share: None,
-) -> Calibration:
+) -> LeftOutCounts:
     """Choose the sharpness, and count what models of one recording fewer find.
 
     With one recording nothing can be counted: its own windows are all that is known.
@@ -71,7 +71,7 @@ def calibrate(
     if len(recordings) < 2:
         near = distances_of(model, recordings[0].windows).min(axis=1)
         known = UNSEEN * float(np.quantile(near, KNOWN_SHARE))
-        return Calibration(replace(model.options, known=max(known, 1e-6)))
+        return LeftOutCounts(replace(model.options, known=max(known, 1e-6)))
     others = [
         fit_model(
             [r for j, r in enumerate(recordings) if j != i],
@@ -90,7 +90,7 @@ def calibrate(
     rules = [Rules.of(graph, model.ids) for graph in graphs]
     found = []
     for number, share in enumerate(MORE_CAREFUL):
-        total = Calibration(
+        total = LeftOutCounts(
             replace(model.options, known=known, sharpness=share * model.options.sharpness),
             agreement=agreement,
         )
@@ -117,8 +117,8 @@ def _judge(
     windows: Float32,
     labels: Int,
     seed: int,
-    total: Calibration,
-) -> Calibration:
+    total: LeftOutCounts,
+) -> LeftOutCounts:
     """Add one recording: as it is, and with each made mistake."""
     false = len(alerts_of(model, rules, windows))
     made = found = 0

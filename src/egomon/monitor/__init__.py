@@ -2,6 +2,6 @@
 
 from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.monitor import Monitor
-from egomon.monitor.source_worker import SourceRequest
+from egomon.monitor.source_request import SourceRequest
 
 __all__ = ["LatencyModel", "Monitor", "RunSummary", "SourceRequest"]

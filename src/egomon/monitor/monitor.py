@@ -31,7 +31,8 @@ from egomon.monitor.pipeline import Pipeline, Queues, Workers
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import Services, open_bus
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
-from egomon.monitor.source_worker import SourceRequest, SourceWorker
+from egomon.monitor.source_request import SourceRequest
+from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import summarise
 from egomon.monitor.storage import open_event_store
 from egomon.monitor.threads import Threads

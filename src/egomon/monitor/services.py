@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from egomon.config import EvidenceSettings, Settings
+from egomon.config import Settings
+from egomon.config_sections import EvidenceSettings
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher

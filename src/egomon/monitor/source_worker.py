@@ -7,23 +7,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from egomon.branches.bundle.card import Preprocessing
-from egomon.config import EvidenceSettings, Settings, SourceSettings
+from egomon.config import Settings
+from egomon.config_sections import EvidenceSettings
 from egomon.monitor.messages import SourceNotice
 from egomon.monitor.operations.watchdog import RestartBudget
 from egomon.monitor.run_plan import RunPlan
+from egomon.monitor.source_request import SourceRequest, source_options
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
-from egomon.stream.frame import Grab, SourceKind
+from egomon.stream.frame import Grab
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.reader import FrameSink, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Discontinuity, Source, SourceState, StateChange
-from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.open import examine, open_in
-from egomon.stream.sources.reference import local_path
+from egomon.stream.source_options import OpenContext
+from egomon.stream.sources.open import open_in
 from egomon.stream.worker import Worker
 
 BYTES_PER_MB = 1 << 20
@@ -32,39 +33,6 @@ RESTART_SECONDS = 0.5
 """Pause before a crashed source is opened again."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """A source to monitor, as the user gave it."""
-
-    name: str
-    reference: str
-    """Camera number, device path, URL or file."""
-    is_live: bool
-    source: Source | None = None
-    """An open source of the caller's own; None opens `reference`."""
-    opened: object = None
-    """See `SourceOptions`."""
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        reference: str,
-        kind: SourceKind | None = None,
-        settings: SourceSettings | None = None,
-    ) -> SourceRequest:
-        """Decide whether it is live, unless `kind` or the settings say so.
-
-        Raises:
-            SourceOpenError: an HTTP address, which only opening can tell, cannot be opened.
-        """
-        settings = settings or SourceSettings()
-        kind, opened = kind or settings.kind, None
-        if kind is None:
-            kind, opened = examine(reference, source_options(settings))
-        return cls(name, local_path(reference) or reference, kind == "live", opened=opened)
 
 
 class SourceWorker:
@@ -289,17 +257,3 @@ def ring_for(evidence: EvidenceSettings) -> PacketRing | None:
     """Packets are kept only for clips, and not where faces must be blurred: they show them."""
     unchanged = evidence.folder is not None and evidence.blur_faces is None
     return PacketRing() if unchanged else None
-
-
-def source_options(settings: SourceSettings) -> SourceOptions:
-    """Settings as `open_source` wants them."""
-    return SourceOptions(
-        open_timeout_seconds=settings.open_timeout_seconds,
-        read_timeout_seconds=settings.read_timeout_seconds,
-        rtsp_transport=settings.rtsp_transport,
-        wait_source=settings.wait,
-        give_up_seconds=settings.give_up_seconds,
-        size=settings.camera_size,
-        fps=settings.fps,
-        gaze=settings.gaze,
-    )

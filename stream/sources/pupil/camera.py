@@ -15,8 +15,9 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.network import Stream
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.reconnecting import Reconnecting
+from egomon.stream.sources.network.stream import Stream
 from egomon.stream.sources.pupil.discovery import (
     DEFAULT_PORT,
     find_glasses,
@@ -25,7 +26,6 @@ from egomon.stream.sources.pupil.discovery import (
     scene_url,
 )
 from egomon.stream.sources.pupil.gaze import GazeReader
-from egomon.stream.sources.reconnecting import Reconnecting
 from egomon.units import SECONDS_PER_NS
 
 LOOKUP_SHARE = 0.6

@@ -22,7 +22,13 @@ from egomon.branches.bundle.locate import parse_card
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.branches.encoders.tower_config import complete, of_open_clip, of_timm, side_of
+from egomon.branches.encoders.tower_config import (
+    complete,
+    of_hugging_face,
+    of_open_clip,
+    of_timm,
+    side_of,
+)
 from egomon.errors import BundleError
 
 SIZES = [(719, 1281), (480, 640), (301, 200)]
@@ -265,3 +271,42 @@ def test_a_share_beyond_the_picture_is_refused(tiny_bundle: Path) -> None:
     card["frame_encoder"]["crop_pct"] = 1.15
     with pytest.raises(BundleError, match=r"`frame_encoder\.crop_pct` is 1\.15"):
         parse_card(msgspec.json.encode(card), "bundle.json")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (None, {"crop": "center_floor", "interpolation": "bicubic", "mean": CLIP_MEAN}),
+        (
+            {"resample": 2, "image_mean": [0, 0, 0]},
+            {"interpolation": "bilinear", "mean": [0, 0, 0]},
+        ),
+        ({"size": {"shortest_edge": 64}, "crop_size": 64}, {"crop": "center_floor"}),
+    ],
+)
+def test_a_folder_of_hugging_face_tells_its_own_preprocessing(
+    tmp_path: Path, said: dict[str, Any] | None, expected: dict[str, Any]
+) -> None:
+    if said is not None:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    own = of_hugging_face(tmp_path)
+    assert {name: own[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('{"size": 256, "crop_size": 224}', r"`frame_encoder\.crop` is missing.*256"),
+        ('{"do_center_crop": false}', r"`frame_encoder\.crop` is missing"),
+        ('{"resample": 1}', r"`frame_encoder\.interpolation` is missing"),
+        ("[]", "not a CLIP processor's configuration"),
+        ("{", "not a CLIP processor's configuration"),
+    ],
+)
+def test_a_processor_that_does_something_else_is_refused_by_field(
+    tmp_path: Path, said: str, message: str
+) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(said)
+    bare = FrameEncoderCard(library="dcr", architecture="x", image_px=224, dim=1)
+    with pytest.raises(BundleError, match=message):
+        complete(bare, of_hugging_face(tmp_path))

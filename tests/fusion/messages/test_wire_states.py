@@ -35,8 +35,8 @@ from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
 from egomon.stream.source_options import OpenContext
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 PATIENCE_SECONDS = 20.0
 """Nothing waits for so long unless it is broken."""
@@ -47,6 +47,7 @@ class Line:
 
     def __init__(self, frames: Iterator[RawFrame | None] | None) -> None:
         self._frames = frames
+        self.packets = 0
 
     def open(self) -> tuple[int, int, float | None]:
         if self._frames is None:
@@ -55,7 +56,9 @@ class Line:
 
     def read(self, timeout_seconds: float) -> RawFrame | None:
         assert self._frames is not None
-        return next(self._frames)
+        frame = next(self._frames)
+        self.packets += frame is not None
+        return frame
 
     def close(self) -> None:
         """Nothing to close."""
@@ -162,14 +165,14 @@ def test_an_alert_ends_while_its_camera_is_away(monkeypatch: pytest.MonkeyPatch)
 def test_a_short_absence_ends_nothing() -> None:
     clock = FakeClock()
     absence = SourceTimeout(clock)
-    absence.hear("cam", "stalled")
+    absence.on_state("cam", "stalled")
     clock.now = 4.0
-    absence.hear("cam", "reconnecting")
+    absence.on_state("cam", "reconnecting")
     assert not absence.is_long("cam")
     clock.now = 5.0
     assert absence.is_long("cam")
     assert not absence.is_long("other")
-    absence.hear("cam", "online")
+    absence.on_state("cam", "online")
     assert not absence.is_long("cam")
 
 

@@ -14,8 +14,8 @@ from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.camera import open_camera
 from egomon.stream.sources.camera_list import describe_devices, list_devices
+from egomon.stream.sources.network.reconnecting import Reconnecting
 from egomon.stream.sources.open import open_source
-from egomon.stream.sources.reconnecting import Reconnecting
 from egomon.testing import check_source
 
 BLUE_BGR = (200, 20, 10)

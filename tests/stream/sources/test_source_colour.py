@@ -13,8 +13,8 @@ import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from videos import pictures, write_video
 
-from egomon.stream.sources.colour import to_standard_range
-from egomon.stream.sources.decode import Converter
+from egomon.stream.sources.decoding.colour import to_standard_range
+from egomon.stream.sources.decoding.decode import Converter
 from egomon.stream.sources.open import open_source
 
 LUMA = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}

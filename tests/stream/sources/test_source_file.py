@@ -13,7 +13,7 @@ from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.source import Discontinuity
-from egomon.stream.sources.decode import VideoDecoder
+from egomon.stream.sources.decoding.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
 from egomon.testing import check_source
@@ -218,7 +218,7 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
 def test_pixels_are_converted_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from egomon.stream.sources.decode import Converter
+    from egomon.stream.sources.decoding.decode import Converter
 
     converted: list[int] = []
     original = Converter.__call__
@@ -287,9 +287,9 @@ def test_ffmpegs_log_callback_stays_off() -> None:
     # With any level set it takes the GIL in FFmpeg's threads: closing a file then hangs for ever.
     import av.logging
 
-    import egomon.stream.sources.decode
+    import egomon.stream.sources.decoding.decode
 
-    assert egomon.stream.sources.decode.MOST_ERRORS_IN_A_ROW == 30
+    assert egomon.stream.sources.decoding.decode.MOST_ERRORS_IN_A_ROW == 30
     assert av.logging.get_level() is None
 
 

@@ -13,8 +13,8 @@ from fakes import NS_PER_SECOND, FakeClock, RecordingListener
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 INFO = SourceInfo("cam", "fake:", "live", 0, 0, None, None)
 

@@ -19,7 +19,7 @@ from videos import pictures
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.jpeg import JpegDecoder, jpeg_size
+from egomon.stream.sources.decoding.jpeg import JpegDecoder, jpeg_size
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
 from egomon.stream.sources.zmq_frames import ZmqFrames, parse_message

@@ -18,11 +18,12 @@ from phone import QUICK, at, phone, sensor
 from rtsp_server import GazeServer, RtspServer, gaze_datum, interleaved
 from test_monitor import bundle
 
-from egomon.config import SourceSettings, load_settings
+from egomon.config import load_settings
+from egomon.config_sections import SourceSettings
 from egomon.errors import SourceError, SourceLostError
 from egomon.fusion.messages.types import Data, SegmentData, SegmentGaze
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.source_worker import source_options
+from egomon.monitor.source_request import source_options
 from egomon.stream.frame import Gaze
 from egomon.stream.source import Source
 from egomon.stream.source_options import SourceOptions
@@ -300,6 +301,7 @@ def test_waits_between_attempts_grow_to_half_a_minute_and_begin_anew_after_a_goo
 def test_closing_ends_its_thread_and_says_goodbye() -> None:
     server = GazeServer()
     with glasses(server) as source:
+        source.read()  # the first picture tells the size that gaze is a share of
         until(lambda: len(server.asked) == 4)  # it plays, and sends nothing
         assert threads_of_gaze()
         source.close()

@@ -8,8 +8,8 @@ import av
 import av.error
 
 from egomon.stream.frame import UInt8Image
-from egomon.stream.sources.container import MOST_PIXELS
-from egomon.stream.sources.decode import Converter
+from egomon.stream.sources.decoding.container import MOST_PIXELS
+from egomon.stream.sources.decoding.decode import Converter
 
 MOST_BYTES = 16 * 1024 * 1024
 START, END = b"\xff\xd8", b"\xff\xd9"

@@ -13,8 +13,8 @@ from av.video.reformatter import VideoReformatter
 from egomon.errors import SourceLostError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
-from egomon.stream.sources.colour import ToneMapper, needs_mapping
-from egomon.stream.sources.orientation import UPRIGHT, lay, orientation_of
+from egomon.stream.sources.decoding.colour import ToneMapper, needs_mapping
+from egomon.stream.sources.decoding.orientation import UPRIGHT, lay, orientation_of
 
 MOST_ERRORS_IN_A_ROW = 30
 JOINED = {"h264", "hevc"}

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from av.codec.context import Flags
 
 from egomon.stream.packet_ring import PacketRing
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.container import video_stream
-from egomon.stream.sources.decode import Converter, VideoDecoder
-from egomon.stream.sources.orientation import orientation_of, shown_size
+from egomon.stream.sources.decoding.container import video_stream
+from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
+from egomon.stream.sources.decoding.orientation import orientation_of, shown_size
+from egomon.stream.sources.network.connection import RawFrame
 
 WITHOUT_TIMES = {"mjpeg", "h264", "hevc", "m4v", "mpegvideo"}
 """Formats whose times FFmpeg makes up from a guessed rate: arrival is nearer to the truth."""

@@ -12,14 +12,14 @@ from egomon.stream.frame import SourceInfo
 from egomon.stream.redact import redact
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.container import open_container
+from egomon.stream.sources.decoding.container import open_container
+from egomon.stream.sources.decoding.frame_reader import ContainerReader, FrameReader
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread, Future
 from egomon.stream.sources.file import VideoFile
-from egomon.stream.sources.frame_reader import ContainerReader, FrameReader
-from egomon.stream.sources.http import HttpBytes, content_of, refuse_page
-from egomon.stream.sources.mjpeg import JpegReader
-from egomon.stream.sources.reconnecting import Reconnecting
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.http import HttpBytes, content_of, refuse_page
+from egomon.stream.sources.network.mjpeg import JpegReader
+from egomon.stream.sources.network.reconnecting import Reconnecting
 
 LATER_SECONDS = 1.0
 """FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
@@ -160,7 +160,7 @@ class Stream:
         answer, self._pending = self._pending, None
         frame = answer.result()
         if frame is None:
-            raise SourceLostError(f"{self._shown} was closed by its server", code="STREAM_ENDED")
+            raise SourceLostError(f"{self._shown} was closed by the other end", code="STREAM_ENDED")
         return frame
 
     def close(self) -> None:
@@ -182,7 +182,8 @@ class Stream:
     def _connect_http(self) -> None:
         body = self._ask()
         try:
-            content = content_of(body.head(), ended=body.ended)
+            head = body.head()
+            content = content_of(head, ended=body.ended)
             if content == "page":
                 raise refuse_page(self._shown)
             if content == "pictures":
@@ -201,14 +202,16 @@ class Stream:
             body.close()
             raise
         body.close()
+        # FFmpeg wants .m3u8 in the address, too, unless it is told.
+        format = "hls" if head.lstrip().startswith(b"#EXTM3U") else None
         if self._options.kind == "live":
-            self._live(self._open(LIVE | PROBE))
+            self._live(self._open(LIVE | PROBE, format=format))
         else:
-            self._recording()
+            self._recording(format)
 
-    def _recording(self) -> None:
+    def _recording(self, format: str | None = None) -> None:
         http = urlsplit(self._reference).scheme.lower() in ("http", "https")
-        self.container = self._open(RECONNECTING_FILE if http else {})
+        self.container = self._open(RECONNECTING_FILE if http else {}, format=format)
         sized = self.container.size > 0 and self.container.format.name not in ENDLESS
         self.is_finite = bool(self.container.duration) or sized
         if not self.is_finite and self._options.kind is None:
@@ -237,8 +240,12 @@ class Stream:
             except SourceOpenError:
                 raise error from None
 
-    def _open(self, options: dict[str, str], file: Bytes | None = None) -> Any:
-        return open_container(self._reference, timeout=self._timeouts, options=options, file=file)
+    def _open(
+        self, options: dict[str, str], file: Bytes | None = None, format: str | None = None
+    ) -> Any:
+        return open_container(
+            self._reference, timeout=self._timeouts, options=options, file=file, format=format
+        )
 
     @property
     def _timeouts(self) -> tuple[float, float]:

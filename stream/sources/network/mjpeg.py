@@ -12,9 +12,9 @@ import numpy as np
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import UInt8Image
-from egomon.stream.sources.connection import RawFrame
-from egomon.stream.sources.http import HttpBytes
-from egomon.stream.sources.jpeg import JpegDecoder, JpegSplitter, jpeg_size
+from egomon.stream.sources.decoding.jpeg import JpegDecoder, JpegSplitter, jpeg_size
+from egomon.stream.sources.network.connection import RawFrame
+from egomon.stream.sources.network.http import HttpBytes
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import av
@@ -29,6 +30,7 @@ def open_container(
     options: dict[str, str],
     format: str | None = None,
     file: Any = None,
+    again: bool = False,
 ) -> Any:
     """Open for reading.
 
@@ -38,20 +40,21 @@ def open_container(
         options: of FFmpeg's demuxer and protocol.
         format: FFmpeg's name; None = found out.
         file: object with `read`, which is read instead of the address.
+        again: it may be opened twice, as a recording may: the size of pictures is then bounded
+            before the first is decoded.
 
     Raises:
         SourceOpenError: with a code and a sentence; the address is redacted.
     """
     begin = time.monotonic()
-    probing: Any = [{"max_pixels": str(MOST_PIXELS)}] * MOST_STREAMS  # it decodes, too
+    what = reference if file is None else file
     try:
-        return av.open(
-            reference if file is None else file,
-            format=format,
-            timeout=timeout,
-            options=options,
-            stream_options=probing,
-        )
+        if again:
+            # Analysing decodes, too. Formats that show their streams late refuse this.
+            bounds: Any = [{"max_pixels": str(MOST_PIXELS)}] * MOST_STREAMS
+            with suppress(ValueError):
+                return av.open(what, timeout=timeout, options=options, stream_options=bounds)
+        return av.open(what, format=format, timeout=timeout, options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         late = timeout is not None and time.monotonic() - begin >= 0.9 * timeout[0]
         # Not chained: FFmpeg's message holds the address with its password.

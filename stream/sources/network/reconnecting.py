@@ -24,8 +24,8 @@ from egomon.stream.media_clock import MediaClock
 from egomon.stream.source import Discontinuity, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.connection import Connection, RawFrame
 from egomon.stream.sources.device_thread import Cancelled
+from egomon.stream.sources.network.connection import Connection, RawFrame
 from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import av.error
 
 from egomon.errors import SourceLostError, SourceOpenError
-from egomon.stream.sources.container import open_container
+from egomon.stream.sources.decoding.container import open_container
 
 HEAD_BYTES = 4096
 PIECE_BYTES = 32768
@@ -67,7 +67,7 @@ class HttpBytes:
         """What came next; empty at the end.
 
         Raises:
-            SourceLostError: nothing came in time, or the connection broke.
+            SourceLostError: nothing came in time.
         """
         piece = next(self._pieces, b"")
         self.ended = not piece
@@ -94,11 +94,11 @@ class HttpBytes:
         while True:
             try:
                 packet = next(demuxed, None)
-            except av.error.EOFError:
-                return
-            except (av.error.FFmpegError, OSError):
+            except (av.error.ExitError, av.error.TimeoutError):
                 text = f"{self._shown} stopped sending"
                 raise SourceLostError(text, code="STREAM_TIMEOUT") from None
+            except (av.error.FFmpegError, OSError):
+                return  # an end, also one that FFmpeg finds premature
             if packet is None:
                 return
             if packet.size:

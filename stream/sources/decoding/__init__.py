@@ -1,0 +1,1 @@
+"""From packets to upright RGB pictures of standard range: PyAV, colour and orientation."""

@@ -1,0 +1,1 @@
+"""Cameras that push: an RTMP server for one camera a key (Adobe RTMP 1.0)."""
