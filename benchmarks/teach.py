@@ -204,7 +204,7 @@ def main() -> None:
         many = options.demonstrations
         if options.feedback:
             for number in many:
-                print_feedback(folder, base, kept, number, options.seed)
+                print_feedback(folder, base, kept, number, quick=options.quick, seed=options.seed)
             return
         print_handwash(folder, base, kept, many, quick=options.quick, seed=options.seed)
     elif options.benchmark == "pieces":

@@ -109,7 +109,9 @@ def print_handwash(
             print_row(name, scores)
 
 
-def print_feedback(folder: Path, base_name: str, kept: Path, many: int, seed: int) -> None:
+def print_feedback(
+    folder: Path, base_name: str, kept: Path, many: int, *, quick: bool, seed: int
+) -> None:
     """What a bundle finds before and after it was told what it got wrong in other runs."""
     base = open_base(base_name)
     data = read_handwash(folder, base, kept)
@@ -118,7 +120,7 @@ def print_feedback(folder: Path, base_name: str, kept: Path, many: int, seed: in
     same = [name for name in data if name not in NEW_SCENE]
     before, after = Scores(), Scores()
     print(HEADER)
-    for chosen in combinations(same, many):
+    for chosen in list(combinations(same, many))[: 2 if quick else None]:
         demos = [run_of(n, "correct", data[n], foreign, FPS, random.Random(0)) for n in chosen]
         others = [n for n in same if n not in chosen]
         first = [run for n in others for run in test_runs(n, data[n], foreign, 2, seed)]

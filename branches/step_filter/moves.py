@@ -84,14 +84,9 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     for step in again:
         add(step, P_REPEATED / len(again), Mistake("repeated", node.workflow, step))
     if not foreign:
-        strange = Mistake("foreign", node.workflow, node.step)
-        mistake, years = (kept, age) if kept is not None else (strange, 0)
-        found.append(
-            (
-                Node(node.workflow, done, node.waived, FOREIGN, node.step, mistake, years),
-                P_FOREIGN,
-            )
-        )
+        strange = kept or Mistake("foreign", node.workflow, node.step)
+        away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
+        found.append((away, P_FOREIGN))
         if node.done and not node.brief:
             last = node.done.bit_length() - 1
             back = Node(node.workflow, done, node.waived, last, node.step, kept, age, True)
@@ -99,10 +94,9 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
     for step in firsts:
-        made_stop = Mistake("stopped", node.workflow, step, left) if left else None
-        mistake, years = (kept, age) if kept is not None else (made_stop, 0)
+        stopped = Mistake("stopped", node.workflow, step, left) if left else None
         p = (P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
-        found.append((Node(node.workflow, 0, 0, step, FOREIGN, mistake, years), p))
+        found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
     legal = [s for s in ready.legal if s != node.step]

@@ -22,17 +22,10 @@ FEEDBACK_FILE = "feedback.toml"
 MistakeName = Literal["missing", "repeated", "stopped", "foreign"]
 Said = Literal["right", "wrong", "missed"]
 
-LOG_ODDS: Mapping[Said, float] = {
-    "right": math.log(2.0),
-    "wrong": -math.log(10.0),
-    "missed": math.log(10.0),
-}
-"""By which a row moves the odds of its mistake."""
+PRIOR_WORDS = 0.5
+"""Words for and against that count as said before any was."""
 ELSEWHERE = 0.25
-"""Share of it at other steps."""
-MOST_LOG_ODDS = math.log(1000.0)
-MOST_ELSEWHERE = math.log(4.0)
-"""One step that is told wrongly again and again does not silence the others."""
+"""Weight of words about other steps."""
 MOST_ROWS = 10_000
 
 _HEADER = """\
@@ -116,22 +109,24 @@ def without_last_missed(rows: Sequence[Correction], kind: str, step: str) -> tup
 def log_odds_of(rows: Sequence[Correction], kind: str, step: str) -> float:
     """By how much the odds of a mistake are moved at a step, natural logarithm.
 
+    The mistakes that there were over those that were told: ln((right + missed) / (right + wrong)),
+    each with `PRIOR_WORDS`. Steady sums of words would grow without end: a person who judges many
+    runs says many words.
+
     >>> wrong = Correction(said="wrong", kind="missing", step="step-2")
     >>> round(log_odds_of([wrong], "missing", "step-2"), 2)
-    -2.3
+    -1.1
     >>> round(log_odds_of([wrong], "missing", "step-3"), 2)
-    -0.58
+    -0.41
     >>> log_odds_of([wrong], "repeated", "step-2")
     0.0
     """
-    own = [row for row in rows if row.kind == kind]
-    here = math.fsum(LOG_ODDS[row.said] for row in own if row.step in ("", step))
-    away = math.fsum(LOG_ODDS[row.said] for row in own if row.step not in ("", step))
-    return _bounded(here, MOST_LOG_ODDS) + _bounded(ELSEWHERE * away, MOST_ELSEWHERE)
-
-
-def _bounded(value: float, most: float) -> float:
-    return max(-most, min(most, value))
+    count = {"right": PRIOR_WORDS, "wrong": 0.0, "missed": 0.0}
+    for row in rows:
+        if row.kind == kind:
+            count[row.said] += 1.0 if row.step in ("", step) else ELSEWHERE
+    there, told = count["right"] + count["missed"], count["right"] + count["wrong"]
+    return math.log(there / told)
 
 
 def kind_of(sentence: str) -> MistakeName | None:

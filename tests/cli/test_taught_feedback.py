@@ -74,7 +74,7 @@ def test_a_verdict_is_stored_and_changes_the_bundle_and_unsure_undoes_it(
     assert "less easily" in say(store, taught, "a", "false")
     row = Correction(said="wrong", kind="missing", step="step-2", alert="a")
     assert read_corrections(taught) == (row,)
-    assert "more easily" in say(store, taught, "a", "true")
+    assert "as before" in say(store, taught, "a", "true")
     assert read_corrections(taught) == (msgspec.structs.replace(row, said="right"),)
     assert "undone" in say(store, taught, "a", "unsure")
     assert not (taught / FEEDBACK_FILE).exists()

@@ -15,7 +15,10 @@ SHORTEST_SECONDS = 5.0
 STILL_SHARE = 0.9
 """Share of a recording's seconds that look like the second before them: it shows no work."""
 STILL = 1e-3
-"""Cosine distance of frames that differ by noise of the camera at most; work has .02 and more."""
+"""Cosine distance of frames that are the same picture to any encoder."""
+STILL_OF_USUAL = 0.2
+"""Share of the recordings' usual distance below which frames differ by noise of the camera: by
+EfficientNet-Lite0 noise makes .006, work .12."""
 
 
 def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
@@ -24,6 +27,7 @@ def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
     Raises:
         DataError: one sentence that names the recording.
     """
+    usual = float(np.median(np.concatenate([second_distances(r) for r in recordings])))
     for recording in recordings:
         seconds = float(recording.times[-1] - recording.times[0])
         if seconds < SHORTEST_SECONDS:
@@ -31,7 +35,7 @@ def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
                 f"{recording.name} is {seconds:.0f} s long, too short for a workflow; show the "
                 "whole work from beginning to end"
             )
-        if still_share(recording) > STILL_SHARE:
+        if still_share(recording, usual) > STILL_SHARE:
             raise DataError(
                 f"{recording.name} shows the same picture nearly all the time (black, covered or "
                 "frozen); record it again"
@@ -47,11 +51,19 @@ def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
         )
 
 
-def still_share(recording: RecordingVectors) -> float:
-    """Share of seconds whose picture is that of the second before."""
+def still_share(recording: RecordingVectors, usual: float = 0.0) -> float:
+    """Share of seconds whose picture is that of the second before; `usual` is their distance."""
+    return float((second_distances(recording) < max(STILL, STILL_OF_USUAL * usual)).mean())
+
+
+def second_distances(recording: RecordingVectors) -> Float32:
+    """(S,) cosine distances of the first frame of each second to that of the second before.
+
+    A recording within one second has one distance, 0.
+    """
     seconds = (recording.times - recording.times[0]).astype(int)
     firsts = np.unique(seconds, return_index=True)[1]
-    looks: Float32 = recording.vectors[firsts]
+    looks = recording.vectors[firsts]
     looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
-    alike = 1 - (looks[1:] * looks[:-1]).sum(axis=1) < STILL
-    return float(alike.mean()) if len(alike) else 1.0
+    found: Float32 = np.asarray(1 - (looks[1:] * looks[:-1]).sum(axis=1), np.float32)
+    return found if len(found) else np.zeros(1, np.float32)

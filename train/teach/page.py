@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from egomon.branches.taught.workflow_drawing import direct_edges
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.errors import UsageError
 from egomon.stream.segmenter import Span
@@ -84,9 +85,9 @@ def page(
     ]
     for graph in graphs:
         called = f": {html.escape(graph.name)}" if len(graphs) > 1 else ""
-        names = {step.id: step.name for step in graph.steps}
+        before = before_each(graph)
         body += [f"<h2>Steps{called}</h2>", "<ol>"]
-        body += [_step(step, numbers[step.id], names, tracks) for step in graph.steps]
+        body += [_step(step, numbers[step.id], before[step.id], tracks) for step in graph.steps]
         body += ["</ol>", f"<h2>Order{called}</h2>", f'<div class="scroll">{graph.to_svg()}</div>']
     body += ["<h2>Recordings</h2>", f'<div class="scroll">{_tracks(tracks, steps)}</div>']
     return "\n".join(
@@ -104,8 +105,17 @@ def page(
     )
 
 
+def before_each(graph: WorkflowGraph) -> dict[str, list[str]]:
+    """Names of the steps directly before each step, by its id."""
+    names = {step.id: step.name for step in graph.steps}
+    found: dict[str, list[str]] = {step.id: [] for step in graph.steps}
+    for first, then in direct_edges({step.id: step.after for step in graph.steps}):
+        found[then].append(names.get(first, first))
+    return found
+
+
 def _step(
-    step: WorkflowStep, number: int, names: dict[str, str], tracks: Sequence[AlignedRecording]
+    step: WorkflowStep, number: int, before: Sequence[str], tracks: Sequence[AlignedRecording]
 ) -> str:
     visits = [(t, v) for t in tracks for v in t.visits if v.text == step.id]
     seconds = [visit.duration_seconds for _, visit in visits]
@@ -115,8 +125,8 @@ def _step(
         facts.append(f"{typical:.0f} s ({low:.0f} to {high:.0f})")
         facts.append(f"in {len({id(track) for track, _ in visits})} of {len(tracks)} recordings")
     facts += ["may be left out"] * step.optional + ["may come again"] * step.repeatable
-    if step.after:
-        facts.append("after " + ", ".join(names.get(before, before) for before in step.after))
+    if before:
+        facts.append("after " + ", ".join(before))
     shown: dict[int, str] = {}
     for track, visit in visits:
         picture = _picture_in(track.recording.pictures, visit)

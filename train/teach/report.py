@@ -55,8 +55,8 @@ class TeachReport:
         if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
             return "failed"
         good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
-        if self.made:
-            good = self.found >= GOOD_RECALL * self.made
+        if self.most_an_hour is not None:
+            good = self.made > 0 and self.found >= GOOD_RECALL * self.made
         return "ready" if good and self.recordings >= GOOD_RECORDINGS else "usable"
 
     @property

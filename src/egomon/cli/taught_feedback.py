@@ -61,8 +61,8 @@ def apply_verdict(folder: Path, alert: AlertData, verdict: str) -> str:
         alert=alert.alert_id,
     )
     write_corrections(folder, with_row(rows, row))
-    how = "more" if verdict == "true" else "less"
-    return f"{name}: a step that is {kind} is told {how} easily now, most at this step"
+    how = "as before, whatever else is said" if verdict == "true" else "less easily now"
+    return f"{name}: this kind of mistake ({kind}) is told {how}, at this step most of all"
 
 
 def apply_missed(folder: Path, kind: str, step: str | None, *, undo: bool) -> str:
@@ -94,7 +94,7 @@ def apply_missed(folder: Path, kind: str, step: str | None, *, undo: bool) -> st
         write_corrections(folder, left)
         return f"{name}: undone"
     write_corrections(folder, (*rows, Correction(said="missed", kind=known, step=id_)))
-    return f"{name}: a step that is {kind} is told more easily now"
+    return f"{name}: this kind of mistake ({kind}) is told more easily now"
 
 
 def _name(folder: Path) -> str:

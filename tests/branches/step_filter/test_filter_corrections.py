@@ -10,7 +10,7 @@ import pytest
 from egomon.branches.step_filter.descriptor import Descriptor
 from egomon.branches.step_filter.filter import StepFilter
 from egomon.branches.step_filter.model import ModelOptions, StepModel
-from egomon.branches.taught.corrections import LOG_ODDS, Correction
+from egomon.branches.taught.corrections import Correction
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 
@@ -51,9 +51,9 @@ def test_wrong_and_missed_move_the_posterior_the_way_they_say() -> None:
     plain = p_mistakes(skipping)[first]
     wrong = p_mistakes(skipping, [said("wrong")])[first]
     missed = p_mistakes(skipping, [said("missed")])[first]
-    right = p_mistakes(skipping, [said("right")])[first]
-    assert wrong < plain < right < missed
-    assert log_odds(plain) - log_odds(wrong) == pytest.approx(-LOG_ODDS["wrong"], abs=0.5)
+    both = p_mistakes(skipping, [said("wrong"), said("right")])[first]
+    assert wrong < both < plain < missed
+    assert log_odds(plain) - log_odds(wrong) == pytest.approx(np.log(3), abs=0.4)
 
 
 def test_another_kind_is_left_alone_and_another_step_moves_less() -> None:
@@ -67,7 +67,7 @@ def test_another_kind_is_left_alone_and_another_step_moves_less() -> None:
 
 
 def test_many_wrong_words_about_one_step_leave_the_others_their_alerts() -> None:
-    many = [said("wrong")] * 50
-    assert max(p_mistakes((0, 2), many)) < MODEL.options.threshold
+    many = [said("wrong")] * 5
+    assert max(p_mistakes((0, 2), many)) < max(p_mistakes((0, 2)))
     assert max(p_mistakes((0, 1, 3), many)) > MODEL.options.threshold
     assert max(p_mistakes((0, 1, 2, 3), [said("missed")] * 50)) < MODEL.options.threshold

@@ -10,7 +10,6 @@ import pytest
 
 from egomon.branches.taught.corrections import (
     FEEDBACK_FILE,
-    MOST_LOG_ODDS,
     Correction,
     as_kind,
     kind_of,
@@ -46,18 +45,18 @@ def test_the_newest_word_on_an_alert_counts_and_can_be_taken_back() -> None:
     assert without_last_missed(rows, "missing", "step-3") == rows
 
 
-def test_wrong_lowers_missed_raises_and_no_pile_of_rows_ends_all_alerts() -> None:
-    assert log_odds_of([WRONG], "missing", "step-2") == pytest.approx(-math.log(10))
-    assert log_odds_of([MISSED], "repeated", "step-3") == pytest.approx(math.log(10))
-    assert log_odds_of([WRONG], "missing", "step-2") < log_odds_of([WRONG], "missing", "step-9") < 0
+def test_the_odds_are_those_of_mistakes_that_were_over_those_that_were_told() -> None:
     right = Correction(said="right", kind="missing", step="step-2")
-    assert log_odds_of([WRONG, right], "missing", "step-2") > log_odds_of(
-        [WRONG], "missing", "step-2"
+    assert log_odds_of([WRONG], "missing", "step-2") == pytest.approx(math.log(0.5 / 1.5))
+    assert log_odds_of([MISSED], "repeated", "step-3") == pytest.approx(math.log(1.5 / 0.5))
+    assert log_odds_of([WRONG], "missing", "step-2") < log_odds_of([WRONG], "missing", "step-9") < 0
+    assert log_odds_of([right], "missing", "step-2") == 0.0
+    assert log_odds_of([WRONG], "missing", "step-2") < log_odds_of(
+        [WRONG, right], "missing", "step-2"
     )
-    assert log_odds_of([WRONG] * 99, "missing", "step-2") == -MOST_LOG_ODDS
     assert log_odds_of([MISSED], "foreign", "step-3") == 0.0
     anywhere = Correction(said="wrong", kind="foreign")
-    assert log_odds_of([anywhere], "foreign", "step-7") == pytest.approx(-math.log(10))
+    assert log_odds_of([anywhere], "foreign", "step-7") == pytest.approx(math.log(0.5 / 1.5))
 
 
 @pytest.mark.parametrize(

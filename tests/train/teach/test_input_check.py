@@ -39,6 +39,16 @@ def test_a_short_a_still_and_a_turned_recording_are_named() -> None:
         )
 
 
+def test_the_noise_of_a_covered_camera_is_no_work() -> None:
+    good, other = work("a.mp4"), work("b1.mp4")
+    rng = np.random.default_rng(1)
+    noise = 1.0 + rng.normal(scale=0.05, size=good.vectors.shape)
+    covered = replace(good, name="covered.mp4", vectors=noise.astype(np.float32))
+    assert still_share(covered) < 0.5, "not the same picture to the bit"
+    with pytest.raises(DataError, match=r"covered\.mp4 shows the same picture"):
+        check_recordings([good, other, covered])
+
+
 def test_a_frozen_half_is_no_reason_to_refuse() -> None:
     good = work("a.mp4")
     vectors = good.vectors.copy()

@@ -15,7 +15,7 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.errors import UsageError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import Picture, RecordingVectors
-from egomon.train.teach.page import STYLE, AlignedRecording, page, write_page
+from egomon.train.teach.page import STYLE, AlignedRecording, before_each, page, write_page
 
 BAD = "<script>alert('x')</script>\"&"
 
@@ -81,6 +81,11 @@ def test_text_from_outside_is_never_markup_and_nothing_runs_or_loads() -> None:
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in policy
     assert f"<style>{STYLE}</style>" in text
+
+
+def test_only_what_comes_directly_before_is_named() -> None:
+    chain = WorkflowGraph.learn([["a", "b", "c"]] * 2)
+    assert before_each(chain) == {"a": [], "b": ["a"], "c": ["b"]}
 
 
 def test_a_page_without_visits_or_pictures_is_still_a_page(tmp_path: Path) -> None:
