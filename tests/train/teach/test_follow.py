@@ -100,7 +100,7 @@ def test_the_same_frames_give_the_same_scores_wherever_the_clock_starts(
 
 
 def test_a_frozen_picture_is_a_pause_and_no_foreign_work(branch: StepFilterBranch) -> None:
-    times, vectors = frames_of("abcde", 9)
+    _, vectors = frames_of("abcde", 9)
     at = int(2.5 * SECONDS * FPS)
     still = np.repeat(np.ones((1, DIM), np.float32), int(20 * FPS), axis=0)
     paused = np.concatenate([vectors[:at], still, vectors[at:]])
