@@ -9,13 +9,6 @@ from __future__ import annotations
 import sys
 import threading
 
-import gi
-
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-gi.require_version("GstRtsp", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
-
 PASSWORD = "p#ss/w@rd"
 X264 = (
     "x264enc tune=zerolatency sliced-threads={sliced} threads=4 speed-preset=ultrafast "
@@ -68,5 +61,11 @@ def main() -> None:
     loop.run()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # only here: the tests' own Python need not have it
+    import gi
+
+    for name in ("Gst", "GstRtsp", "GstRtspServer"):
+        gi.require_version(name, "1.0")
+    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
+
     main()
