@@ -23,7 +23,7 @@ class ModelOptions:
 
     sharpness: float
     """From distance to log likelihood of a window."""
-    threshold: float = 0.9
+    threshold: float = 0.8
     """Posterior probability of a mistake that raises an alert."""
     known: float = 1.0
     """Distance to the nearest step that 95 % of left-out correct windows stay within."""

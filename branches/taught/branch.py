@@ -123,6 +123,11 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> TaughtBranch:
         BundleError: naming the option, tensor or line that does not fit.
     """
     options, look_options = _options(card.small.options)
+    if options.by_time:
+        raise BundleError(
+            f"bundle {card.name} was taught by an earlier version, whose fixed windows found next "
+            "to nothing on real footage; teach it again from its recordings with `egomon teach`"
+        )
     look = _look(card, look_options, part(tensors, "look."))
     arrays = {k: v for k, v in tensors.items() if not k.startswith("look.")}
     model = _model(card.small.steps, arrays, options)

@@ -35,9 +35,9 @@ MOST_STEPS = 20
 ENOUGH = 1.02
 """Fewest steps whose scatter on left-out recordings is within 2 % of the least are taken."""
 PENALTY = 0.75
-SHARPNESS = {1: 0.4, 2: 1.0}
+SHARPNESS = {1: 0.3, 2: 1.0}
 """By number of recordings: one shows nothing of what differs between two."""
-MOST_SHARPNESS = 3.5
+MOST_SHARPNESS = 2.5
 KNOWN_SHARE = 0.95
 UNSEEN = 3.0
 """Times farther that another recording's windows lie than those of the only one."""
