@@ -29,7 +29,7 @@ from egomon.branches.step_filter.descriptor import (
     window_of,
 )
 from egomon.branches.step_filter.explanation import explain
-from egomon.branches.step_filter.filter import Belief, StepFilter
+from egomon.branches.step_filter.filter import StepBelief, StepFilter
 from egomon.branches.step_filter.model import StepModel, load_model
 from egomon.branches.taught.corrections import Correction, read_corrections
 from egomon.branches.taught.transitions import Rules
@@ -140,7 +140,7 @@ class StreamFollower:
             reason=reason,
         )
 
-    def _take(self, clip: ClipView) -> list[Belief]:
+    def _take(self, clip: ClipView) -> list[StepBelief]:
         """Push each window of frames that were not seen before."""
         new = clip.times > self._seen
         if not new.any():
@@ -173,7 +173,7 @@ class StreamFollower:
         elif self.state != "out_of_domain" or self.distance < SCENE_LEAVE:
             self.state = "in_domain"
 
-    def _guess(self, belief: Belief) -> StepGuess:
+    def _guess(self, belief: StepBelief) -> StepGuess:
         step = int(belief.steps[:-1].argmax())
         id_ = self._model.ids[step]
         own = self._graphs[belief.workflow]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from egomon.branches.step_filter.moves import Mistake
+from egomon.branches.step_filter.moves import WorkflowMistake
 from egomon.branches.taught.transitions import bits
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 
 FOREIGN = "this does not look like any step of the workflow"
 
 
-def explain(mistake: Mistake, ids: Sequence[str], graphs: Sequence[WorkflowGraph]) -> str:
+def explain(mistake: WorkflowMistake, ids: Sequence[str], graphs: Sequence[WorkflowGraph]) -> str:
     """Why this is a mistake.
 
     Args:

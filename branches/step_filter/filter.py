@@ -16,7 +16,7 @@ import numpy as np
 from egomon.branches.interfaces import Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
-from egomon.branches.step_filter.moves import FOREIGN, START, Mistake, Node, moves
+from egomon.branches.step_filter.moves import FOREIGN, START, Node, WorkflowMistake, moves
 from egomon.branches.taught.corrections import Correction, log_odds_of
 from egomon.branches.taught.transitions import Rules
 
@@ -39,14 +39,14 @@ MOST_SKIPPED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class StepBelief:
     """What the filter holds true after a window."""
 
     steps: Float64
     """(K + 1,) probability of each step, the last for foreign work."""
     p_mistake: float
     """Of a mistake that was not told before this window."""
-    mistake: Mistake | None
+    mistake: WorkflowMistake | None
     """The likeliest one."""
     told: bool
     """It is told now."""
@@ -89,7 +89,7 @@ class StepFilter:
         self._active = np.array([self._id(node) for node in nodes])
         self._weights = weights
 
-    def push(self, distances: Float64) -> Belief:
+    def push(self, distances: Float64) -> StepBelief:
         """Take in a window's (K,) distances to the steps."""
         self._advance(self._likelihoods(distances))
         return self._belief()
@@ -148,11 +148,11 @@ class StepFilter:
         if len(self._nodes) > MOST_KNOWN:
             self._begin([self._nodes[i] for i in self._active], self._weights)
 
-    def _belief(self) -> Belief:
+    def _belief(self) -> StepBelief:
         total = self._weights.sum(axis=1)
         steps = np.zeros(self._count + 1)
         workflows = np.zeros(len(self._rules))
-        mistakes: dict[Mistake, float] = {}
+        mistakes: dict[WorkflowMistake, float] = {}
         for i, weight in zip(self._active, total.tolist(), strict=True):
             node = self._nodes[i]
             steps[node.step] += weight
@@ -170,7 +170,7 @@ class StepFilter:
         told = p > self._options.threshold
         if told:
             self._tell()
-        return Belief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()), began)
+        return StepBelief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()), began)
 
     def _tell(self) -> None:
         """Every reading goes on without its mistake."""
@@ -211,7 +211,7 @@ class StepFilter:
         return log_odds_of(self._corrections, made.kind, self._step_ids[made.step])
 
 
-def _likeliest(mistakes: dict[Mistake, float]) -> Mistake | None:
+def _likeliest(mistakes: dict[WorkflowMistake, float]) -> WorkflowMistake | None:
     """The likeliest mistake of the likeliest kind."""
     if not mistakes:
         return None

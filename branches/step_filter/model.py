@@ -18,7 +18,7 @@ ARRAYS = ("prior", "mean", "projection", "steps", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelOptions:
+class StepOptions:
     """Numbers of a model; on the card under `small.options`."""
 
     sharpness: float
@@ -43,7 +43,7 @@ class StepModel:
     """(K, D) mean row of each step."""
     seconds: Float64
     """(K,) usual duration."""
-    options: ModelOptions
+    options: StepOptions
 
     def distances(self, row: Float32) -> Float64:
         """(K,) mean square of the difference to each step, from one row (D,)."""
@@ -72,7 +72,7 @@ def load_model(
     Raises:
         BundleError: naming the option or tensor that does not fit.
     """
-    known = {f.name for f in fields(ModelOptions)}
+    known = {f.name for f in fields(StepOptions)}
     for name, value in options.items():
         if name not in known:
             raise BundleError(f"field `small.options` has an unknown key {name!r}")
@@ -107,5 +107,5 @@ def load_model(
         Descriptor(arrays["prior"], arrays["mean"], arrays["projection"]),
         arrays["steps"],
         np.maximum(arrays["seconds"].astype(np.float64), 0.5),
-        ModelOptions(**options),
+        StepOptions(**options),
     )

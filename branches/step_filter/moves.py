@@ -22,7 +22,7 @@ FOREIGN = -1
 START = -2
 
 
-class Mistake(NamedTuple):
+class WorkflowMistake(NamedTuple):
     """What went wrong since the last alert."""
 
     kind: MistakeKind
@@ -45,7 +45,7 @@ class Node(NamedTuple):
     """Index, `FOREIGN`, or `START`."""
     before: int = FOREIGN
     """Step that foreign work, or a moment of the step before it, interrupted."""
-    mistake: Mistake | None = None
+    mistake: WorkflowMistake | None = None
     """Not told yet."""
     age: int = 0
     """Steps since it was made."""
@@ -70,7 +70,7 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     ready = rule.ready(done, node.waived)
     found: Moves = []
 
-    def add(step: int, p: float, made: Mistake | None = None, waived: int = 0) -> None:
+    def add(step: int, p: float, made: WorkflowMistake | None = None, waived: int = 0) -> None:
         mistake, years = (kept, age) if kept is not None else (made, 0)
         found.append(
             (Node(node.workflow, done, node.waived | waived, step, FOREIGN, mistake, years), p)
@@ -78,13 +78,13 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
 
     weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
     for (step, absent), weight in zip(ready.early, weights, strict=True):
-        left_out = Mistake("missing", node.workflow, step, absent)
+        left_out = WorkflowMistake("missing", node.workflow, step, absent)
         add(step, P_MISSING * weight / sum(weights), left_out, absent)
     again = [s for s in ready.again if s != node.step]
     for step in again:
-        add(step, P_REPEATED / len(again), Mistake("repeated", node.workflow, step))
+        add(step, P_REPEATED / len(again), WorkflowMistake("repeated", node.workflow, step))
     if not foreign:
-        strange = kept or Mistake("foreign", node.workflow, node.step)
+        strange = kept or WorkflowMistake("foreign", node.workflow, node.step)
         away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
         found.append((away, P_FOREIGN))
         if node.done and not node.brief:
@@ -94,7 +94,7 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
     for step in firsts:
-        stopped = Mistake("stopped", node.workflow, step, left) if left else None
+        stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
         p = (P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
         found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))
     rest = 1.0 - sum(p for _, p in found)

@@ -11,7 +11,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.filter import StepFilter
-from egomon.branches.step_filter.model import ModelOptions, StepModel
+from egomon.branches.step_filter.model import StepModel, StepOptions
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.metrics.events import EARLY_SECONDS, LATE_SECONDS
@@ -35,7 +35,7 @@ SURE = 0.95
 class LeftOutCounts:
     """Counts over all left-out recordings."""
 
-    options: ModelOptions
+    options: StepOptions
     made: int = 0
     found: int = 0
     false_alarms: int = 0

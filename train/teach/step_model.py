@@ -9,7 +9,7 @@ import numpy as np
 
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS, Descriptor, RunningMean, centred
-from egomon.branches.step_filter.model import ModelOptions, StepModel
+from egomon.branches.step_filter.model import StepModel, StepOptions
 from egomon.train.teach.alignment import (
     COARSE_ROWS,
     Int,
@@ -152,7 +152,7 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
         steps=(means_of(rows, labels, count) @ scale).astype(np.float32),
         seconds=np.maximum(np.mean(runs, axis=0), WINDOW_SECONDS),
-        options=ModelOptions(
+        options=StepOptions(
             sharpness=SHARPNESS.get(many, MOST_SHARPNESS),
             scene=scene_limit(recordings, priors),
         ),

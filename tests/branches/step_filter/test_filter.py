@@ -6,9 +6,9 @@ import pytest
 from egomon.branches.interfaces import Float64
 from egomon.branches.step_filter.descriptor import Descriptor
 from egomon.branches.step_filter.explanation import FOREIGN, explain
-from egomon.branches.step_filter.filter import Belief, StepFilter
-from egomon.branches.step_filter.model import ModelOptions, StepModel
-from egomon.branches.step_filter.moves import START, Mistake, Node, moves
+from egomon.branches.step_filter.filter import StepBelief, StepFilter
+from egomon.branches.step_filter.model import StepModel, StepOptions
+from egomon.branches.step_filter.moves import START, Node, WorkflowMistake, moves
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 
@@ -26,7 +26,7 @@ def model() -> StepModel:
     nothing = Descriptor(
         np.zeros(2, np.float32), np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
     )
-    options = ModelOptions(sharpness=3.5)
+    options = StepOptions(sharpness=3.5)
     return StepModel(IDS, nothing, np.zeros((5, 2), np.float32), np.full(5, SECONDS), options)
 
 
@@ -39,7 +39,7 @@ def looks_like(step: int | None) -> Float64:
     return distances
 
 
-def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int, Belief]]:
+def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int, StepBelief]]:
     """Alerts as (place in `steps`, belief); digits are steps, x foreign work."""
     follower = StepFilter(model, RULES)
     found = []
@@ -134,7 +134,7 @@ def test_memory_stays_bounded_and_the_belief_sums_to_one(model: StepModel) -> No
     [
         Node(0, 0, 0, START),
         Node(0, 0b00111, 0, 3),
-        Node(0, 0b00011, 0b00100, 3, mistake=Mistake("missing", 0, 3, 0b100)),
+        Node(0, 0b00011, 0b00100, 3, mistake=WorkflowMistake("missing", 0, 3, 0b100)),
         Node(0, 0b01111, 0, 4),
         Node(0, 0b00011, 0, -1, 1),
         Node(0, 0b00011, 0, 0, 1, brief=True),
@@ -146,7 +146,7 @@ def test_moves_are_a_distribution(node: Node) -> None:
 
 
 def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
-    mistake = Mistake("stopped", 0, 0, 0b11100)
+    mistake = WorkflowMistake("stopped", 0, 0, 0b11100)
     assert explain(mistake, IDS, [GRAPH]) == (
         "the work begins again with step 1 'wet', step 3 'rub', step 4 'rinse' and step 5 'dry' "
         "have not been seen"

@@ -9,7 +9,7 @@ import pytest
 
 from egomon.branches.step_filter.descriptor import Descriptor
 from egomon.branches.step_filter.filter import StepFilter
-from egomon.branches.step_filter.model import ModelOptions, StepModel
+from egomon.branches.step_filter.model import StepModel, StepOptions
 from egomon.branches.taught.corrections import Correction
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -21,7 +21,7 @@ MODEL = StepModel(
     descriptor=Descriptor(np.zeros(4, np.float32), np.zeros(4, np.float32), EYE),
     steps=EYE,
     seconds=np.full(4, 6.0),
-    options=ModelOptions(sharpness=2.0, known=1e6),
+    options=StepOptions(sharpness=2.0, known=1e6),
 )
 RULES = [Rules.of(WorkflowGraph.learn([list(IDS)] * 3), IDS)]
 
