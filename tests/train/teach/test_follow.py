@@ -148,9 +148,7 @@ def test_the_report_counts_made_mistakes_and_bounds_the_false_alarms(
     assert (report.made, report.found, report.alerts_on_recordings) == (15, 15, 0)
     bound = poisson_upper(0) / report.judged_hours
     assert report.most_an_hour == pytest.approx(bound)
-    assert (
-        f"15 of 15 made mistakes were found, with no false alarm in 12 minutes" in report.sentence
-    )
+    assert "15 of 15 made mistakes were found, with no false alarm in 12 minutes" in report.sentence
     assert report.verdict == "ready"
 
 
