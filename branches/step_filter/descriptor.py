@@ -92,5 +92,5 @@ class Descriptor:
 
     def rows(self, centred_windows: Float32) -> Float32:
         """(..., E) to (..., D)."""
-        found: Float32 = (centred_windows - self.mean) @ self.projection
+        found: Float32 = np.matmul(centred_windows - self.mean, self.projection)
         return found

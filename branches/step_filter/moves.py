@@ -84,11 +84,11 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     for step in again:
         add(step, P_REPEATED / len(again), Mistake("repeated", node.workflow, step))
     if not foreign:
-        strange = Mistake("foreign", node.workflow, node.step)
-        mistake, years = (kept, age) if kept is not None else (strange, 0)
+        strange = kept or Mistake("foreign", node.workflow, node.step)
+        years = age if kept is not None else 0
         found.append(
             (
-                Node(node.workflow, done, node.waived, FOREIGN, node.step, mistake, years),
+                Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, years),
                 P_FOREIGN,
             )
         )

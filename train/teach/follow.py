@@ -141,7 +141,7 @@ def _windows(recording: RecordingVectors) -> Windows:
             f"{recording.name} lasts {len(numbers) * WINDOW_SECONDS:g} s, too short to show a "
             "workflow; record the whole work"
         )
-    return Windows(recording.name, windows_of(times, vectors), numbers * WINDOW_SECONDS)
+    return Windows(recording.name, windows_of(times, vectors), np.float64(WINDOW_SECONDS) * numbers)
 
 
 def _given(run: Windows, recording: RecordingVectors) -> Int | None:
