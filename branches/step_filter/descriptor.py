@@ -92,10 +92,5 @@ class Descriptor:
 
     def rows(self, centred_windows: Float32) -> Float32:
         """(..., E) to (..., D)."""
-<<<<<<< HEAD
         found = (centred_windows - self.mean) @ self.projection
         return np.asarray(found, np.float32)
-=======
-        found: Float32 = np.matmul(centred_windows - self.mean, self.projection)
-        return found
->>>>>>> realwork

@@ -84,20 +84,9 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     for step in again:
         add(step, P_REPEATED / len(again), WorkflowMistake("repeated", node.workflow, step))
     if not foreign:
-<<<<<<< HEAD
         strange = kept or WorkflowMistake("foreign", node.workflow, node.step)
         away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
         found.append((away, P_FOREIGN))
-=======
-        strange = kept or Mistake("foreign", node.workflow, node.step)
-        years = age if kept is not None else 0
-        found.append(
-            (
-                Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, years),
-                P_FOREIGN,
-            )
-        )
->>>>>>> realwork
         if node.done and not node.brief:
             last = node.done.bit_length() - 1
             back = Node(node.workflow, done, node.waived, last, node.step, kept, age, True)

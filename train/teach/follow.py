@@ -141,12 +141,8 @@ def _windows(recording: RecordingVectors) -> Windows:
             f"{recording.name} lasts {len(numbers) * WINDOW_SECONDS:g} s, too short to show a "
             "workflow; record the whole work"
         )
-<<<<<<< HEAD
     begin = np.asarray(numbers * WINDOW_SECONDS, np.float64)
     return Windows(recording.name, windows_of(times, vectors), begin)
-=======
-    return Windows(recording.name, windows_of(times, vectors), np.float64(WINDOW_SECONDS) * numbers)
->>>>>>> realwork
 
 
 def _given(run: Windows, recording: RecordingVectors) -> Int | None:

@@ -144,11 +144,7 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
     priors = [_others_mean(means, i, prior) for i in range(len(means))]
     flat = [centred(r.windows, own) for r, own in zip(recordings, priors, strict=True)]
     mean, basis = _directions(np.concatenate(flat))
-<<<<<<< HEAD
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
-=======
-    rows: list[Float32] = [np.matmul(own - mean, basis) for own in flat]
->>>>>>> realwork
     scale = whitening(rows, labels, count, isotropic=ISOTROPIC, between=BETWEEN)
     runs = [[(of == k).sum() * WINDOW_SECONDS for k in range(count)] for of in labels]
     many = len(recordings)
