@@ -123,7 +123,7 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> TaughtBranch:
         BundleError: naming the option, tensor or line that does not fit.
     """
     options, look_options = _options(card.small.options)
-    if options.by_time:
+    if options.by_time and not look_options.get("base_steps"):
         raise BundleError(
             f"bundle {card.name} was taught by an earlier version, whose fixed windows found next "
             "to nothing on real footage; teach it again from its recordings with `egomon teach`"

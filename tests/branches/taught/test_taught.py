@@ -321,3 +321,12 @@ def test_options_that_do_not_fit_are_named(
 
     with pytest.raises(BundleError, match=told):
         load_bundle(folder, with_encoder=False)
+
+
+def test_a_bundle_of_fixed_windows_without_a_step_head_is_told_to_be_taught_again(
+    model: TaughtModel, graph: WorkflowGraph, tmp_path: Path
+) -> None:
+    old = replace(model, options=replace(model.options, by_time=True))
+    folder = save(old, graph, tmp_path)
+    with pytest.raises(BundleError, match="teach it again"):
+        load_bundle(folder, with_encoder=False)
