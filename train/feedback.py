@@ -9,7 +9,7 @@ import msgspec
 
 from egomon.errors import DataError
 from egomon.fusion.messages.types import AlertData
-from egomon.fusion.store.events import EventStore
+from egomon.fusion.store.reader import EventReader
 from egomon.fusion.store.tables import alert_in
 from egomon.stream.source import topic_name
 from egomon.train.features.feature_set import FeatureSet
@@ -78,7 +78,7 @@ def _read(store: Path, data: FeatureSet) -> tuple[list[_Judged], int]:
     for name in data.recordings:
         by_source.setdefault(topic_name(name), []).append(name)
     judged, unused = [], 0
-    with EventStore(store, create=False) as events:
+    with EventReader(store) as events:
         latest = {row.alert_id: row.verdict for row in events.feedback_rows()}
         for alert_id, verdict in latest.items():
             row = events.alert(alert_id)

@@ -120,7 +120,8 @@ def _shapes(card: BundleCard, reduced: int) -> Iterator[tuple[str, tuple[int, ..
     dim, steps = card.frame_encoder.dim, len(card.small.steps)
     yield "tables.mean", (dim,)
     yield "tables.basis", (dim, reduced)
-    yield "tables.centres", (steps, reduced)
+    yield "tables.centres", (steps + 1, reduced)
+    yield "tables.background", (1,)
     yield "tables.rows", (1,)
     for name in ("need", "risk_done", "risk_undone"):
         yield f"tables.{name}", (steps, steps)

@@ -18,8 +18,10 @@ NAMES = (
     *("rate", "risk", "missing_most", "repeated", "duration_z", "duration_z_abs"),
     *("unsure", "unlike_any", "unlike_step", "elapsed"),
     *("done_z", "elapsed_z", "done_z_abs", "elapsed_z_abs"),
+    *("background_sofar", "background_before"),
 )
-"""Statistics of one segment; `_z` are standard deviations from what is usual at this step."""
+"""Statistics of one segment; `_z` are standard deviations from what is usual at this step, and
+background is the share of frames that show no step, until the segment's end and before it."""
 
 STATISTICS = 2 * len(NAMES)
 """Length of a vector of statistics: those now, and their mean over earlier segments."""
@@ -54,7 +56,8 @@ def collect(
         distance = frames.distance(span)
         belief = frames.belief(span, distance, done)
         lengths = log_seconds(end - start), log_seconds(end)
-        now = _statistics(tables, distance, belief, done, *lengths)
+        background = [frames.background(row) for row in reversed(span)]
+        now = np.append(_statistics(tables, distance, belief, done, *lengths), background)
         earlier = np.mean(past, axis=0) if past else np.zeros_like(now)
         past.append(now)
         rows.append(np.concatenate([now, earlier]))

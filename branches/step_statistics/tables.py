@@ -20,6 +20,8 @@ _ROW_CORRELATION = 0.3
 """Of neighbouring frames of a step: a segment of 30 rows tells as much as 3 independent ones."""
 _WORKFLOW_WEIGHT = 1.5
 """Independent observations of the workflow in a segment of usual length."""
+_SMOOTH_SEGMENTS = 0.3
+"""Length that the posterior of background is smoothed over, in segments of usual length."""
 _FORGIVE = 0.8
 """A step that is done is this much less likely to be seen again."""
 
@@ -33,7 +35,9 @@ class StepTables:
     basis: Array
     """(D, P) principal directions, scaled so that frames of one step have unit covariance."""
     centres: Array
-    """(K, P) mean of each step in these directions."""
+    """(K + 1, P) mean of each step in these directions; the last is background."""
+    background: Array
+    """(1,) 0 where training frames lay outside of all segments, else a log likelihood to bar it."""
     rows: Array
     """(1,) median number of rows of a segment."""
     workflow: NDArray[np.int64]
@@ -56,14 +60,16 @@ class StepTables:
     """(K, PACE)."""
 
     def log_likelihood(self, unit: Float32) -> Array:
-        """Map unit frame vectors (N, D) to (N, K), up to a constant of each frame."""
+        """Map unit frame vectors (N, D) to (N, K + 1), 0 for the best class of each frame."""
         through = (self.basis @ self.centres.T).astype(np.float32)
         offset = 0.5 * (self.centres**2).sum(axis=1) + (self.mean @ self.basis) @ self.centres.T
-        return np.asarray((unit @ through).astype(np.float64) - offset)
+        ll = (unit @ through).astype(np.float64) - offset
+        ll[:, -1] += self.background[0]
+        return np.asarray(ll - ll.max(axis=1, keepdims=True))
 
     def distance(self, vector: Array) -> Array:
         """Half squared Mahalanobis distances (K,) of a mean (D,) of unit frame vectors."""
-        off = (vector - self.mean) @ self.basis - self.centres
+        off = (vector - self.mean) @ self.basis - self.centres[:-1]
         return np.asarray(0.5 * (off**2).sum(axis=1))
 
 
@@ -74,11 +80,29 @@ class Frames:
         self.tables = tables
         self._sums = np.vstack([np.zeros(unit.shape[1]), np.cumsum(unit, axis=0, dtype=np.float64)])
         ll = tables.log_likelihood(unit)
-        top = ll.max(axis=1, keepdims=True)
+        of_steps = ll[:, :-1]
+        top = of_steps.max(axis=1, keepdims=True)
         member = tables.workflow[:, None] == np.arange(int(tables.workflow.max()) + 1)
-        of_workflows = np.log(np.exp(ll - top) @ member + 1e-300)
+        of_workflows = np.log(np.exp(of_steps - top) @ member + 1e-300)
         self.workflow = np.cumsum(of_workflows, axis=0) * _WORKFLOW_WEIGHT / float(tables.rows[0])
         """(N, R) log odds of workflows after each frame."""
+        self._background = np.concatenate([[0.0], np.cumsum(self._smoothed_background(ll))])
+
+    def _smoothed_background(self, ll: Array) -> Array:
+        """(N,) posterior of background, smoothed over the last rows."""
+        sums = np.vstack([np.zeros(ll.shape[1]), np.cumsum(ll, axis=0)])
+        ends = np.arange(1, len(ll) + 1)
+        rows = max(1, round(_SMOOTH_SEGMENTS * float(self.tables.rows[0])))
+        starts = np.maximum(ends - rows, 0)
+        scores = 2 * (sums[ends] - sums[starts]) / (ends - starts)[:, None]
+        prior = self.workflow - self.workflow.max(axis=1, keepdims=True)
+        scores[:, :-1] += prior[:, self.tables.workflow]
+        e = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(e[:, -1] / e.sum(axis=1))
+
+    def background(self, row: int) -> float:
+        """Share of frames before this row that show no step; 0 where there are none."""
+        return float(self._background[row]) / max(row, 1)
 
     def distance(self, span: Rows) -> Array:
         """(K,) of the mean of a segment's frames; see `StepTables.distance`."""

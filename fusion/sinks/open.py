@@ -1,4 +1,4 @@
-"""From what the user wrote to a sink: `file:PATH`, or the name that a package brings."""
+"""From what the user wrote to a sink: `file:PATH`, `https://...`, or a name of a package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from egomon.fusion.sinks.sink import Sink
 from egomon.plugins import Plugin, PluginRegistry
 from egomon.stream.redact import redact
 
-SINKS = PluginRegistry("egomon.sinks", "sink", {"file": "egomon.fusion.sinks.file:FileSink"})
+SINKS = PluginRegistry(
+    "egomon.sinks",
+    "sink",
+    {
+        "exec": "egomon.fusion.sinks.command:CommandSink",
+        "file": "egomon.fusion.sinks.file:FileSink",
+        "http": "egomon.fusion.sinks.webhook:WebhookSink",
+        "https": "egomon.fusion.sinks.webhook:WebhookSink",
+    },
+)
 """name -> function (reference) -> Sink; the name is what stands before the first colon."""
 
 

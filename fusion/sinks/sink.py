@@ -25,17 +25,28 @@ class SinkContext:
 class Sink(Protocol):
     """Gets every message of a run but heartbeats, in order.
 
+    A sink may have an attribute `kinds`, a set of kinds of messages: it gets no others.
+
     All methods are called in one thread, which belongs to this sink alone: they may wait for a
-    disk or a network. Messages wait in a bounded queue meanwhile; when it is full, the oldest are
-    dropped and counted. What a method raises is logged and shown in the status, and the message is
-    counted as lost; alerts go on.
+    disk or a network. Messages wait in a bounded queue meanwhile. Where the run has a store file,
+    what the queue could not hold, or a former run did not deliver, is read from there, without
+    attachments; else the oldest are dropped and counted.
     """
 
     def open(self, context: SinkContext) -> None:
-        """Connect, within ten seconds; what it raises ends the run before it begins."""
+        """Prepare, within ten seconds; what it raises ends the run before it begins.
+
+        A far side that is away is no reason to raise: `send` tells it.
+        """
 
     def send(self, message: Message) -> None:
-        """Deliver one message; to return means that it is delivered, to raise that it is not."""
+        """Deliver one message; to return means that it is delivered.
+
+        Raises:
+            DeliveryError: not now; the same message comes again after a pause, which grows from
+                0.5 s to 30 s, and the status shows the error meanwhile.
+            Exception: any other loses this message; it is logged, counted and shown.
+        """
 
     def close(self) -> None:
         """Release everything; may be called twice, and without `open`."""

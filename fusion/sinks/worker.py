@@ -1,4 +1,4 @@
-"""Sinks in threads of their own: a slow or failing one costs its own messages, no alert."""
+"""A sink in a thread of its own: a slow or failing one costs its own messages, no alert."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Self
 
-from egomon.errors import EgomonError, PluginError
+from egomon.errors import DeliveryError, EgomonError, PluginError
 from egomon.fusion.messages.envelope import decode_envelope
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import Data
-from egomon.fusion.sinks.open import find_sink, make_sink
 from egomon.fusion.sinks.sink import Sink, SinkContext
 from egomon.fusion.store.tables import StoredEvent
 from egomon.stream.channel import Channel, ChannelClosed
@@ -24,13 +22,13 @@ logger = logging.getLogger(__name__)
 CAPACITY = 1024
 OPEN_SECONDS = 10.0
 POLL_SECONDS = 0.5
-DRAIN_SECONDS = 5.0
-"""Longest time for the last messages, of all sinks together."""
 ABANDON_SECONDS = 0.5
 ROOM_SECONDS = 10.0
 """Replay: longest wait for room in the queue of a sink that does not move."""
 TOLD_SECONDS = 60.0
 """Dropped messages are shown in the status for so long."""
+RETRY_SECONDS = (0.5, 30.0)
+"""First and longest pause before a message is offered again."""
 
 _Waiting = tuple[StoredEvent, Data, tuple[bytes, ...]]
 
@@ -43,6 +41,7 @@ class SinkWorker:
         sink: made, not yet open.
         context: what it is opened with.
         wait: a full queue is waited for, as a replay wants it; False drops the oldest.
+        pause: waits so many seconds; True if the run is over.
     """
 
     def __init__(
@@ -54,9 +53,12 @@ class SinkWorker:
         wait: bool = False,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], bool] | None = None,
     ) -> None:
         self._plugin, self._sink, self._context = plugin, sink, context
+        self._kinds: frozenset[str] | None = getattr(sink, "kinds", None)
         self._clock = clock
+        self._pause = pause or context.stop.wait
         self._queue: Channel[_Waiting] = Channel(
             capacity, on_full="wait" if wait else "drop_oldest"
         )
@@ -101,16 +103,18 @@ class SinkWorker:
             raise self._opening
         if self._opening is not None:
             raise PluginError(
-                f"{self._plugin} cannot be opened: {type(self._opening).__name__}: "
-                f"{redact(str(self._opening))}; see its documentation, or leave its --sink out"
+                f"{self._plugin} cannot be opened: {_told(self._opening)}; see its documentation, "
+                "or leave its --sink out"
             ) from self._opening
 
     def put(self, event: StoredEvent, data: Data, attachments: Sequence[bytes]) -> None:
         """Hand over one message; never raises, and waits only where `wait` is set."""
+        if self._kinds is not None and event.kind not in self._kinds:
+            return
         if not self._worker.alive:
             self._lost += 1
             return
-        seconds = 0.0 if self._is_stuck else ROOM_SECONDS
+        seconds = 0.0 if self._is_stuck or self._fault is not None else ROOM_SECONDS
         try:
             came = self._queue.put((event, data, tuple(attachments)), seconds)
         except ChannelClosed:
@@ -149,83 +153,45 @@ class SinkWorker:
                 item = self._queue.get(POLL_SECONDS)
             except ChannelClosed:
                 return
-            if item is not None:
-                self._send(*item)
+            if item is not None and not self._send(*item):
+                waiting = len(self._queue) + 1
+                self._lost += waiting
+                logger.warning("%s did not take the last %d messages", self._plugin, waiting)
+                return
 
-    def _send(self, event: StoredEvent, data: Data, attachments: tuple[bytes, ...]) -> None:
+    def _send(self, event: StoredEvent, data: Data, attachments: tuple[bytes, ...]) -> bool:
+        """Deliver a message, however often that takes; False where the run was over before."""
         message = Message(event.topic, decode_envelope(event.envelope), data, attachments)
-        try:
-            self._sink.send(message)
-        except Exception as error:
-            self._lost += 1
-            if self._fault is None:
-                told = f"{type(error).__name__}: {redact(str(error))}"
-                logger.error("%s refuses messages: %s; alerts go on", self._plugin, told)
-            self._fault = f"{self._plugin} refuses messages; alerts go on, see the log"
-            return
-        if self._fault is not None:
-            logger.warning("%s works again; %d messages were lost", self._plugin, self.lost)
-        self._fault = None
+        seconds, longest = RETRY_SECONDS
+        while True:
+            try:
+                self._sink.send(message)
+            except DeliveryError as error:
+                told = redact(str(error))
+                self._note(f"{self._plugin} is away ({told}); messages wait, alerts go on", told)
+            except Exception as error:
+                self._lost += 1
+                fault = f"{self._plugin} refuses messages; alerts go on, see the log"
+                self._note(fault, _told(error))
+                return True
+            else:
+                if self._fault is not None:
+                    logger.warning("%s works again; %d messages were lost", self._plugin, self.lost)
+                self._fault = None
+                return True
+            if self._pause(seconds):
+                return False
+            seconds = min(2 * seconds, longest)
+
+    def _note(self, fault: str, told: str) -> None:
+        if self._fault is None:
+            logger.error("%s fails: %s; alerts go on", self._plugin, told)
+        self._fault = fault
 
     def _crashed(self, worker: Worker) -> None:
         self._fault = f"{self._plugin} crashed; alerts go on without it, see the log"
         logger.error("%s: %s", self._fault, worker.crash)
 
 
-class Sinks:
-    """All sinks of a run; a context manager that opens and ends them together.
-
-    Args:
-        references: what the user wrote, e.g. `file:events.jsonl`.
-        context: what each is opened with, its stop event aside.
-        wait: see `SinkWorker`.
-
-    Raises:
-        UsageError: a reference names no sink, or one that does not take it.
-        PluginError: a plug-in cannot be used.
-    """
-
-    def __init__(self, references: Sequence[str], context: SinkContext, *, wait: bool) -> None:
-        self._workers = [
-            SinkWorker(
-                str(find_sink(reference)),
-                make_sink(reference),
-                SinkContext(context.sources, context.boot),
-                wait=wait,
-            )
-            for reference in references
-        ]
-
-    @property
-    def lost(self) -> int:
-        """Messages that were not delivered."""
-        return sum(worker.lost for worker in self._workers)
-
-    @property
-    def fault(self) -> str | None:
-        """Present error of the first sink that fails; None while all work."""
-        return next((w.fault for w in self._workers if w.fault is not None), None)
-
-    def put(self, event: StoredEvent, data: Data, attachments: Sequence[bytes] = ()) -> None:
-        """Hand over one message to all; never raises."""
-        for worker in self._workers:
-            worker.put(event, data, attachments)
-
-    def __enter__(self) -> Self:
-        for count, worker in enumerate(self._workers, 1):
-            try:
-                worker.open()
-            except BaseException:
-                self._end(self._workers[:count])
-                raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._end(self._workers)
-
-    def _end(self, workers: Sequence[SinkWorker]) -> None:
-        for worker in workers:
-            worker.finish()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for worker in workers:
-            worker.join(deadline - time.monotonic())
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {redact(str(error))}"

@@ -8,27 +8,25 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Literal, get_args
 
 from egomon.errors import StoreError
 from egomon.fusion.messages.types import AlertData
 from egomon.fusion.store.process_lock import RunningBoots
-from egomon.fusion.store.retention import EVENT_COLUMNS as COLUMNS
-from egomon.fusion.store.retention import NEW_BOOT, SINCE, Retention, insert_event, prune_events
+from egomon.fusion.store.reader import EventReader
+from egomon.fusion.store.retention import NEW_BOOT, Retention, insert_event, prune_events
 from egomon.fusion.store.tables import (
-    ALERT_SELECT,
     KEPT_KINDS,
     AlertRow,
     FeedbackRow,
     MediaRow,
     StoredEvent,
-    alert_data,
     alert_in,
-    alert_row,
     open_database,
 )
 
@@ -36,15 +34,20 @@ __all__ = ["AlertRow", "EventStore", "FeedbackRow", "MediaRow", "Retention", "St
 
 FeedbackVerdict = Literal["true", "false", "unsure"]
 
+READ_SECONDS = 1.0
+"""Longest time of one answer to those who read beside the monitor."""
 
-class EventStore:
-    """Events, alerts, feedback and media of every boot.
+
+class EventStore(EventReader):
+    """An `EventReader` that also writes.
+
+    Those who read wait for no transaction: they have a connection of their own, and each of their
+    answers takes 1 s at most.
 
     Args:
         path: database file, parents are created; None keeps everything in memory.
         retention: limits that `prune` applies.
         busy_seconds: longest wait for another process that is writing.
-        create: make a missing file; readers pass False, so that a wrong path is an error.
 
     Raises:
         StoreError: the file cannot be opened; the message says why.
@@ -56,7 +59,6 @@ class EventStore:
         *,
         retention: Retention | None = None,
         busy_seconds: float = 0.25,
-        create: bool = True,
     ) -> None:
         self.boot = ""
         self.lost = 0
@@ -68,14 +70,13 @@ class EventStore:
         self._failing = False
         self._lock = threading.RLock()
         self._waiting: deque[tuple[StoredEvent, AlertData | None]] = deque()
-        self._db = open_database(path, busy_seconds, create=create)
+        self._db = open_database(path, busy_seconds)
         self._alive = RunningBoots(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        if path is None:
+            self._read_from(self._db, self._lock)
+        else:
+            self._read_from(open_database(path, busy_seconds, write=False), threading.RLock())
+            self._bound(READ_SECONDS, time.monotonic)
 
     def close(self) -> None:
         """Write waiting events, if the disk accepts them, and close; idempotent."""
@@ -85,6 +86,7 @@ class EventStore:
             except StoreError:
                 self.lost += len(self._waiting)
                 self._waiting.clear()
+            super().close()
             self._db.close()
             self._alive.close()
 
@@ -130,30 +132,28 @@ class EventStore:
                 self._db.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
                 self._failing = False
 
-    def last_boot(self) -> str | None:
-        """Return the newest boot; None in an empty store."""
-        rows = self._all("SELECT boot FROM boots ORDER BY started_wall_ns DESC LIMIT 1")
-        return str(rows[0][0]) if rows else None
-
-    def covers(self, boot: str, seq: int) -> bool:
-        """Return whether every stored event after `(boot, seq)` is still there."""
-        rows = self._all("SELECT pruned_seq FROM boots WHERE boot = ?", (boot,))
-        return bool(rows) and seq >= rows[0][0]
-
     def since(
-        self, boot: str, seq: int, limit: int = 1000, *, prefix: str = ""
+        self,
+        boot: str,
+        seq: int,
+        limit: int = 1000,
+        *,
+        prefix: str = "",
+        max_bytes: int | None = None,
     ) -> list[StoredEvent]:
-        """Events after `(boot, seq)` in order, those of later boots included.
-
-        Args:
-            boot: a boot of this store, the present one or an earlier one.
-            seq: last number the caller has seen; 0 asks for all.
-            limit: most events returned.
-            prefix: only topics that start with it.
-        """
-        found = [StoredEvent(*row) for row in self._all(SINCE, (boot, seq, prefix, limit))]
-        waiting = [e for e, _ in self._waiting if e.boot != boot or e.seq > seq]
-        return [*found, *(e for e in waiting if e.topic.startswith(prefix))][:limit]
+        """See `EventReader.since`; events that the disk has refused so far are among them."""
+        with self._lock:  # before the file is read: one that is written meanwhile comes twice
+            waiting = [event for event, _ in self._waiting]
+        found = super().since(boot, seq, limit, prefix=prefix, max_bytes=max_bytes)
+        written = {(event.boot, event.seq) for event in found}
+        found += (
+            event
+            for event in waiting
+            if (event.boot != boot or event.seq > seq)
+            and event.topic.startswith(prefix)
+            and (event.boot, event.seq) not in written
+        )
+        return found[:limit]
 
     def open_alerts(self) -> list[tuple[str, AlertData]]:
         """`(boot, latest revision)` of each alert that was opened and not closed, oldest first.
@@ -162,29 +162,6 @@ class EventStore:
         """
         others = self._alive.among(self._all("SELECT rowid, boot FROM boots"))
         return [(row.boot, row.data) for row in self.open_rows() if row.boot not in others]
-
-    def open_rows(self) -> list[AlertRow]:
-        """List the open alerts of all monitors, with times and feedback."""
-        return self._alerts("WHERE a.phase IN ('new', 'update') ORDER BY a.first_wall_ns", ())
-
-    def alerts(self, since_wall_ns: int | None = None, limit: int = 1000) -> list[AlertRow]:
-        """Alerts touched at or after `since_wall_ns`, newest first."""
-        return self._alerts(
-            "WHERE a.last_wall_ns >= ? ORDER BY a.last_wall_ns DESC LIMIT ?",
-            (since_wall_ns or 0, limit),
-        )
-
-    def alert(self, alert_id: str) -> AlertRow | None:
-        """One alert, or None."""
-        rows = self._alerts("WHERE a.alert_id = ?", (alert_id,))
-        return rows[0] if rows else None
-
-    def revisions(self, alert_id: str) -> list[StoredEvent]:
-        """All stored revisions of an alert, oldest first."""
-        rows = self._all(
-            f"SELECT {COLUMNS} FROM events WHERE alert_id = ? ORDER BY id", (alert_id,)
-        )
-        return [StoredEvent(*row) for row in rows]
 
     def ack(self, alert_id: str, by: str, wall_ns: int) -> bool:
         """Note who has seen an alert; False where there is no such alert."""
@@ -209,17 +186,6 @@ class EventStore:
                 )
         return done.rowcount == 1
 
-    def feedback_rows(self) -> list[FeedbackRow]:
-        """All feedback, oldest first."""
-        rows = self._all(
-            "SELECT f.alert_id, f.verdict, f.note, f.wall_ns, a.data FROM feedback f"
-            " LEFT JOIN alerts a USING (alert_id) ORDER BY f.id"
-        )
-        return [
-            FeedbackRow(alert_id, verdict, note, wall_ns, alert_data(data) if data else None)
-            for alert_id, verdict, note, wall_ns, data in rows
-        ]
-
     def add_media(self, alert_id: str, path: str, nbytes: int, expires_wall_ns: int) -> None:
         """Note a file that belongs to an alert."""
         with self._write("note a media file") as db:
@@ -228,18 +194,6 @@ class EventStore:
                 " VALUES (?, ?, ?, ?)",
                 (path, alert_id, nbytes, expires_wall_ns),
             )
-
-    def media(self, alert_id: str) -> list[MediaRow]:
-        """Files of an alert."""
-        return self._media("WHERE alert_id = ? ORDER BY path", (alert_id,))
-
-    def expired_media(self, now_wall_ns: int) -> list[MediaRow]:
-        """Files past their time whose alert nobody marked; the caller deletes them."""
-        return self._media(
-            "WHERE expires_wall_ns <= ? AND alert_id NOT IN"
-            " (SELECT alert_id FROM alerts WHERE keep = 1) ORDER BY expires_wall_ns",
-            (now_wall_ns,),
-        )
 
     def remove_media(self, path: str) -> None:
         """Forget a file that the caller has deleted."""
@@ -260,13 +214,6 @@ class EventStore:
                 self._db.executescript("PRAGMA incremental_vacuum")
         return removed
 
-    def _alerts(self, where: str, values: Sequence[object]) -> list[AlertRow]:
-        return [alert_row(row) for row in self._all(ALERT_SELECT + where, values)]
-
-    def _media(self, where: str, values: Sequence[object]) -> list[MediaRow]:
-        columns = "path, alert_id, nbytes, expires_wall_ns"
-        return [MediaRow(*row) for row in self._all(f"SELECT {columns} FROM media {where}", values)]
-
     @contextmanager
     def _write(self, what: str) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or nothing."""
@@ -283,16 +230,3 @@ class EventStore:
                     raise
             except sqlite3.Error as error:
                 raise self._failed(what, error) from error
-
-    def _all(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._lock:
-            try:
-                return self._db.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                raise self._failed("read", error) from error
-
-    def _failed(self, what: str, error: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"the event store {self._path or 'in memory'} could not {what}: {error}; "
-            "free the disk or close the program that holds it"
-        )

@@ -15,12 +15,6 @@ NEW_BOOT = (
     "INSERT INTO boots (boot, started_wall_ns, sources, after_id) VALUES (?, ?, ?,"
     " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0))"
 )
-SINCE = (
-    f"SELECT {EVENT_COLUMNS} FROM events WHERE id > coalesce("
-    "(SELECT max(id) FROM events WHERE boot = ?1 AND seq <= ?2),"
-    "(SELECT after_id FROM boots WHERE boot = ?1))"
-    " AND substr(topic, 1, length(?3)) = ?3 ORDER BY id LIMIT ?4"
-)
 _DAY_NS = 86_400 * NS_PER_SECOND
 
 

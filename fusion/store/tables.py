@@ -95,35 +95,36 @@ class MediaRow:
 
 
 def open_database(
-    path: str | Path | None, busy_seconds: float, *, create: bool
+    path: str | Path | None, busy_seconds: float, *, write: bool = True
 ) -> sqlite3.Connection:
     """Open or create the database in WAL mode; None opens one in memory.
+
+    Without `write` an existing file is opened, and neither it nor its folder need be writable.
 
     `synchronous=NORMAL` writes each commit to the kernel before `append` returns: a killed
     process loses nothing, since the page cache outlives it. Only a power cut can lose the last
     commits, and never corrupts the file; FULL would cost an fsync for each alert.
 
     Raises:
-        StoreError: missing and not to be created, unreadable, not a database, locked, or written
+        StoreError: missing and only to be read, unreadable, not a database, locked, or written
             by a newer egomon.
     """
-    if path is not None and not create and not Path(path).exists():
+    if path is not None and not write and not Path(path).exists():
         raise StoreError(
             f"there is no event store at {path}; give --store the path that the monitor uses"
         )
     try:
-        if path is not None:
+        if path is not None and write:
             _create_private(Path(path))
-        connection = sqlite3.connect(
-            ":memory:" if path is None else path,
-            timeout=busy_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = _connect(path, busy_seconds, write=write)
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
     try:
-        _prepare(connection, path)
+        _check_version(connection, path, empty_is_wrong=not write)
+        if write:
+            _prepare(connection)
+        # 256 kB of pages; the usual 2 MB would fill in the first hours and is hardly ever read.
+        connection.execute("PRAGMA cache_size = -256")
     except sqlite3.Error as error:
         connection.close()
         raise _cannot_open(path, error) from error
@@ -133,29 +134,71 @@ def open_database(
     return connection
 
 
+def _connect(path: str | Path | None, busy_seconds: float, *, write: bool) -> sqlite3.Connection:
+    def opened(name: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            name,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=name.startswith("file:"),
+        )
+
+    if path is None:
+        return opened(":memory:")
+    uri = Path(path).absolute().as_uri()
+    if write:
+        return opened(uri)
+    connection = opened(f"{uri}?mode=ro")
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError:
+        connection.close()
+        # SQLite cannot make its shared memory in a folder without the right to write. Where no
+        # program has left unmerged writes, the file alone is complete.
+        wal = Path(f"{path}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise
+        connection = opened(f"{uri}?immutable=1")
+    return connection
+
+
 def _create_private(path: Path) -> None:
     """Create the file for its owner only: alerts tell what a person did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, path: str | Path | None) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def _check_version(
+    connection: sqlite3.Connection, path: str | Path | None, *, empty_is_wrong: bool
+) -> None:
+    version = _version(connection)
+    if version == 0 and empty_is_wrong:
+        raise StoreError(f"{path} is no event store; give --store the path that the monitor uses")
     if version not in (0, USER_VERSION):
         raise StoreError(
             f"the event store {path} has version {version}, this egomon knows {USER_VERSION}; "
             "use a newer egomon or another --store"
         )
-    if version == 0:
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    new = _version(connection) == 0
+    if new:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    # 256 kB of pages; the usual 2 MB would fill in the first hours and is hardly ever read.
-    connection.execute("PRAGMA cache_size = -256")
-    if version == 0:
+    if new:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {USER_VERSION}; COMMIT;"
         )
+    # Stores of before lack it; looked for first, since to ask for it again takes the write lock.
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events_topic'").fetchone():
+        connection.execute("CREATE INDEX events_topic ON events (topic)")
 
 
 def _cannot_open(path: str | Path | None, error: Exception) -> StoreError:

@@ -25,7 +25,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 logger = logging.getLogger(__name__)
 
 SINCE_LIMIT = 1000
-SINCE_MAX_BYTES = 4 << 20
+SINCE_MAX_BYTES = 512 << 10
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Id = (
@@ -56,7 +56,7 @@ class _IdOnly(msgspec.Struct, frozen=True):
 
 
 class ControlHandler(Protocol):
-    """Operations that requests call, in the thread that calls `EventServer.serve`."""
+    """Operations that requests call, in the thread that calls `EventServer.serve_requests`."""
 
     def snapshot(self, prefix: str) -> Snapshot:
         """Open alerts and last statuses."""
@@ -114,7 +114,7 @@ class StoreControl:
         """Events after `(boot, seq)`; None where some of them are gone."""
         if not self._store.covers(boot, seq):
             return None
-        return self._store.since(boot, seq, limit, prefix=prefix)
+        return self._store.since(boot, seq, limit, prefix=prefix, max_bytes=SINCE_MAX_BYTES)
 
     def reset_context(self, source: str) -> bool:
         """Forget the workflow so far of a source."""
@@ -208,7 +208,7 @@ def _on_since(request: Request, handler: ControlHandler, boot: str) -> dict[str,
     total, count = 0, 0
     for event in found:
         total += len(event.envelope)
-        if total > SINCE_MAX_BYTES:
+        if count and total > SINCE_MAX_BYTES:  # one at least: the reader asks on from the last
             break
         count += 1
     more = count < len(found) or len(found) == request.limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,7 +36,10 @@ class Snapshot:
 
 
 class Sequencer:
-    """Numbers messages when they are prepared; remembers those that were sent."""
+    """Numbers messages when they are prepared; remembers those that were sent.
+
+    `snapshot` is for any thread, all else for the one that sends.
+    """
 
     def __init__(self, boot: str, host: str, wall_clock_ns: Callable[[], int]) -> None:
         self.boot = boot
@@ -45,6 +49,7 @@ class Sequencer:
         self._wall_clock_ns = wall_clock_ns
         self._seq = 0
         self._tseq: dict[str, int] = {}
+        self._lock = threading.Lock()
         self._statuses: dict[str, StoredEvent] = {}
         self._open: dict[str, StoredEvent] = {}
 
@@ -87,21 +92,21 @@ class Sequencer:
 
     def sent(self, event: StoredEvent, data: Data) -> None:
         """Note that an event was handed to the socket."""
-        self.sent_seq = event.seq
-        self.sent_tseq[event.topic] = event.tseq
-        if isinstance(data, StatusData):
-            self._statuses[event.topic] = event
-        elif isinstance(data, AlertData):
-            self._open.pop(data.alert_id, None)
-            if data.phase in ("new", "update"):
-                self._open[data.alert_id] = event
+        with self._lock:
+            self.sent_seq = event.seq
+            self.sent_tseq[event.topic] = event.tseq
+            if isinstance(data, StatusData):
+                self._statuses[event.topic] = event
+            elif isinstance(data, AlertData):
+                self._open.pop(data.alert_id, None)
+                if data.phase in ("new", "update"):
+                    self._open[data.alert_id] = event
 
     def snapshot(self, prefix: str) -> Snapshot:
         """Return the state that a new subscriber of topics under `prefix` needs."""
-        events = [
-            event
-            for event in (*self._statuses.values(), *self._open.values())
-            if event.topic.startswith(prefix)
-        ]
-        tseq = {name: n for name, n in self.sent_tseq.items() if name.startswith(prefix)}
-        return Snapshot(self.boot, self.sent_seq, tseq, sorted(events, key=lambda e: e.seq))
+        with self._lock:
+            seq, numbers = self.sent_seq, dict(self.sent_tseq)
+            state = [*self._statuses.values(), *self._open.values()]
+        events = [event for event in state if event.topic.startswith(prefix)]
+        tseq = {name: n for name, n in numbers.items() if name.startswith(prefix)}
+        return Snapshot(self.boot, seq, tseq, sorted(events, key=lambda e: e.seq))

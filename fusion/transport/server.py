@@ -1,4 +1,4 @@
-"""The alert bus: XPUB for events, ROUTER for requests. All of it belongs to one thread.
+"""The alert bus: XPUB for events, ROUTER for requests, each used by one thread.
 
 Nothing here blocks: a slow subscriber loses messages at its high-water mark, sees the hole in
 `tseq`, and asks for them again on the control socket.
@@ -25,6 +25,7 @@ from egomon.fusion.transport.sequencer import Sequencer, Snapshot
 from egomon.fusion.transport.sockets import (
     MAX_MESSAGE_BYTES,
     MAX_REQUEST_BYTES,
+    MAX_SUBSCRIPTION_BYTES,
     Context,
     Socket,
     bind,
@@ -37,6 +38,8 @@ __all__ = ["ControlHandler", "EventServer", "PreparedMessage", "StoredEvent"]
 logger = logging.getLogger(__name__)
 
 _REQUESTS_PER_CALL = 64
+UNREAD_ANSWERS = 32
+"""Answers that wait for a peer to read them; those beyond are dropped."""
 KNOCKS_TOLD_SECONDS = 60.0
 """Refused connections are logged at most this often; all are counted."""
 _FAILED_HANDSHAKE = (
@@ -55,7 +58,10 @@ class PreparedMessage:
 
 
 class EventServer:
-    """Publishes numbered events and answers requests; every method is called from one thread.
+    """Publishes numbered events and answers requests.
+
+    One thread calls everything but `serve_requests`, and one thread calls that: what clients ask
+    for never holds up an alert. `close` is for when both have ended.
 
     Args:
         publish: endpoints of the event socket; `tcp://127.0.0.1:*` takes a free port.
@@ -113,12 +119,14 @@ class EventServer:
         try:
             if curve is not None:
                 self._gate = ZapAuthenticator(self._context, curve.allowed)
-            self._events = self._open(zmq.XPUB, curve)
+            self._events = self._open(zmq.XPUB, curve, max_bytes=MAX_SUBSCRIPTION_BYTES)
             # Every subscription and its end, also of a topic that another reader has.
             self._events.xpub_verboser = 1
             self.endpoints = tuple(bind(self._events, e, option="--pub") for e in publish)
             if control is not None:
                 self._control = self._open(zmq.ROUTER, curve)
+                # A peer that reads no answers costs no more memory than these.
+                self._control.sndhwm = UNREAD_ANSWERS
                 self.control_endpoint = bind(self._control, control, option="--control")
         except BaseException:
             self.close()
@@ -139,7 +147,12 @@ class EventServer:
     def sockets_to_poll(self) -> list[tuple[Socket, int]]:
         """Sockets and flags to register in a `zmq.Poller`; call `serve` when one is ready."""
         gate = [self._gate.socket] if self._gate else []
-        return [(socket, zmq.POLLIN) for socket in (*self._sockets, *self._monitors, *gate)]
+        return [(socket, zmq.POLLIN) for socket in (self._events, *self._monitors, *gate)]
+
+    @property
+    def request_socket(self) -> Socket | None:
+        """Call `serve_requests` when it is ready."""
+        return self._control
 
     def prepare(self, source: str, data: Data) -> PreparedMessage:
         """Number a message, so that the caller can store it before it sends it.
@@ -177,19 +190,22 @@ class EventServer:
         return self.publish(source, self._sequencer.heartbeat(source))
 
     def snapshot(self, prefix: str = "") -> Snapshot:
-        """Open alerts and last statuses of topics that start with `prefix`."""
+        """Open alerts and last statuses of topics that start with `prefix`; from any thread."""
         return self._sequencer.snapshot(prefix)
 
-    def serve(self, handler: ControlHandler) -> int:
-        """Handle all that is queued on the sockets, without waiting.
-
-        Returns:
-            Number of requests answered, at most 64, so that a flood cannot hold up an alert.
-        """
+    def serve(self) -> None:
+        """Note who connects and subscribes, without waiting."""
         if self._gate is not None:
             self._gate.serve()
         self._note_handshakes()
         self._note_subscriptions()
+
+    def serve_requests(self, handler: ControlHandler) -> int:
+        """Answer queued requests in turn of the peers, without waiting.
+
+        Returns:
+            Number of requests answered, at most 64.
+        """
         answered = 0
         while answered < _REQUESTS_PER_CALL and self._answer_one(handler):
             answered += 1
@@ -207,8 +223,10 @@ class EventServer:
         if self._own_context and not self._context.closed:
             self._context.term()
 
-    def _open(self, kind: int, curve: CurveConfig | None) -> Socket:
-        socket = open_socket(self._context, kind, max_bytes=MAX_REQUEST_BYTES)
+    def _open(
+        self, kind: int, curve: CurveConfig | None, *, max_bytes: int = MAX_REQUEST_BYTES
+    ) -> Socket:
+        socket = open_socket(self._context, kind, max_bytes=max_bytes)
         self._sockets.append(socket)
         if curve is not None:
             curve.apply(socket)

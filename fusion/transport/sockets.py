@@ -21,7 +21,9 @@ LINGER_MS = 500
 MAX_MESSAGE_BYTES = 16 << 20
 """Most bytes of one frame from the monitor; readers cut the connection above it."""
 MAX_REQUEST_BYTES = 64 << 10
-"""Most bytes of one frame to the monitor."""
+"""Most bytes of one request's frame to the monitor."""
+MAX_SUBSCRIPTION_BYTES = 4 << 10
+"""Most bytes of one frame to the event socket: a handshake, or a topic to subscribe."""
 _IPC_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, less its final zero
 
 

@@ -20,6 +20,7 @@ _HOMES = {
     "AlertSubscriber": "egomon.fusion.transport.subscriber",
     "Bundle": "egomon.branches.load_bundle",
     "Discontinuity": "egomon.stream.source",
+    "DeliveryError": "egomon.errors",
     "EgomonError": "egomon.errors",
     "EncoderContext": "egomon.branches.bundle.libraries",
     "EventListener": "egomon.fusion.event_publisher",
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from egomon.branches.interfaces import FrameEncoder
     from egomon.branches.load_bundle import Bundle, load_bundle
     from egomon.config import Settings, load_settings
-    from egomon.errors import EgomonError
+    from egomon.errors import DeliveryError, EgomonError
     from egomon.fusion.event_publisher import EventListener
     from egomon.fusion.messages.message import Message
     from egomon.fusion.sinks.sink import Sink, SinkContext
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlertSubscriber",
     "Bundle",
+    "DeliveryError",
     "Discontinuity",
     "EgomonError",
     "EncoderContext",

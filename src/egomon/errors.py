@@ -16,6 +16,7 @@ EgomonError                 exit 1
 ├── DegradedError           exit 7   ended degraded under --strict
 ├── WireError               exit 1   a message that does not follow the schema
 ├── StoreError              exit 1
+├── DeliveryError           exit 1   the far side of a sink is away; told in the status
 ├── ControlError            exit 1   the monitor refused a request, or did not answer
 └── WorkerCrashedError      exit 1   a worker thread raised; the cause is chained
 ```
@@ -112,6 +113,10 @@ class WireError(EgomonError):
 
 class StoreError(EgomonError):
     """The event store cannot be read or written."""
+
+
+class DeliveryError(EgomonError):
+    """A sink's far side does not take a message now; the same message is offered again later."""
 
 
 class ControlError(EgomonError):

@@ -13,6 +13,7 @@ address must be this machine's unless the user writes another: there is no authe
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import time
@@ -21,7 +22,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import zmq
 
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
@@ -30,6 +30,7 @@ from egomon.stream.source import Discontinuity, SourceState, StateChange
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.decoding.jpeg import JpegDecoder, jpeg_size
+from egomon.stream.sources.zmtp import PullSocket
 from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,7 @@ logger = logging.getLogger(__name__)
 MOST_BYTES = 16 * 1024 * 1024
 MOST_HEADER_BYTES = 4096
 MOST_SECONDS = 1e10
-QUEUE_FRAMES = 4
-POLL_MS = 100
+POLL_SECONDS = 0.1
 
 
 class ZmqFrames(ClosableSource):
@@ -60,13 +60,8 @@ class ZmqFrames(ClosableSource):
         self._last: UInt8Image | None = None
         self._next_seq: int | None = None
         self._state: SourceState = "connecting"
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PULL)
-        try:
-            endpoint = self._bind(reference)
-        except BaseException:
-            self._release()
-            raise
+        self._refused = 0
+        self._socket, endpoint = _bind(reference)
         self._info = SourceInfo(context.name, endpoint, "live", 0, 0, None, None)
         self._listener.on_state(StateChange("connecting"))
 
@@ -80,61 +75,25 @@ class ZmqFrames(ClosableSource):
         with self._lock:
             begin = self._clock()
             while not self._stop.is_set():
-                if self._socket.poll(POLL_MS):
-                    grab = self._newest()
-                    if grab is not None:
-                        return grab
-                elif self._clock() - begin >= self._options.stall_seconds:
+                messages = self._socket.receive(POLL_SECONDS)
+                grab = self._newest(messages)
+                if grab is not None:
+                    return grab
+                if not messages and self._clock() - begin >= self._options.stall_seconds:
                     self._tell_stalled()
             self._finish()
             return None
 
-    def _bind(self, reference: str) -> str:
-        try:
-            parts = urlsplit(reference)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if host is None or port is None:
-            raise UsageError(f"{reference!r}: write zmq+tcp://127.0.0.1:5555")
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MOST_BYTES)
-        # CONFLATE would keep one part of a message only; so a short queue, emptied at each read.
-        self._socket.setsockopt(zmq.RCVHWM, QUEUE_FRAMES)
-        host = f"[{host}]" if ":" in host else "127.0.0.1" if host == "localhost" else host
-        if host.startswith("["):
-            self._socket.setsockopt(zmq.IPV6, 1)
-        try:
-            self._socket.bind(f"tcp://{host}:{port or '*'}")
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EADDRINUSE:
-                raise AddressInUseError(
-                    f"{reference} is in use; choose another port or stop what listens there"
-                ) from None
-            raise UsageError(f"cannot listen at {reference}: {error.strerror}") from None
-        if host not in ("127.0.0.1", "[::1]"):
-            logger.warning("%s: anybody who reaches this address can send frames", reference)
-        endpoint: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
-        return "zmq+" + endpoint.decode().rstrip("\0")
-
-    def _newest(self) -> Grab | None:
-        """Empty the queue and use the newest good message."""
-        newest: tuple[dict[str, Any], bytes, tuple[int, int]] | None = None
-        superseded = 0
-        for _ in range(2 * QUEUE_FRAMES + 1):
-            try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            message = parse_message(parts)
-            if message is None:
-                self._listener.on_gap(Discontinuity("decode_error", 1))
-                continue
-            superseded += newest is not None
-            newest = message
-        if superseded:
-            self._listener.on_gap(Discontinuity("buffer_full", superseded))
-        return None if newest is None else self._grab(*newest)
+    def _newest(self, messages: list[list[bytes]]) -> Grab | None:
+        """Use the newest good message."""
+        parsed = [parse_message(parts) for parts in messages]
+        good = [message for message in parsed if message is not None]
+        refused, self._refused = self._socket.refused - self._refused, self._socket.refused
+        if damaged := len(parsed) - len(good) + refused:
+            self._listener.on_gap(Discontinuity("decode_error", damaged))
+        if len(good) > 1:
+            self._listener.on_gap(Discontinuity("buffer_full", len(good) - 1))
+        return self._grab(*good[-1]) if good else None
 
     def _grab(self, header: dict[str, Any], jpeg: bytes, size: tuple[int, int]) -> Grab | None:
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
@@ -177,16 +136,34 @@ class ZmqFrames(ClosableSource):
             self._listener.on_state(StateChange("stalled", "STREAM_TIMEOUT", message))
 
     def _finish(self) -> None:
-        self._release()
+        self._socket.close()
         if self._state != "ended":
             self._state = "ended"
             self._media.finish()
             self._listener.on_state(StateChange("ended"))
 
-    def _release(self) -> None:
-        if not self._socket.closed:
-            self._socket.close(linger=0)
-            self._context.term()
+
+def _bind(reference: str) -> tuple[PullSocket, str]:
+    """The socket, and its address with the real port."""
+    try:
+        parts = urlsplit(reference)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise UsageError(f"{reference!r}: write zmq+tcp://127.0.0.1:5555")
+    host = "127.0.0.1" if host == "localhost" else "0.0.0.0" if host == "*" else host
+    try:
+        found = PullSocket(host, port, MOST_BYTES + MOST_HEADER_BYTES)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUseError(
+                f"{reference} is in use; choose another port or stop what listens there"
+            ) from None
+        raise UsageError(f"cannot listen at {reference}: {error.strerror}") from None
+    if host not in ("127.0.0.1", "::1"):
+        logger.warning("%s: anybody who reaches this address can send frames", reference)
+    return found, f"zmq+tcp://{f'[{host}]' if ':' in host else host}:{found.port}"
 
 
 def parse_message(parts: list[bytes]) -> tuple[dict[str, Any], bytes, tuple[int, int]] | None:

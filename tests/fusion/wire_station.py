@@ -69,7 +69,8 @@ class Station:
 
     def serve(self) -> int:
         """Answer what waits."""
-        return self.bus.serve(self.control)
+        self.bus.serve()
+        return self.bus.serve_requests(self.control)
 
     def serve_until(self, done: Callable[[], bool], seconds: float = 5.0) -> None:
         """Serve, waiting on the sockets, until `done()`."""
@@ -77,6 +78,8 @@ class Station:
         poller = zmq.Poller()
         for socket, flags in self.bus.sockets_to_poll:
             poller.register(socket, flags)
+        if self.bus.request_socket is not None:
+            poller.register(self.bus.request_socket, zmq.POLLIN)
         while not done():
             assert time.monotonic() < deadline, "waited in vain"
             poller.poll(20)

@@ -20,13 +20,14 @@ from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor import monitor as monitor_run
-from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.monitor.loading import announced, load_serving, warm_up
+from egomon.monitor.request_worker import RequestWorker
 from egomon.stream.channel import WakeUp
 
 
 @pytest.fixture
 def answering() -> Iterator[Callable[[Any], Any]]:
-    """`load_answering` on a bus of its own; `load` is given an asking client."""
+    """`load_serving` on a bus of its own; `load` is given an asking client."""
     with (
         zmq.Context() as context,
         EventStore(None) as store,
@@ -47,8 +48,8 @@ def answering() -> Iterator[Callable[[Any], Any]]:
                     client.socket.close(0)
 
             attacher: Any = SimpleNamespace(emit=bus.publish)
-            with announced(attacher, ["cam"]):
-                return load_answering(body, bus, control, wake)
+            with RequestWorker(bus, control), announced(attacher, ["cam"]):
+                return load_serving(body, bus, wake)
 
         yield run
         wake.close()

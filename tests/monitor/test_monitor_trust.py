@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import jsonschema
 import msgspec
 import pytest
+import zmq
 from fakes import BrightnessEncoder, FrameList, ScriptedLarge
 from test_monitor import CARD, alerts, bright_at, bundle, monitor
 
@@ -22,7 +23,8 @@ from egomon.branches.interfaces import Float32
 from egomon.config import load_settings
 from egomon.fusion.messages.envelope import encode, kind_of
 from egomon.fusion.messages.json_schema import FOLDER
-from egomon.fusion.messages.types import Data, StatusData
+from egomon.fusion.messages.types import Data, StatsData, StatusData
+from egomon.fusion.transport.control_server import StoreControl
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.monitor.operations.process import rss_bytes
 from egomon.stream.buffer import RollingBuffer
@@ -69,6 +71,44 @@ def test_threads_that_sleep_at_random_give_the_same_bytes(seed: int) -> None:
     calm = run(None)
     assert calm
     assert run(random.Random(seed)) == calm
+
+
+def test_a_request_that_takes_long_keeps_no_message_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, heard, served = threading.Event(), threading.Event(), list[bool]()
+
+    def since(self: StoreControl, *request: object) -> list[Any]:
+        asked.set()
+        served.append(heard.wait(5))
+        return []
+
+    monkeypatch.setattr(StoreControl, "since", since)
+    endpoint = f"ipc://{tmp_path}/control"
+    settings = load_settings(
+        None, {"bus": {"publish": (), "control": endpoint}, "store": {"path": "none"}}
+    )
+
+    def listen(source: str, data: Data) -> None:
+        if isinstance(data, StatsData) and asked.is_set():
+            heard.set()
+            watch.stop()
+
+    source = FrameList(bright_at(seconds=60), kind="live")
+    watch = Monitor(
+        [SourceRequest("fake", "fake", True, source)],
+        settings,
+        bundle=bundle(ScriptedLarge([])),
+        listeners=[listen],
+        duration_seconds=30,
+    )
+    source.on_read = lambda index: heard.wait(0.05) and None
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.connect(endpoint)
+        client.send(b'{"verb":"since","seq":0}')
+        watch.run()
+    assert served == [True]
 
 
 class LateEncoder(BrightnessEncoder):

@@ -13,6 +13,8 @@ from egomon.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "recipes"
 
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `egomon train`."""
@@ -67,12 +69,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tau: float = 1.0
     """Strength of the logit adjustment."""
 
-    penalties: tuple[float, ...] = (0.01, 0.03, 0.1)
-    """Of the kind `evidence`: variances of the weights of statistics; a fit chooses one."""
-    shares: tuple[float, ...] = (0.25, 0.5)
+    penalties: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (0.01, 0.03, 0.1)
+    """Of the kind `evidence`: variances of the weights of statistics without a prior; a fit
+    chooses one."""
+    shares: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (0.25, 0.5)
     """Weights of psi_s beside the statistics; a fit chooses one."""
     prior: dict[str, tuple[float, float]] = {}
-    """Weights of statistics that other data gave, now and over earlier segments."""
+    """Weights of statistics that other data gave, now and over earlier segments; the others lean
+    on 0."""
+    prior_variance: Positive = 0.001
+    """Of weights around their prior."""
     cv_seeds: int = 3
     """Cross-validations of the kind `evidence`, each with other folds."""
 

@@ -12,9 +12,9 @@ import numpy as np
 from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.step_statistics.tables import Array, StepTables
 from egomon.errors import ConfigError
-from egomon.train.fitting.calibration import fit_calibration, probabilities
+from egomon.train.fitting.calibration import fit_calibration
 from egomon.train.fitting.step_statistics_data import Demonstrations, Ints, Recorded, among
-from egomon.train.fitting.step_statistics_tables import Space, count, reduce
+from egomon.train.fitting.step_statistics_tables import RATE_BOUNDS, Space, count, reduce
 
 INNER_FOLDS = 8
 PSI_RIDGE = 1.5
@@ -27,11 +27,13 @@ class StatisticsPlan:
     """What a recipe may set. A fit chooses among penalties and shares on its own recordings."""
 
     penalties: tuple[float, ...] = (0.01, 0.03, 0.1)
-    """Variances of the weights of standardised statistics around the prior."""
+    """Variances of the weights of standardised statistics around 0."""
     shares: tuple[float, ...] = (0.25, 0.5)
     """Weights of psi_s beside the statistics, both scaled to unit spread."""
     prior: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Weight of each statistic now and over earlier segments, where other data gave one."""
+    prior_variance: float = 0.001
+    """Of weights around those that other data gave, whatever the penalty."""
 
     def centre(self) -> Array:
         """Give the prior weights (STATISTICS,).
@@ -47,6 +49,11 @@ class StatisticsPlan:
                 )
         both = [self.prior.get(name, (0.0, 0.0)) for name in NAMES]
         return np.array(both).T.ravel()
+
+    def precision(self, penalty: float) -> Array:
+        """Give the inverse variances (STATISTICS,) of the weights."""
+        own = [1 / (self.prior_variance if name in self.prior else penalty) for name in NAMES]
+        return np.array(own + own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,16 +100,17 @@ def fit_statistics(demos: Demonstrations, plan: StatisticsPlan, seed: int = 0) -
     mean, scale = _moments(held.rows)
     rows = (held.rows - mean) / scale
     psi_spread, centre = float(held.psi.std()) + 1e-12, plan.centre()
-    said = {c: _cross_score(rows, held, c, centre) for c in plan.penalties}
+    said = {c: _cross_score(rows, held, centre, plan.precision(c)) for c in plan.penalties}
 
     def loss(choice: tuple[float, float]) -> float:
         own = said[choice[0]]
         x = own + choice[1] * own.std() / psi_spread * held.psi
-        p = probabilities(x, fit_calibration(x, held.y))
-        return -float(np.log(np.where(held.y == 1, p, 1 - p)).mean())
+        calibration = fit_calibration(x, held.y)
+        odds = x / calibration.temperature + calibration.bias
+        return float(np.logaddexp(0, np.where(held.y == 1, -odds, odds)).mean())
 
     penalty, share = min(itertools.product(plan.penalties, plan.shares), key=loss)
-    weight, bias = _logistic(rows, held.y, penalty, centre)
+    weight, bias = _logistic(rows, held.y, centre, plan.precision(penalty))
     psi_weight = fit_psi(demos.recordings) * share * float(said[penalty].std()) / psi_spread
     return FittedStatistics(
         tables=count(demos, space, demos.recordings),
@@ -185,21 +193,21 @@ def _statistics(tables: StepTables, r: Recorded) -> Array:
     return collect(tables, r.unit, r.spans, r.seconds)[0]
 
 
-def _cross_score(rows: Array, held: _OutOfFold, penalty: float, centre: Array) -> Array:
+def _cross_score(rows: Array, held: _OutOfFold, centre: Array, precision: Array) -> Array:
     """Score each inner fold (S,) by a linear model of the others."""
     out = np.zeros(len(rows))
     for k in np.unique(held.fold):
         mine = held.fold == k
-        weight, bias = _logistic(rows[~mine], held.y[~mine], penalty, centre)
+        weight, bias = _logistic(rows[~mine], held.y[~mine], centre, precision)
         out[mine] = rows[mine] @ weight + bias
     return out
 
 
-def _logistic(x: Array, y: Ints, penalty: float, centre: Array) -> tuple[Array, float]:
+def _logistic(x: Array, y: Ints, centre: Array, precision: Array) -> tuple[Array, float]:
     """Weights (F,) and bias of a logistic regression that is shrunk towards `centre`."""
     z = np.column_stack([x, np.ones(len(x))])
     prior = np.append(centre, 0.0)
-    precision = np.append(np.full(len(centre), 1 / penalty), 1e-6)
+    precision = np.append(precision, 1e-6)
     weight = prior.copy()
     for _ in range(_NEWTON_STEPS):
         p = 1 / (1 + np.exp(-np.clip(z @ weight, -60, 60)))
@@ -215,7 +223,8 @@ def _psi(train: Sequence[Recorded], mean: Array, scale: Array) -> Array:
     """Weights (3 D,) of a class-balanced ridge on standardised inputs."""
     x = (np.concatenate([r.psi for r in train]) - mean) / scale
     y = np.concatenate([r.y for r in train])
-    balance = np.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    rate = float(np.clip(y.mean(), *RATE_BOUNDS))
+    balance = np.where(y == 1, 0.5 / rate, 0.5 / (1 - rate))
     ridge = PSI_RIDGE * x.shape[1]
     if len(x) < x.shape[1]:  # the smaller of two systems with the same solution
         dual = np.linalg.solve(x @ x.T + ridge * np.diag(1 / balance), 2.0 * y - 1)

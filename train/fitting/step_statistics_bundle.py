@@ -10,6 +10,7 @@ from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.step_statistics.features import STATISTICS
+from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.step_statistics import (
@@ -26,6 +27,7 @@ from egomon.train.metrics.curves import pr_auc, roc_auc
 
 _log = logging.getLogger(__name__)
 
+_FEWEST_RECORDINGS = 4
 _FEWEST_WORKFLOWS = 3
 """With fewer, one that is left out says little of a new one."""
 
@@ -37,10 +39,16 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel
     recordings of one workflow. Both are nested: nothing is chosen on what is judged.
 
     Raises:
-        DataError: segments without names of step and workflow.
+        ConfigError: a prior of a statistic that there is not.
+        DataError: segments without names of step and workflow, or too few recordings.
     """
+    if len(data.recordings) < _FEWEST_RECORDINGS:
+        raise DataError(
+            f"{data.where} has {len(data.recordings)} recordings; this recipe judges each by a fit "
+            f"on others and needs {_FEWEST_RECORDINGS} at least: label more, or teach the workflow"
+        )
     demos = prepare(data)
-    plan = StatisticsPlan(recipe.penalties, recipe.shares, recipe.prior)
+    plan = plan_of(recipe)
     y, held = data.labels, []
     for seed in range(recipe.seed, recipe.seed + recipe.cv_seeds):
         held.append(cross_validate(demos, plan, by_recording(demos, seed)))
@@ -75,6 +83,11 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel
         how_held="cv",
         extra=extra,
     )
+
+
+def plan_of(recipe: Recipe) -> StatisticsPlan:
+    """Return the part of a recipe that a fit chooses from."""
+    return StatisticsPlan(recipe.penalties, recipe.shares, recipe.prior, recipe.prior_variance)
 
 
 def tensors_of(fitted: FittedStatistics) -> dict[str, Tensor]:

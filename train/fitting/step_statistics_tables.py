@@ -19,11 +19,15 @@ SHRINKAGE = 0.5
 PSEUDO_SEGMENTS = 0.7
 """Segments that a step's mean is pulled to its workflow's mean with."""
 BACKGROUND_WEIGHT = 0.3
-"""Of frames outside of all segments; they tell only how frames differ."""
+"""Of frames outside of all segments."""
+NO_BACKGROUND = -1e6
+"""Log likelihood of background in sets that hold segments only."""
 FAULTY_WEIGHT = 0.3
 """A recording with mistakes tells less about the right order than one without."""
 RATE_PSEUDO = 4.0
 """Segments of the mean rate that are added to each step."""
+RATE_BOUNDS = (1e-3, 1 - 1e-3)
+"""Of the mean rate: a part of a small set may hold one class only."""
 RISK_PSEUDO = 8.0
 """Segments of the step's rate that are added to each pair of steps."""
 PACE_PSEUDO = 2.0
@@ -58,6 +62,7 @@ def reduce(demos: Demonstrations, train: Sequence[Recorded]) -> Space:
 def count(demos: Demonstrations, space: Space, train: Sequence[Recorded]) -> StepTables:
     """All tables from these recordings."""
     whiten, centres = _discriminants(demos.workflow, space, train)
+    outside = any(space.sums[r.name][0][-1] for r in train)
     steps = len(demos.steps)
     step = np.concatenate([r.step for r in train])
     y = np.concatenate([r.y for r in train])
@@ -67,13 +72,15 @@ def count(demos: Demonstrations, space: Space, train: Sequence[Recorded]) -> Ste
     log_mean = (np.bincount(step, weights=length, minlength=steps) + 2 * length.mean()) / (n + 2)
     off = (length - log_mean[step]) ** 2
     spread = (np.bincount(step, weights=off, minlength=steps) + 0.8) / (n + 2)
-    rate = (wrong + RATE_PSEUDO * y.mean()) / (n + RATE_PSEUDO)
+    usual = float(np.clip(y.mean(), *RATE_BOUNDS))
+    rate = (wrong + RATE_PSEUDO * usual) / (n + RATE_PSEUDO)
     risk_done, risk_undone = _risk(train, demos.workflow, rate)
     pace, pace_variance = _usual_pace(train, steps)
     return StepTables(
         mean=space.mean,
         basis=space.basis @ whiten,
         centres=centres,
+        background=np.array([0.0 if outside else NO_BACKGROUND]),
         rows=np.array([space.rows]),
         workflow=demos.workflow,
         need=_order(train, steps),
@@ -104,7 +111,7 @@ def _sums(
 
 
 def _discriminants(workflow: Ints, space: Space, train: Sequence[Recorded]) -> tuple[Array, Array]:
-    """Whitening of a shrunk covariance (P, P), and means (K, P) in the whitened directions.
+    """Whitening of a shrunk covariance (P, P), and means (K + 1, P) in the whitened directions.
 
     A step's mean leans on its workflow's.
     """
@@ -116,7 +123,7 @@ def _discriminants(workflow: Ints, space: Space, train: Sequence[Recorded]) -> t
             for w in range(int(workflow.max()) + 1)
         ]
     )
-    prior = np.vstack([centres[workflow], np.zeros((1, sums.shape[1]))])
+    prior = np.vstack([centres[workflow], sums[-1] / max(n[-1], 1.0)])
     pseudo = PSEUDO_SEGMENTS * space.rows
     mu = (sums + pseudo * prior) / (n + pseudo)[:, None]
     own = sums / np.maximum(n, 1e-9)[:, None]
@@ -125,7 +132,7 @@ def _discriminants(workflow: Ints, space: Space, train: Sequence[Recorded]) -> t
     sphere = np.trace(within) / size * np.eye(size)
     values, vectors = np.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * sphere)
     whiten = vectors / np.sqrt(values)
-    return whiten, mu[:-1] @ whiten
+    return whiten, mu @ whiten
 
 
 def _order(train: Sequence[Recorded], steps: int) -> Array:

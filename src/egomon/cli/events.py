@@ -7,20 +7,22 @@ from pathlib import Path
 
 from egomon.fusion.messages.envelope import decode_data, decode_envelope
 from egomon.fusion.messages.types import AlertData, Data
-from egomon.fusion.store.events import EventStore
+from egomon.fusion.store.reader import EventReader
 
 CHUNK = 1000
 
 
-def last_run(store: EventStore, source: str | None) -> list[tuple[str, Data]]:
+def last_run(store: EventReader, source: str | None) -> list[tuple[str, Data]]:
     """Read the events of the newest boot, optionally of one source, oldest first."""
-    boot = store.last_boot()
+    boot = newest = store.last_boot()
     if boot is None:
         return []
     found: list[tuple[str, Data]] = []
     seq = 0
     while chunk := store.since(boot, seq, CHUNK):
         for event in chunk:
+            if event.boot != newest:
+                continue  # of another monitor that shares the store
             name = event.topic.split("/")[2]
             if source is None or name == source:
                 found.append((name, decode_data(event.kind, decode_envelope(event.envelope).data)))
@@ -30,13 +32,13 @@ def last_run(store: EventStore, source: str | None) -> list[tuple[str, Data]]:
     return found
 
 
-def clip_of(store: EventStore, alert_id: str) -> Path | None:
+def clip_of(store: EventReader, alert_id: str) -> Path | None:
     """Find the clip that the monitor stored for an alert; None if the file is gone."""
     paths = (Path(row.path) for row in store.media(alert_id))
     return next((path for path in paths if path.suffix == ".mp4" and path.is_file()), None)
 
 
-def alert_clips(store: EventStore, events: Iterable[tuple[str, Data]]) -> dict[str, Path]:
+def alert_clips(store: EventReader, events: Iterable[tuple[str, Data]]) -> dict[str, Path]:
     """Find the clips whose files still exist, by alert id."""
     ids = {data.alert_id for _, data in events if isinstance(data, AlertData)}
     found = {alert_id: clip_of(store, alert_id) for alert_id in sorted(ids)}

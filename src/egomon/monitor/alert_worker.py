@@ -22,7 +22,6 @@ from egomon.fusion.messages.types import (
     StatsData,
     StatusData,
 )
-from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
 from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
@@ -54,7 +53,6 @@ class AlertWorker:
         refinement: LargeBranchAccess,
         publisher: EvidenceAttacher,
         bus: EventServer,
-        control: ControlHandler,
         *,
         inbox: Channel[Scored],
         results: Channel[LargeBranchResult],
@@ -68,7 +66,6 @@ class AlertWorker:
         self._refinement = refinement
         self._publisher = publisher
         self._bus = bus
-        self._control = control
         self._inbox = inbox
         self._results = results
         self._notices = notices
@@ -134,7 +131,7 @@ class AlertWorker:
         over = self._take_scored()
         for source, update in self._publisher.ready():
             self._emit(source, update)
-        self._bus.serve(self._control)
+        self._bus.serve()
         for name, stage in self._engines.items():
             self._emit_all(name, stage.tick())
             if self._absence.is_long(name):

@@ -1,4 +1,4 @@
-"""Loading: models load in a thread of their own while this one answers requests."""
+"""Loading: models load in a thread of their own while this one serves the bus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import zmq
 from egomon.branches.load_bundle import Bundle
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatusData
-from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.run_plan import RunPlan
 from egomon.stream.channel import WakeUp
@@ -20,9 +19,7 @@ from egomon.stream.worker import Worker
 POLL_MS = 250
 
 
-def load_answering(
-    load: Callable[[], RunPlan], bus: EventServer, control: ControlHandler, wake: WakeUp
-) -> RunPlan:
+def load_serving(load: Callable[[], RunPlan], bus: EventServer, wake: WakeUp) -> RunPlan:
     """Call `load` in another thread and serve the bus in this one until it returns.
 
     Raises:
@@ -43,7 +40,7 @@ def load_answering(
     while not found and worker.crash is None:
         poller.poll(POLL_MS)
         wake.clear()
-        bus.serve(control)
+        bus.serve()
     wake.notify()  # others may have called meanwhile: whoever serves next looks at once
     if worker.crash is not None:
         raise worker.crash

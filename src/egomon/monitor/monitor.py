@@ -16,7 +16,7 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
-from egomon.monitor.loading import announced, load_answering, warm_up
+from egomon.monitor.loading import announced, load_serving, warm_up
 from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.fault_codes import (
     CONFIG_REJECTED,
@@ -28,6 +28,7 @@ from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
+from egomon.monitor.request_worker import RequestWorker
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import Services, open_bus
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
@@ -163,7 +164,8 @@ class Monitor:
             )
             close_orphans(store, publisher)
             try:
-                return self._watch(attacher, bus, control, on_tick)
+                with RequestWorker(bus, control):
+                    return self._watch(attacher, bus, on_tick)
             finally:
                 self._stop.set()
                 for item in self.inputs:
@@ -178,15 +180,14 @@ class Monitor:
         self,
         attacher: EvidenceAttacher,
         bus: EventServer,
-        control: StoreControl,
         on_tick: Callable[[], None],
     ) -> RunSummary:
         if self._simulated_clock is None:
             self._start_producers()
             self._wait_for_files()
         with announced(attacher, [item.name for item in self.inputs]):
-            plan = load_answering(self._load, bus, control, self._queues.wake)
-        watch = self._build(plan, attacher, bus, control)
+            plan = load_serving(self._load, bus, self._queues.wake)
+        watch = self._build(plan, attacher, bus)
         self.pipeline = watch
         if self._stop.is_set():  # asked for while the models were loading
             watch.alert_worker.close_reason = "shutdown"
@@ -208,9 +209,7 @@ class Monitor:
             stopped_by=self._stopped_by,
         )
 
-    def _build(
-        self, plan: RunPlan, attacher: EvidenceAttacher, bus: EventServer, control: StoreControl
-    ) -> Pipeline:
+    def _build(self, plan: RunPlan, attacher: EvidenceAttacher, bus: EventServer) -> Pipeline:
         return Pipeline(
             plan,
             self._settings,
@@ -219,7 +218,6 @@ class Monitor:
             Workers(self._threads, self._restarts, lambda: self.stop("crash")),
             attacher,
             bus,
-            control,
             boot=self.boot,
             live=self._live,
             simulated_clock=self._simulated_clock,
@@ -294,4 +292,4 @@ class Monitor:
         return sum(item.frame_counts()["decoded"] for item in self.inputs)
 
     def _latest_stats(self) -> dict[str, object]:
-        return {} if self.pipeline is None else self.pipeline.alert_worker.latest_stats
+        return {} if self.pipeline is None else dict(self.pipeline.alert_worker.latest_stats)

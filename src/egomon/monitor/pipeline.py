@@ -14,7 +14,6 @@ from egomon.config import Settings
 from egomon.fusion.large_branch_queue import LargeBranchResult, run_refiner
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
-from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.alert_worker import AlertWorker
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
@@ -86,7 +85,6 @@ class Pipeline:
         workers: Workers,
         attacher: EvidenceAttacher,
         bus: EventServer,
-        control: ControlHandler,
         *,
         boot: str,
         live: bool,
@@ -118,7 +116,6 @@ class Pipeline:
             self.parts.refinement,
             attacher,
             bus,
-            control,
             inbox=inbox,
             results=queues.results,
             notices=queues.notices,

@@ -16,7 +16,7 @@ from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
 from egomon.fusion.sinks.sink import SinkContext
-from egomon.fusion.sinks.worker import Sinks
+from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
 from egomon.fusion.transport.server import EventServer

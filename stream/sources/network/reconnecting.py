@@ -159,6 +159,7 @@ class Reconnecting(ClosableSource):
         except SourceLostError as error:
             if self._once:
                 if error.code == "STREAM_ENDED":
+                    self._stop.set()
                     raise Cancelled from None
                 raise
             self._lost(error)

@@ -34,7 +34,7 @@ class RtmpError(Exception):
 
 
 @dataclass(slots=True)
-class Message:
+class RtmpMessage:
     """One message; also one that is still coming."""
 
     kind: int = 0
@@ -61,7 +61,7 @@ class RtmpSession:
         self._deadline: float | None = time.monotonic() + HANDSHAKE_SECONDS
         self._read_seconds = HANDSHAKE_SECONDS
         self._chunk_bytes = 128
-        self._streams: dict[int, Message] = {}
+        self._streams: dict[int, RtmpMessage] = {}
         self._received = self._acknowledged = 0
         self._app = ""
         self.path = ""
@@ -126,7 +126,7 @@ class RtmpSession:
         self._socket.sendall(b"\x03" + own + hello[1:])
         self._bytes(HANDSHAKE_BYTES)
 
-    def _command(self, message: Message, accepts: Callable[[str], bool]) -> None:
+    def _command(self, message: RtmpMessage, accepts: Callable[[str], bool]) -> None:
         if message.kind not in (COMMAND, COMMAND_3):
             return
         # AMF3 commands are AMF0 behind one byte.
@@ -154,7 +154,7 @@ class RtmpSession:
         elif isinstance(number, float) and number:
             self._send(COMMAND, encode("_result", number, None))
 
-    def _message(self) -> Message:
+    def _message(self) -> RtmpMessage:
         """The next whole message."""
         while True:
             message = self._chunk()
@@ -163,14 +163,14 @@ class RtmpSession:
             elif message.kind not in (0, ABORT, ACKNOWLEDGE, CONTROL, WINDOW, BANDWIDTH):
                 return message
 
-    def _chunk(self) -> Message:
+    def _chunk(self) -> RtmpMessage:
         """Read one chunk; the message if it is whole, else one of kind 0."""
         first = self._bytes(1)[0]
         form, number = first >> 6, first & 0x3F
         if number < 2:
             more = self._bytes(1 + number)
             number = 64 + int.from_bytes(more, "little")
-        message = self._streams.setdefault(number, Message())
+        message = self._streams.setdefault(number, RtmpMessage())
         if len(self._streams) > MOST_STREAMS:
             raise RtmpError("opens too many chunk streams")
         head = self._bytes((11, 7, 3, 0)[form])
@@ -193,8 +193,8 @@ class RtmpSession:
             raise RtmpError("sends messages that are too large")
         message.data += self._bytes(wanted)
         if len(message.data) < message.length:
-            return Message()
-        whole = Message(message.kind, message.length, message.time_ms, data=message.data)
+            return RtmpMessage()
+        whole = RtmpMessage(message.kind, message.length, message.time_ms, data=message.data)
         message.data = bytearray()
         return whole
 
@@ -228,13 +228,13 @@ class RtmpSession:
         self._socket.sendall(head + struct.pack("<I", stream) + body)
 
 
-def _tag(message: Message) -> bytes:
+def _tag(message: RtmpMessage) -> bytes:
     size, time_ms = len(message.data), message.time_ms & 0xFFFFFFFF
     head = bytes([VIDEO]) + size.to_bytes(3, "big") + (time_ms & 0xFFFFFF).to_bytes(3, "big")
     head += bytes([time_ms >> 24]) + bytes(3)
     return head + bytes(message.data) + (size + 11).to_bytes(4, "big")
 
 
-def _name(message: Message) -> Any:
+def _name(message: RtmpMessage) -> Any:
     values = decode(bytes(message.data))
     return values[0] if values else None

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock
+from sink_data import SECONDS, end, hand_over
 
 from egomon.errors import ConfigError, PluginError, UsageError
-from egomon.fusion.messages.envelope import encode, kind_of
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.sinks.file import FileSink
 from egomon.fusion.sinks.open import find_sink, make_sink
 from egomon.fusion.sinks.sink import SinkContext
-from egomon.fusion.sinks.worker import Sinks, SinkWorker
-from egomon.fusion.store.tables import StoredEvent
+from egomon.fusion.sinks.sinks import Sinks
+from egomon.fusion.sinks.worker import SinkWorker
 from egomon.testing import check_sink, sample_messages
-
-SECONDS = 10.0
 
 
 class ListSink:
@@ -45,21 +43,6 @@ class ListSink:
     def close(self) -> None:
         self.threads.add(threading.get_ident())
         self.is_closed = True
-
-
-def hand_over(worker: SinkWorker, *messages: Message) -> None:
-    for message in messages:
-        envelope = message.envelope
-        event = StoredEvent(
-            *(envelope.boot, envelope.seq, envelope.tseq, message.topic),
-            *(kind_of(message.data), 0, encode(envelope)),
-        )
-        worker.put(event, message.data, message.attachments)
-
-
-def end(worker: SinkWorker) -> None:
-    worker.finish()
-    worker.join(SECONDS)
 
 
 def test_a_sink_gets_every_message_whole_and_in_order_in_a_thread_of_its_own() -> None:
@@ -204,7 +187,7 @@ def test_of_several_sinks_one_that_cannot_open_closes_the_others(tmp_path: Path)
 
 @pytest.mark.parametrize("reference", ["events.jsonl", "smoke://signal", ":", ""])
 def test_what_names_no_sink_is_refused_with_the_names_there_are(reference: str) -> None:
-    with pytest.raises(UsageError, match=r"is no sink; give one of: file:\.\.\."):
+    with pytest.raises(UsageError, match=r"is no sink; give one of: exec:\.\.\., file:\.\.\."):
         find_sink(reference)
 
 

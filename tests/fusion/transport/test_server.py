@@ -13,7 +13,7 @@ from wire_station import MakeStation, Station, alert, online
 
 from egomon.errors import AddressInUseError, ConfigError
 from egomon.fusion.messages.envelope import decode_envelope
-from egomon.fusion.transport.server import EventServer
+from egomon.fusion.transport.server import UNREAD_ANSWERS, EventServer
 from egomon.fusion.transport.sockets import (
     MAX_MESSAGE_BYTES,
     Context,
@@ -276,6 +276,44 @@ def test_a_request_that_is_too_big_is_not_even_read(
     assert publisher.bus.bad_requests == 0
 
 
+def test_a_peer_that_reads_no_answers_keeps_a_bounded_number_of_them(
+    station: MakeStation, term_context: Context
+) -> None:
+    """An answer has 512 kB at most; those of 1,000 requests once filled a gigabyte."""
+    publisher = station(control="inproc://unread")  # no kernel buffers between
+    for number in range(500):
+        publisher.emit(alert(f"a-{number}"))
+    deaf: zmq.Socket[bytes] = term_context.socket(zmq.DEALER)
+    with deaf:
+        deaf.linger, deaf.rcvhwm = 0, 1
+        deaf.connect("inproc://unread")
+        for _ in range(100):
+            deaf.send(b'{"verb":"since","seq":0}')
+            publisher.serve()
+        assert publisher.bus.requests == 100
+        answers = 0
+        while deaf.poll(0):
+            deaf.recv()
+            answers += 1
+    assert answers == UNREAD_ANSWERS + 1
+
+
+def test_a_subscription_longer_than_any_topic_is_not_kept(
+    station: MakeStation, term_context: Context
+) -> None:
+    publisher = station(control=None)
+    with term_context.socket(zmq.SUB) as reader:
+        reader.linger = 0
+        reader.connect(publisher.bus.endpoints[0])
+        with reader.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+            reader.subscribe(b"x" * 60_000)
+            cut = monitor.poll(3000)
+            reader.disable_monitor()
+        publisher.serve()
+    assert cut
+    assert publisher.bus.subscriptions == 0
+
+
 def test_thousands_of_odd_messages_are_survived(
     station: MakeStation, term_context: Context
 ) -> None:
@@ -283,8 +321,8 @@ def test_thousands_of_odd_messages_are_survived(
     dice = random.Random(0)
     fragments = (b'{"verb":"', b"hello", b"since", b'"', b"}", b"[", b":", b"\xff", b"9" * 40, b"")
     with dealer_to(term_context, publisher.bus.control_endpoint) as dealer:
-        for _ in range(30):
-            before, sent = publisher.bus.requests, 100
+        for _ in range(90):
+            before, sent = publisher.bus.requests, UNREAD_ANSWERS
             for _ in range(sent):
                 frames = [b"".join(dice.choices(fragments, k=dice.randint(0, 9)))]
                 frames *= dice.choice((1, 1, 1, 2, 3, 20))
@@ -300,6 +338,7 @@ def test_the_poll_list_wakes_the_owner(station: MakeStation, term_context: Conte
     poller = zmq.Poller()
     for socket, flags in publisher.bus.sockets_to_poll:
         poller.register(socket, flags)
+    poller.register(publisher.bus.request_socket, zmq.POLLIN)
     assert poller.poll(0) == []
     with dealer_to(term_context, publisher.bus.control_endpoint) as dealer:
         threading.Timer(0.05, dealer.send, [b'{"verb":"hello"}']).start()

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
 import itertools
+import re
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import av
 import av.error
 import numpy as np
 import pytest
@@ -351,3 +355,98 @@ def test_a_time_out_of_ffmpeg_is_a_lost_source_not_damage() -> None:
         reader.next()
     assert caught.value.code == "STREAM_TIMEOUT"
     assert reader.errors == 0
+
+
+def write_two_streams(path: Path, sizes: list[tuple[int, int]], codecs: list[str]) -> None:
+    """One video with several pictures of the same moments, as cameras keep previews."""
+    with av.open(str(path), "w") as out:
+        streams: list[Any] = []
+        for (width, height), codec in zip(sizes, codecs, strict=True):
+            stream: Any = out.add_stream(codec, rate=30)
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            streams.append(stream)
+        for number in range(6):
+            for stream in streams:
+                image = pictures(6, stream.width, stream.height)[number]
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 30)
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+@pytest.mark.parametrize(
+    ("sizes", "codecs"),
+    [
+        ([(64, 64), (320, 240)], ["mjpeg", "libx264"]),
+        ([(320, 240), (64, 64)], ["libx264", "mjpeg"]),
+        ([(64, 48), (128, 96), (320, 240)], ["libx264"] * 3),
+    ],
+)
+def test_the_largest_video_stream_is_watched(
+    tmp_path: Path, suffix: str, sizes: list[tuple[int, int]], codecs: list[str]
+) -> None:
+    path = tmp_path / f"two.{suffix}"
+    write_two_streams(path, sizes, codecs)
+    with open_source(str(path)) as source:
+        assert (source.info.width, source.info.height) == (320, 240)
+        grabs = list(iter(source.read, None))
+    assert [read_index(grab.to_rgb()) for grab in grabs] == list(range(6))
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_picture_that_came_in_pieces_of_one_time_is_whole(tmp_path: Path, live: bool) -> None:
+    path = tmp_path / "pieces.mkv"
+    pieces = write_in_pieces(path, 15)
+    with av.open(str(path)) as container:
+        decoder = VideoDecoder(container, container.streams.video[0], "cam", live=live)
+        seen = list(iter(decoder.next, None))
+        assert decoder.packets == pieces
+    images = [frame.reformat(format="rgb24").to_ndarray() for frame in seen]
+    shown = {frame.pts: image for frame, image in zip(seen, images, strict=True)}
+    difference = [
+        np.abs(image.astype(int) - whole).mean()
+        for image, whole in zip(shown.values(), pictures(15), strict=True)
+    ]
+    if live:  # the first packets tell that key frames have pieces; of the others the second tells
+        assert len(seen) <= 15 + 3
+        del difference[1:5]  # up to the next key frame
+    else:
+        assert len(seen) == 15
+    assert max(difference) < 3
+
+
+def write_in_pieces(path: Path, count: int) -> int:
+    """A film whose packets hold a slice of a picture each, as some cameras send them."""
+    options = {"tune": "zerolatency", "g": "5", "bf": "0", "x264-params": "slices=4"}
+    body = io.BytesIO()
+    write_video(body, pictures(count), container="h264", options=options)
+    pieces = pieces_of(body.getvalue())
+    assert len(pieces) >= 2 * count
+    body.seek(0)
+    with av.open(body, format="h264") as whole, av.open(str(path), "w", format="matroska") as out:
+        stream: Any = out.add_stream_from_template(whole.streams.video[0])
+        for number, is_key, data in pieces:
+            packet: Any = av.Packet(data)
+            packet.time_base = Fraction(1, 30)
+            packet.pts = packet.dts = number
+            packet.is_keyframe, packet.stream = is_key, stream
+            out.mux(packet)
+    return len(pieces)
+
+
+def pieces_of(data: bytes) -> list[tuple[int, bool, bytes]]:
+    """Each slice of an H.264 stream with the number of its picture, and whether it is a key."""
+    found: list[tuple[int, bool, bytes]] = []
+    number, before = -1, b""
+    for unit in re.split(rb"\x00*\x00\x00\x01", data)[1:]:
+        kind = unit[0] & 0x1F
+        if kind not in (1, 5):
+            before += b"\x00\x00\x00\x01" + unit
+            continue
+        number += unit[1] >> 7  # first_mb_in_slice is 0: another picture begins
+        found.append((number, kind == 5, before + b"\x00\x00\x00\x01" + unit))
+        before = b""
+    return found

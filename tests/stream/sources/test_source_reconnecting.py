@@ -22,8 +22,9 @@ INFO = SourceInfo("cam", "fake:", "live", 0, 0, None, None)
 class Script:
     """Connections that do what their script says: `"refuse"`, or a list of steps.
 
-    Steps: a number = a frame with this pts; `("wait", s)` = nothing for s seconds; `"lost"`;
-    None = a frame without pts.
+    Steps: a number = a frame with this pts; `("wait", s)` = nothing for s seconds;
+    `("data", s)` = the same, with packets that make no picture; `"lost"`; None = a frame without
+    pts.
     """
 
     def __init__(self, clock: FakeClock, scripts: Sequence[object]) -> None:
@@ -56,10 +57,11 @@ class Fake:
         assert isinstance(self.steps, list)
         step = self.steps[0] if self.steps else "lost"
         if isinstance(step, tuple):
-            left = step[1]
+            kind, left = step
+            self.packets += kind == "data"
             clock.now += min(left, timeout_seconds)
             if left > timeout_seconds:
-                self.steps[0] = ("wait", left - timeout_seconds)
+                self.steps[0] = (kind, left - timeout_seconds)
                 return None
             del self.steps[0]
             return self.read(0)
@@ -228,3 +230,71 @@ def test_arrival_times_are_the_monotonic_clock() -> None:
     grab = source.read()
     assert grab is not None
     assert grab.mono_ns == round(100.1 * NS_PER_SECOND) == script.clock.ns()
+
+
+def test_a_stream_that_sends_packets_is_alive_while_its_key_frame_is_to_come() -> None:
+    source, script, listener = make([[("data", 25.0), *frames(0, 3)]])
+    grab = source.read()
+    assert grab is not None
+    assert script.opened == 1
+    told = [(change.state, change.code) for change in listener.states]
+    assert told == [
+        ("connecting", None),
+        ("connecting", "STREAM_NO_KEY_FRAME"),
+        ("online", None),
+    ]
+    assert "waiting for a key frame" in str(listener.states[1].message)
+
+
+def test_a_stream_without_any_key_frame_is_opened_anew_after_a_minute() -> None:
+    source, script, listener = make([[("data", 300.0)], frames(0, 3)])
+    assert source.read() is not None
+    assert script.opened == 2
+    assert [change.code for change in listener.states][1:3] == [
+        "STREAM_NO_KEY_FRAME",
+        "STREAM_DAMAGED",
+    ]
+    assert script.clock.now - 100 < 70
+
+
+def test_a_stream_that_falls_silent_before_its_key_frame_is_opened_anew_after_the_time_out() -> (
+    None
+):
+    source, script, _ = make([[("data", 3.0), ("wait", 30.0)], frames(0, 3)])
+    assert source.read() is not None
+    assert script.opened == 2
+    assert script.clock.now - 100 < 12
+
+
+@pytest.mark.parametrize("period", [1.0, 3.0, 4.5])
+def test_a_slow_camera_is_known_by_its_waits_and_is_no_stall(period: float) -> None:
+    steps = [step for n in range(12) for step in (("wait", period), n * period)]
+    source, script, listener = make([steps])
+    for _ in range(12):
+        assert source.read() is not None
+    assert script.opened == 1
+    before = len(listener.states)
+    source._connection.steps = [("wait", 2 * period), 12 * period]  # type: ignore[union-attr]
+    assert source.read() is not None
+    assert len(listener.states) == before
+
+
+def test_the_end_of_a_pipe_is_the_end_of_its_source() -> None:
+    clock, listener = FakeClock(100.0), RecordingListener()
+    script = Script(clock, [frames(0, 2), frames(0, 2)])
+    context = OpenContext(listener=listener, clock=clock)
+    source = Reconnecting(INFO, script.connect, context, once=True)
+    assert [source.read() is not None for _ in range(4)] == [True, True, False, False]
+    assert states(listener) == ["connecting", "online", "ended"]
+
+
+def test_a_source_that_ends_does_not_end_the_monitor() -> None:
+    context = OpenContext()
+    script = Script(FakeClock(100.0), [frames(0, 2)])
+    source = Reconnecting(INFO, script.connect, context)
+    source.close()
+    assert source.read() is None
+    assert not context.stop.is_set()
+    other = Reconnecting(INFO, Script(FakeClock(1.0), [frames(0, 2)]).connect, context)
+    context.stop.set()
+    assert other.read() is None

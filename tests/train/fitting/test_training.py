@@ -216,6 +216,14 @@ def test_seeds_of_the_kind_evidence_are_its_cross_validations(tmp_path: Path) ->
     assert "new_workflow/roc_auc" not in told  # there is one workflow
 
 
+def test_few_recordings_are_fitted_and_too_few_are_refused(tmp_path: Path) -> None:
+    shape = recipe(kind="evidence")
+    told = train(shape, workshop(4), tmp_path / "b", quiet=True)  # without one there is one class
+    assert np.isfinite(list(told.metrics.values())).all()
+    with pytest.raises(DataError, match=r"3 recordings.*needs 4"):
+        train(shape, workshop(3), tmp_path / "b", quiet=True)
+
+
 def test_a_single_recording_gives_no_interval(evidence_bundle: Path) -> None:
     one = evaluate_features(evidence_bundle, workshop().select(["rec01"]))
     assert all(np.isnan(low) and np.isnan(high) for low, high in one.intervals.values())
@@ -347,6 +355,21 @@ def test_out_of_fold_scores_do_not_see_their_recording() -> None:
     assert gap < 0.5 * scores.std()
 
 
+def test_frames_outside_all_segments_are_the_background_that_is_counted() -> None:
+    data = workshop()
+    first = {row.recording: row for row in reversed(data.segments)}
+    rest = tuple(row for row in data.segments if row is not first[row.recording])
+    for segments, least, most in ((rest, 0.9, 1.0), (data.segments, 0.0, 0.0)):
+        demos = prepare(dataclasses.replace(data, segments=segments))
+        tables = count(demos, reduce(demos, demos.recordings), demos.recordings)
+        recording = demos.recordings[0]
+        found = collect(tables, recording.unit, recording.spans, recording.seconds)[0]
+        before, sofar = (found[:, NAMES.index(f"background_{n}")] for n in ("before", "sofar"))
+        second = len(segments) == len(data.segments)  # then row 1 is the second step too
+        assert least <= before[int(second)] <= most
+        assert (np.diff(sofar) <= 0).all()
+
+
 def test_labels_of_a_fold_change_nothing_of_its_scores() -> None:
     """Neither counts nor weights nor choices may see them."""
     data = workshop(20)
@@ -384,12 +407,15 @@ def test_a_workflow_that_is_left_out_leaves_nothing_behind() -> None:
 def test_weights_lean_on_the_prior_of_a_recipe_as_much_as_the_penalty_says() -> None:
     demos = prepare(workshop())
     prior = {"risk": (0.7, -0.2)}
-    stiff = fit_statistics(demos, StatisticsPlan((1e-6,), (0.25,), prior)).weight
+    stiff = fit_statistics(demos, StatisticsPlan((1e-6,), (0.25,), prior, 1e-6)).weight
     now, earlier = NAMES.index("risk"), len(NAMES) + NAMES.index("risk")
     assert (stiff[now], stiff[earlier]) == pytest.approx((0.7, -0.2), abs=1e-2)
     assert np.abs(np.delete(stiff, [now, earlier])).max() < 1e-2
-    free = fit_statistics(demos, StatisticsPlan((1.0,), (0.25,), prior)).weight
-    assert abs(free - stiff).max() > 0.1
+    free = fit_statistics(demos, StatisticsPlan((1.0,), (0.25,), prior, 1e-6)).weight
+    assert free[now] == pytest.approx(0.7, abs=1e-2)
+    assert np.abs(free - stiff).max() > 0.1  # the others are as free as the penalty lets them
+    loose = fit_statistics(demos, StatisticsPlan((1e-6,), (0.25,), prior, 1.0)).weight
+    assert abs(loose[now] - 0.7) > 0.1
     with pytest.raises(ConfigError, match="statistic 'risks'"):
         StatisticsPlan(prior={"risks": (1.0, 0.0)}).centre()
 

@@ -15,6 +15,7 @@ from egomon.units import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from egomon.fusion.store.events import EventStore
+    from egomon.fusion.store.reader import EventReader
 
 VERDICTS = ("true", "false", "unsure")
 
@@ -44,6 +45,16 @@ def register(app: typer.Typer) -> None:
 def _open(path: Path | None) -> EventStore:
     from egomon.fusion.store.events import EventStore
 
+    return EventStore(_path(path))
+
+
+def _open_reader(path: Path | None) -> EventReader:
+    from egomon.fusion.store.reader import EventReader
+
+    return EventReader(_path(path))
+
+
+def _path(path: Path | None) -> Path:
     if path is None:
         import platformdirs
 
@@ -52,7 +63,7 @@ def _open(path: Path | None) -> EventStore:
         raise UsageError(
             f"no event store at {path}; `egomon live` fills one, `egomon replay` with --store FILE"
         )
-    return EventStore(path)
+    return path
 
 
 @alerts_app.command("list")
@@ -67,7 +78,7 @@ def alerts_list(
     """Newest alerts first."""
     seconds = opt.parse_duration(since)
     after = None if seconds is None else time.time_ns() - int(seconds * NS_PER_SECOND)
-    with _open(store) as events:
+    with _open_reader(store) as events:
         rows = [row.data for row in events.alerts(after, limit)]
     if json:
         _write_json(rows)
@@ -82,7 +93,7 @@ def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = Fal
     """One alert with all its revisions."""
     from egomon.fusion.messages.envelope import decode_data, decode_envelope
 
-    with _open(store) as events:
+    with _open_reader(store) as events:
         revisions = [
             decode_data("alert", decode_envelope(event.envelope).data)
             for event in events.revisions(alert_id)
@@ -162,7 +173,7 @@ def alerts_clip(
 
     if out.exists():
         raise UsageError(f"{out} exists; give another name")
-    with _open(store) as events:
+    with _open_reader(store) as events:
         if events.alert(alert_id) is None:
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
         clip = clip_of(events, alert_id)
@@ -189,7 +200,7 @@ def alerts_export(
         raise UsageError(f"--format {format!r} is not one of: jsonl, csv")
     seconds = opt.parse_duration(since)
     after = None if seconds is None else time.time_ns() - int(seconds * NS_PER_SECOND)
-    with _open(store) as events:
+    with _open_reader(store) as events:
         rows = [row.data for row in events.alerts(after, 1 << 31)]
         verdicts = {row.alert_id: row.verdict for row in events.feedback_rows()}
     if format == "jsonl":
@@ -218,7 +229,7 @@ def report(
     from egomon.cli.events import alert_clips, last_run
     from egomon.report import alert_stills, write_report
 
-    with _open(store) as events:
+    with _open_reader(store) as events:
         found = last_run(events, source)
         clips = alert_clips(events, found)
     if not found:
