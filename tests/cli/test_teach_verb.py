@@ -83,6 +83,8 @@ def test_nothing_learned_is_exit_code_1_and_still_says_what_was_seen(
     result = run("a.mp4", "-o", "work", "--check", "b.mp4")
     assert result.exit_code == 1
     assert result.stdout.startswith("Base lite0 cannot tell the steps apart")
+    asked["report"] = replace(REPORT, made=20, found=1, odd="b.mp4", written=False)
+    assert run("a.mp4", "-o", "work").stdout.startswith("b.mp4 shows other work or another place")
 
 
 def test_a_missing_file_and_labels_without_recordings_are_refused(asked: dict[str, Any]) -> None:

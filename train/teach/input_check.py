@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.interfaces import Float32
+from egomon.branches.taught.descriptor import unit
 from egomon.errors import DataError
 from egomon.train.features.recording import RecordingVectors
 
@@ -19,6 +20,9 @@ STILL = 1e-3
 STILL_OF_USUAL = 0.2
 """Share of the recordings' usual distance below which frames differ by noise of the camera: by
 EfficientNet-Lite0 noise makes .006, work .12."""
+ODD = 2.0
+"""Times farther from the others' frames than usual: hand washing at another sink is 2 to 5 times
+as far, other work 3 to 8 times."""
 
 
 def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
@@ -49,6 +53,23 @@ def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
             f"{odd.name} was filmed {held} and others were not, so its pictures cannot be "
             "compared with theirs; hold the camera alike in all recordings"
         )
+
+
+def odd_one(recordings: Sequence[RecordingVectors]) -> str | None:
+    """Name of the recording whose frames lie far from all others' frames; None if there is none.
+
+    Needs three recordings: of two that differ, either may be the odd one.
+    """
+    if len(recordings) < 3:
+        return None
+    looks = [unit(np.sqrt(np.abs(r.vectors[:: max(1, len(r.vectors) // 100)]))) for r in recordings]
+    away = []
+    for i, own in enumerate(looks):
+        others = np.concatenate([other for j, other in enumerate(looks) if j != i])
+        away.append(float(np.median((1 - own @ others.T).min(axis=1))))
+    farthest = int(np.argmax(away))
+    usual = float(np.median([a for i, a in enumerate(away) if i != farthest]))
+    return recordings[farthest].name if away[farthest] > ODD * usual else None
 
 
 def still_share(recording: RecordingVectors, usual: float = 0.0) -> float:

@@ -13,7 +13,7 @@ TeachVerdict = Literal["ready", "usable", "failed"]
 LEAST_STEPS = 2
 LEAST_AGREEMENT = 0.2
 GOOD_AGREEMENT, GOOD_RECORDINGS = 0.6, 3
-GOOD_RECALL = 0.6
+GOOD_RECALL, LEAST_RECALL = 0.6, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,15 @@ class TeachReport:
     most_an_hour: float | None = None
     """Upper 95 % bound of the false alarms an hour in it."""
 
+    odd: str = ""
+    """Recording that looks least like the others, where little was learned."""
+
     @property
     def verdict(self) -> TeachVerdict:
         """Whether the bundle is worth watching with."""
         if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
+            return "failed"
+        if self.made and self.found <= LEAST_RECALL * self.made:
             return "failed"
         good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
         if self.most_an_hour is not None:
@@ -70,9 +75,14 @@ class TeachReport:
                 f"Usable: found {found}{self._known_recall}; more recordings would help "
                 "(egomon teach --add)."
             )
+        if self.odd:
+            return (
+                f"{self.odd} shows other work or another place than the other recordings, and next "
+                "to nothing would be found; teach without it."
+            )
         return (
-            f"Base {self.base} cannot tell the steps apart (found {found}); try another --base, "
-            "or name the steps in order with --steps FILE."
+            f"Base {self.base} cannot tell the steps apart (found {found}), or the recordings "
+            "show different work; try another --base, or name the steps in order with --steps FILE."
         )
 
     @property

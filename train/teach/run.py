@@ -25,7 +25,7 @@ from egomon.train.teach.demonstrations import (
 from egomon.train.teach.fit import ProgressCallback
 from egomon.train.teach.follow import FollowedWorkflow
 from egomon.train.teach.help_files import read_step_names, with_boundaries
-from egomon.train.teach.input_check import check_recordings
+from egomon.train.teach.input_check import check_recordings, odd_one
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
 from egomon.train.teach.report import TeachReport
 from egomon.train.teach.video import learn_bundle
@@ -143,7 +143,7 @@ def _learn(
     )
     report = replace(taught.report, base=base.card.name)
     if report.verdict == "failed" and not force:
-        return replace(report, written=False)
+        return replace(report, written=False, odd=odd_one(found.recordings) or "")
     save_bundle(out, card, tensors)
     write_graphs(taught.graphs, out / WORKFLOW_FILE)
     if not write_demonstrations(out, found):

@@ -9,7 +9,7 @@ import pytest
 
 from egomon.errors import DataError
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.input_check import check_recordings, still_share
+from egomon.train.teach.input_check import check_recordings, odd_one, still_share
 
 
 def work(name: str, seconds: float = 30.0, size: tuple[int, int] = (640, 360)) -> RecordingVectors:
@@ -54,3 +54,13 @@ def test_a_frozen_half_is_no_reason_to_refuse() -> None:
     vectors = good.vectors.copy()
     vectors[40:100] = vectors[40]
     check_recordings([replace(good, vectors=vectors)])
+
+
+def test_the_recording_that_looks_unlike_all_others_is_found() -> None:
+    good = [work(name) for name in ("a.mp4", "b1.mp4", "c22.mp4")]
+    vectors = good[0].vectors.copy()
+    vectors[:, :8] *= 8
+    other = replace(good[0], name="other.mp4", vectors=vectors)
+    assert odd_one([good[0], other, good[1], good[2]]) == "other.mp4"
+    assert odd_one(good) is None
+    assert odd_one([good[0], other]) is None, "either may be it"
