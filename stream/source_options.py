@@ -24,7 +24,7 @@ class SourceOptions:
     open_timeout_seconds: float = 15.0
     """Slow cameras answer only with their first picture."""
     read_timeout_seconds: float = 5.0
-    """Live: no frame for this long is a lost connection."""
+    """Live: nothing for this long (and ten periods) is a lost connection."""
     stall_seconds: float = 2.0
     """Live: no frame for this long (and five periods) is a stall."""
     wait_source: bool = False

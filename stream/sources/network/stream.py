@@ -23,8 +23,9 @@ from egomon.stream.sources.network.reconnecting import Reconnecting
 
 LATER_SECONDS = 1.0
 """FFmpeg's own time-outs are this much longer than ours: they only end an abandoned thread."""
-READ_SECONDS = 60.0
-"""FFmpeg's longest wait for data; slow cameras send a picture every few seconds."""
+READ_SECONDS = 10.0
+"""FFmpeg waits at least so long for data: slow cameras send a picture every few seconds. Longer
+would keep a dead connection open, and some cameras allow one."""
 
 ENDLESS = {"hls", "hls,applehttp", "dash"}
 """Formats whose size over HTTP says nothing: playlists have their own."""
