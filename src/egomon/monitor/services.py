@@ -24,7 +24,7 @@ from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.source_worker import SourceWorker
-from egomon.monitor.storage import retention
+from egomon.monitor.storage import retention, store_path
 from egomon.stream.channel import WakeUp
 
 NO_CONTROL = "none"
@@ -83,7 +83,12 @@ class Services:
                 write=write_clip if self._blur is None else self._blur.write_clip,
             )
         names = tuple(item.name for item in inputs)
-        self.sinks = Sinks(settings.sinks.uris, SinkContext(names, bus.boot), wait=not live)
+        self.sinks = Sinks(
+            settings.sinks.uris,
+            SinkContext(names, bus.boot),
+            wait=not live,
+            store=store_path(settings, live=live),
+        )
         self._store, self._bus, self._inputs = store, bus, inputs
         self._restarts = restarts
         self.health: OperationsServer | None = None
