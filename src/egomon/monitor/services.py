@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ class Services:
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
-            SinkContext(names, bus.boot),
+            SinkContext(names, bus.boot, settings.sinks.site or host_site()),
             wait=not live,
             store=store_path(settings, live=live),
         )
@@ -150,6 +151,11 @@ class Services:
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
             "blur_failed_total": 0 if self._blur is None else self._blur.failed,
         }
+
+
+def host_site() -> str:
+    """The host's name, as a level of a topic."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "site"
 
 
 def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
