@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from egomon.errors import ConfigError, DeliveryError, MissingExtraError, UsageError
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.message import Message
-from egomon.fusion.messages.types import AlertData
 from egomon.fusion.sinks.home_assistant import discovery
+from egomon.fusion.sinks.picture import picture_of
 from egomon.fusion.sinks.sink import SinkContext
 from egomon.fusion.sinks.uri import parse_uri
 
@@ -73,7 +73,7 @@ class MqttSink:
             self._connect()
         envelope, topic = message.envelope, self._topic(message.source, message.kind)
         number = f"{envelope.boot}:{envelope.seq}"
-        picture = _picture(message)
+        picture = picture_of(message)
         if picture is not None:
             self._publish(self._topic(message.source, "picture"), picture, number, retain=True)
         self._publish(topic, encode(envelope), number, retain=message.kind in RETAINED)
@@ -182,14 +182,3 @@ def _user_property(number: str) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = ("id", number)
     return properties
-
-
-def _picture(message: Message) -> bytes | None:
-    """The picture of an alert, if it carries one."""
-    if not isinstance(message.data, AlertData):
-        return None
-    for item in message.data.evidence:
-        index = item.attachment
-        if item.kind == "snapshot" and index is not None and index < len(message.attachments):
-            return message.attachments[index]
-    return None

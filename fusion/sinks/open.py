@@ -11,6 +11,7 @@ SINKS = PluginRegistry(
     "egomon.sinks",
     "sink",
     {
+        "apprise": "egomon.fusion.sinks.notify:AppriseSink",
         "exec": "egomon.fusion.sinks.command:CommandSink",
         "file": "egomon.fusion.sinks.file:FileSink",
         "http": "egomon.fusion.sinks.webhook:WebhookSink",
