@@ -11,10 +11,13 @@ SINKS = PluginRegistry(
     "egomon.sinks",
     "sink",
     {
+        "apprise": "egomon.fusion.sinks.notify:AppriseSink",
         "exec": "egomon.fusion.sinks.command:CommandSink",
         "file": "egomon.fusion.sinks.file:FileSink",
         "http": "egomon.fusion.sinks.webhook:WebhookSink",
         "https": "egomon.fusion.sinks.webhook:WebhookSink",
+        "mqtt": "egomon.fusion.sinks.mqtt:MqttSink",
+        "mqtts": "egomon.fusion.sinks.mqtt:MqttSink",
     },
 )
 """name -> function (reference) -> Sink; the name is what stands before the first colon."""

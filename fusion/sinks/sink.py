@@ -17,6 +17,8 @@ class SinkContext:
     """Names of the sources of this run."""
     boot: str = ""
     """Name of this run, as in each envelope."""
+    site: str = "site"
+    """Where the monitor stands: letters, digits and `. _ -`."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the time for the last messages is over: `send` gives up what it waits for."""
 

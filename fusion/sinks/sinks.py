@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 from egomon.fusion.messages.types import Data
+from egomon.fusion.sinks.backlog import Backlog
 from egomon.fusion.sinks.open import find_sink, make_sink
 from egomon.fusion.sinks.sink import SinkContext
 from egomon.fusion.sinks.worker import SinkWorker
 from egomon.fusion.store.tables import StoredEvent
+from egomon.stream.redact import redact
 
 DRAIN_SECONDS = 5.0
 """Longest time for the last messages, of all sinks together."""
@@ -23,22 +29,30 @@ class Sinks:
         references: what the user wrote, e.g. `file:events.jsonl`.
         context: what each is opened with, its stop event aside.
         wait: see `SinkWorker`.
+        store: file of the run's event store, if it has one.
 
     Raises:
+        ConfigError: a cursor beside the store cannot be opened.
         UsageError: a reference names no sink, or one that does not take it.
         PluginError: a plug-in cannot be used.
     """
 
-    def __init__(self, references: Sequence[str], context: SinkContext, *, wait: bool) -> None:
-        self._workers = [
-            SinkWorker(
-                str(find_sink(reference)),
-                make_sink(reference),
-                SinkContext(context.sources, context.boot),
-                wait=wait,
-            )
-            for reference in references
-        ]
+    def __init__(
+        self,
+        references: Sequence[str],
+        context: SinkContext,
+        *,
+        wait: bool,
+        store: Path | None = None,
+    ) -> None:
+        self._workers: list[SinkWorker] = []
+        made = [(str(find_sink(uri)), make_sink(uri), redact(uri)) for uri in references]
+        names: Counter[str] = Counter()
+        for plugin, sink, name in made:
+            backlog = None if store is None else Backlog(store, name, names[name], context.boot)
+            names[name] += 1
+            own = replace(context, stop=threading.Event())
+            self._workers.append(SinkWorker(plugin, sink, own, backlog=backlog, wait=wait))
 
     @property
     def lost(self) -> int:

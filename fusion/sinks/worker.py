@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from egomon.errors import DeliveryError, EgomonError, PluginError
-from egomon.fusion.messages.envelope import decode_envelope
+from egomon.errors import DeliveryError, EgomonError, PluginError, StoreError, WireError
+from egomon.fusion.messages.envelope import decode_data, decode_envelope
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import Data
+from egomon.fusion.sinks.backlog import Backlog
 from egomon.fusion.sinks.sink import Sink, SinkContext
 from egomon.fusion.store.tables import StoredEvent
 from egomon.stream.channel import Channel, ChannelClosed
@@ -30,7 +31,8 @@ TOLD_SECONDS = 60.0
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause before a message is offered again."""
 
-_Waiting = tuple[StoredEvent, Data, tuple[bytes, ...]]
+_Waiting = tuple[int, StoredEvent, Data, tuple[bytes, ...]]
+"""Number among all messages that were handed over, and the message."""
 
 
 class SinkWorker:
@@ -41,6 +43,7 @@ class SinkWorker:
         sink: made, not yet open.
         context: what it is opened with.
         wait: a full queue is waited for, as a replay wants it; False drops the oldest.
+        backlog: where messages are that the queue cannot hold; None = they are lost.
         pause: waits so many seconds; True if the run is over.
     """
 
@@ -50,6 +53,7 @@ class SinkWorker:
         sink: Sink,
         context: SinkContext,
         *,
+        backlog: Backlog | None = None,
         wait: bool = False,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
@@ -57,6 +61,8 @@ class SinkWorker:
     ) -> None:
         self._plugin, self._sink, self._context = plugin, sink, context
         self._kinds: frozenset[str] | None = getattr(sink, "kinds", None)
+        self._backlog = backlog
+        self._handed_over = 0
         self._clock = clock
         self._pause = pause or context.stop.wait
         self._queue: Channel[_Waiting] = Channel(
@@ -73,12 +79,12 @@ class SinkWorker:
     @property
     def lost(self) -> int:
         """Messages that it did not deliver."""
-        return self._lost + self._queue.dropped
+        return self._lost + (0 if self._backlog is not None else self._queue.dropped)
 
     @property
     def fault(self) -> str | None:
         """Present error of the sink; None while it works."""
-        if self._fault is not None:
+        if self._fault is not None or self._backlog is not None:
             return self._fault
         if self._queue.dropped > self._dropped:
             self._dropped, self._dropped_at = self._queue.dropped, self._clock()
@@ -116,11 +122,12 @@ class SinkWorker:
             return
         seconds = 0.0 if self._is_stuck or self._fault is not None else ROOM_SECONDS
         try:
-            came = self._queue.put((event, data, tuple(attachments)), seconds)
+            came = self._queue.put((self._handed_over, event, data, tuple(attachments)), seconds)
         except ChannelClosed:
             came = False
+        self._handed_over += 1
         self._is_stuck = not came
-        self._lost += not came
+        self._lost += not came and self._backlog is None
 
     def finish(self) -> None:
         """Nothing more comes: what waits may still be delivered."""
@@ -145,23 +152,68 @@ class SinkWorker:
             self._deliver(worker)
         finally:
             self._sink.close()
+            if self._backlog is not None:
+                self._backlog.close()
 
     def _deliver(self, worker: Worker) -> None:
+        """Everything in order: what former runs left, then this run, holes from the backlog."""
+        expected = 0
+        if self._backlog is not None and not self._send_all(self._backlog.former())[1]:
+            return self._tell_waiting(expected)
         while True:
             worker.beat()
             try:
                 item = self._queue.get(POLL_SECONDS)
             except ChannelClosed:
-                return
-            if item is not None and not self._send(*item):
-                waiting = len(self._queue) + 1
-                self._lost += waiting
-                logger.warning("%s did not take the last %d messages", self._plugin, waiting)
-                return
+                break
+            if item is None:
+                continue
+            number, event, data, attachments = item
+            if not self._recover(number - expected, event.seq):
+                return self._tell_waiting(expected)
+            expected = number
+            message = Message(event.topic, decode_envelope(event.envelope), data, attachments)
+            if not self._send(message):
+                return self._tell_waiting(expected)
+            expected += 1
+        if not self._recover(self._handed_over - expected, None):
+            self._tell_waiting(expected)
 
-    def _send(self, event: StoredEvent, data: Data, attachments: tuple[bytes, ...]) -> bool:
+    def _recover(self, missing: int, before_seq: int | None) -> bool:
+        """Deliver from the backlog what the queue had no room for; False where the run is over."""
+        if self._backlog is None or not missing:
+            return True
+        found, done = self._send_all(self._backlog.missed(before_seq))
+        if done:
+            self._lost += max(0, missing - found)  # such as statistics, which no store keeps
+        return done
+
+    def _send_all(self, events: Iterator[StoredEvent]) -> tuple[int, bool]:
+        """How many were delivered, and whether the run goes on."""
+        found = 0
+        try:
+            for event in events:
+                if self._kinds is None or event.kind in self._kinds:
+                    envelope = decode_envelope(event.envelope)
+                    data = decode_data(event.kind, envelope.data)
+                    if not self._send(Message(event.topic, envelope, data, recovered=True)):
+                        return found, False
+                    found += 1
+        except (StoreError, WireError) as error:
+            logger.error("%s: %s", self._plugin, error)
+        return found, True
+
+    def _tell_waiting(self, expected: int) -> None:
+        waiting = self._handed_over - expected
+        kept = self._backlog is not None and self._backlog.is_kept
+        self._lost += 0 if kept else waiting
+        logger.warning(
+            "%s did not take the last %d messages%s",
+            *(self._plugin, waiting, "; the next run with this store sends them" if kept else ""),
+        )
+
+    def _send(self, message: Message) -> bool:
         """Deliver a message, however often that takes; False where the run was over before."""
-        message = Message(event.topic, decode_envelope(event.envelope), data, attachments)
         seconds, longest = RETRY_SECONDS
         while True:
             try:
@@ -173,15 +225,18 @@ class SinkWorker:
                 self._lost += 1
                 fault = f"{self._plugin} refuses messages; alerts go on, see the log"
                 self._note(fault, _told(error))
-                return True
+                break
             else:
                 if self._fault is not None:
                     logger.warning("%s works again; %d messages were lost", self._plugin, self.lost)
                 self._fault = None
-                return True
+                break
             if self._pause(seconds):
                 return False
             seconds = min(2 * seconds, longest)
+        if self._backlog is not None:
+            self._backlog.delivered(message.envelope.boot, message.envelope.seq)
+        return True
 
     def _note(self, fault: str, told: str) -> None:
         if self._fault is None:

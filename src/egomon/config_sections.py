@@ -147,7 +147,14 @@ class SinkSettings(Section):
     """Where events also go."""
 
     uris: tuple[str, ...] = Field(
-        (), description="file:PATH (JSON lines), or NAME:... of an installed package"
+        (),
+        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, or NAME:... of "
+        "an installed package",
+    )
+    site: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Name of this place in MQTT topics; default: the host's name",
     )
 
 

@@ -60,8 +60,8 @@ SinkUris = Annotated[
     list[str] | None,
     typer.Option(
         "--sink",
-        help="Also send every event to file:PATH (JSON lines) or NAME:... of an installed "
-        "package; may be given more than once.",
+        help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
+        "apprise:URL or NAME:... of an installed package; may be given more than once.",
     ),
 ]
 Out = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.source_worker import SourceWorker
-from egomon.monitor.storage import retention
+from egomon.monitor.storage import retention, store_path
 from egomon.stream.channel import WakeUp
 
 NO_CONTROL = "none"
@@ -84,7 +85,12 @@ class Services:
                 write=write_clip if self._blur is None else self._blur.write_clip,
             )
         names = tuple(item.name for item in inputs)
-        self.sinks = Sinks(settings.sinks.uris, SinkContext(names, bus.boot), wait=not live)
+        self.sinks = Sinks(
+            settings.sinks.uris,
+            SinkContext(names, bus.boot, settings.sinks.site or host_site()),
+            wait=not live,
+            store=store_path(settings, live=live),
+        )
         self._store, self._bus, self._inputs = store, bus, inputs
         self._restarts = restarts
         self.health: OperationsServer | None = None
@@ -146,6 +152,11 @@ class Services:
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
             "blur_failed_total": 0 if self._blur is None else self._blur.failed,
         }
+
+
+def host_site() -> str:
+    """The host's name, as a level of a topic."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "site"
 
 
 def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:

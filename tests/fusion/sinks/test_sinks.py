@@ -187,7 +187,7 @@ def test_of_several_sinks_one_that_cannot_open_closes_the_others(tmp_path: Path)
 
 @pytest.mark.parametrize("reference", ["events.jsonl", "smoke://signal", ":", ""])
 def test_what_names_no_sink_is_refused_with_the_names_there_are(reference: str) -> None:
-    with pytest.raises(UsageError, match=r"is no sink; give one of: exec:\.\.\., file:\.\.\."):
+    with pytest.raises(UsageError, match=r"is no sink; give one of: apprise:\.\.\., exec:\.\.\., "):
         find_sink(reference)
 
 
