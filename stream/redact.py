@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from egomon.text import printable
+
 HIDDEN = "***"
 _USER = re.compile(r"(?<=://)[^/\s]+@")
 # A password with an unescaped slash: everything up to the last @; `host:8080/a@b` is left alone.
@@ -31,13 +33,13 @@ def redact(text: str) -> str:
 
 
 class RedactFilter(logging.Filter):
-    """Redacts messages and tracebacks; add it to handlers, so that it sees all loggers."""
+    """Redacts messages and tracebacks and makes them printable; for handlers, which see all."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record in place and let it pass."""
-        record.msg, record.args = redact(record.getMessage()), ()
+        record.msg, record.args = printable(redact(record.getMessage())), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = redact(record.exc_text)
+            record.exc_text = printable(redact(record.exc_text))
         return True

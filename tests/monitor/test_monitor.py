@@ -29,6 +29,7 @@ from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
+from egomon.stream.source import Discontinuity
 
 CARD = BundleCard(
     name="fake",
@@ -148,6 +149,22 @@ def test_a_simulated_live_run_repeats_with_its_seed() -> None:
 
     assert run(0, 20.0) == run(0, 20.0)
     assert run(0, 20.0)[1] == 0
+
+
+def test_a_flood_of_faults_is_one_message_a_second_with_their_number() -> None:
+    source = FrameList(bright_at(seconds=20))
+    watch, events = monitor(source, latency_model=LatencyModel())
+
+    def flood(index: int) -> None:
+        for at in range(50):
+            watch.inputs[0].on_gap(Discontinuity("decode_error", 1, index, index + at))
+
+    source.on_read = flood
+    watch.run()
+    gaps = [e for e in events if isinstance(e, GapData) and e.cause == "decode_error"]
+    assert sum(gap.count for gap in gaps) >= 200 * 50
+    assert len(gaps) <= 21, "one a simulated second"
+    assert all(gap.from_pts < gap.to_pts for gap in gaps if gap.count > 1)  # type: ignore[operator]
 
 
 def test_a_simulated_live_run_tells_gaps_states_and_figures_as_a_live_run_does() -> None:

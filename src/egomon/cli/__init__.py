@@ -19,6 +19,7 @@ from egomon.cli.app import app
 from egomon.cli.pipe import PipedText
 from egomon.errors import EgomonError
 from egomon.stream.redact import RedactFilter, redact
+from egomon.text import printable
 
 __all__ = ["app", "main"]
 
@@ -48,7 +49,7 @@ def main() -> None:
         _end(end.code)
     except EgomonError as error:
         logging.getLogger("egomon").debug("details", exc_info=True)
-        sys.stderr.write(f"egomon: {redact(str(error))}\n")
+        sys.stderr.write(f"egomon: {printable(redact(str(error)))}\n")
         _end(error.exit_code)
 
 

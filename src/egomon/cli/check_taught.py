@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from egomon.branches.load_bundle import load_bundle
 from egomon.cli.evaluate_videos import Replayed, events_of, replay_videos
@@ -40,10 +39,9 @@ class CheckReport:
         table = Table("recording", "at", "alert", title="Alerts")
         for run in self.runs:
             for alert in run.alerts:
-                told = Text(alert.explanation)
-                table.add_row(Text(run.recording), f"{alert.media_opened:.1f} s", told)
+                table.add_row(run.recording, f"{alert.media_opened:.1f} s", alert.explanation)
             if not run.alerts:
-                table.add_row(Text(run.recording), "", "no alert")
+                table.add_row(run.recording, "", "no alert")
         return Group(table, *(() if self.events is None else (self.events.table(),)))
 
 

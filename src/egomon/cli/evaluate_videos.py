@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console, Group
+from rich.console import Group
 from rich.progress import track
 from rich.table import Table
 
@@ -27,6 +27,7 @@ from egomon.train.metrics.calibration import brier, ece
 from egomon.train.metrics.curves import pr_auc, roc_auc
 from egomon.train.metrics.events import AlertTime, EventReport, evaluate_events
 from egomon.train.metrics.threshold import Confusion
+from egomon.view.console import PlainConsole
 
 SECONDS_PER_HOUR = 3600.0
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
@@ -144,7 +145,7 @@ def replay_videos(
     settings = load_settings(
         None, {"model": {"name": model}, "bus": {"publish": (), "control": "none"}}
     )
-    console = Console(stderr=True, quiet=quiet)
+    console = PlainConsole(stderr=True, quiet=quiet)
     return {
         name: _replay(name, *_played(path, bundle, cache), settings)
         for name, path in track(list(videos.items()), "replaying", console=console)

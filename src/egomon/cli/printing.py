@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from egomon.fusion.messages.types import AlertData, Data, GapData, SegmentData, StatusData
+from egomon.view.console import PlainConsole
 from egomon.view.words import PHASES, clean, clock, reason_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ WIDE = 120
 """Width where stdout is no terminal, so that rows are not folded."""
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+def _console() -> PlainConsole:
+    console = PlainConsole(highlight=False)
+    return console if console.is_terminal else PlainConsole(highlight=False, width=WIDE)
 
 
 def line_of(source: str, kind: str, data: Data) -> str:
@@ -74,7 +74,7 @@ def print_revisions(revisions: Sequence[Data]) -> None:
     for data in revisions:
         if isinstance(data, AlertData):
             print_line = f"rev {data.rev}  {data.reason:24} {line_of(data.source, 'alert', data)}"
-            _console().print(print_line, markup=False)
+            _console().print(print_line)
 
 
 def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
@@ -89,21 +89,18 @@ def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
     console.print(
         f"{', '.join(summary.sources)}: {clock(summary.media_seconds)} of video in "
         f"{summary.wall_seconds:.1f} s ({speed:.1f}x), model {summary.model}",
-        markup=False,
     )
     frames = summary.frames
     console.print(
         f"frames: {frames.get('decoded', 0)} read, {frames.get('encoded', 0)} scored"
         + (f", lost: {_counts(dropped)}" if dropped else "")
         + f"; segments: {summary.segments}; alerts: {summary.alerts.get('new', 0)}",
-        markup=False,
     )
     for source, state in summary.domain.items():
         if state == "out_of_domain":
             console.print(
                 f"{source}: out of domain - this footage is unlike what the model was trained "
                 "on, so no mistakes are reported; teach it your work with `egomon teach`",
-                markup=False,
             )
     if summary.degraded:
         console.print("degraded: the large branch was not available at the end")

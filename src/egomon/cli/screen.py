@@ -40,13 +40,12 @@ class Screen:
 
     def __enter__(self) -> Self:
         if self._use_dashboard:
-            from rich.console import Console
-
             from egomon.view import LiveView, ViewState
+            from egomon.view.console import PlainConsole
 
             self._state = ViewState([request.name for request in self._requests])
             self._state.page_url = self.page_url
-            self._dashboard = LiveView(Console(stderr=True), self._state)
+            self._dashboard = LiveView(PlainConsole(stderr=True), self._state)
             self._dashboard.__enter__()
             self._keys = Keys().__enter__()
         else:

@@ -17,17 +17,17 @@ from egomon.fusion.messages.types import (
     AlertData,
     Data,
     ErrorInfo,
-    GapData,
     Reason,
     StatsData,
     StatusData,
 )
 from egomon.fusion.transport.server import EventServer
+from egomon.monitor.gap_sum import GapSum
 from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
 from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
 from egomon.monitor.source_timeout import SourceTimeout
 from egomon.stream.channel import Channel, ChannelClosed, WakeUp
-from egomon.stream.source import Discontinuity, StateChange
+from egomon.stream.source import StateChange
 from egomon.stream.worker import Worker
 
 POLL_MS = 250
@@ -84,6 +84,8 @@ class AlertWorker:
         self.faults: dict[str, str] = {}
         """Sentence by code, set by the main thread; shown in every source's status."""
         self._orders: deque[Callable[[], None]] = deque()
+        self._gaps_waiting: dict[str, GapSum] = {}
+        self._next_gaps: dict[str, float] = {}
         self._leaving: deque[tuple[str, Data]] = deque()
 
     @property
@@ -162,16 +164,22 @@ class AlertWorker:
 
     def _on_notice(self, notice: SourceNotice) -> None:
         event = notice.event
-        if isinstance(event, Discontinuity):
-            gap = GapData(
-                cause=event.cause,
-                count=event.count,
-                from_pts=event.from_seconds,
-                to_pts=event.to_seconds,
-            )
-            self._emit(notice.source, gap)
-            return
-        self._on_state(notice.source, event)
+        if isinstance(event, StateChange):
+            self._on_state(notice.source, event)
+        elif self._ordered or self._clock() >= self._next_gaps.get(notice.source, 0.0):
+            self._tell_gaps(notice.source, event)
+        else:
+            self._gaps_waiting[notice.source] = event
+
+    def _tell_gaps(self, source: str, gaps: GapSum) -> None:
+        """One message a second and cause, however often a fault comes again."""
+        self._next_gaps[source] = self._clock() + TIMER_SECONDS
+        self._emit_all(source, gaps.take())
+
+    def _tell_waiting_gaps(self) -> None:
+        waiting, self._gaps_waiting = self._gaps_waiting, {}
+        for source, gaps in waiting.items():
+            self._tell_gaps(source, gaps)
 
     def _on_state(self, source: str, change: StateChange) -> None:
         if change.state == "ended":
@@ -232,6 +240,7 @@ class AlertWorker:
         return sum(stage.pending for stage in self._engines.values())
 
     def _timers(self) -> None:
+        self._tell_waiting_gaps()
         self._publisher.retry()
         for name in self._engines:
             stats = self._stats(name)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from egomon.branches.segment_scorer import Progress, ScoredSegment
-from egomon.stream.source import Discontinuity, StateChange
+from egomon.monitor.gap_sum import GapSum
+from egomon.stream.source import StateChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class SourceNotice:
     """A source changed state or lost frames."""
 
     source: str
-    event: StateChange | Discontinuity
+    event: StateChange | GapSum
 
 
 Scored = ScoredSegment | Progress | SourceEnded

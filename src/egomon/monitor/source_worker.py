@@ -12,6 +12,7 @@ from dataclasses import replace
 from egomon.branches.bundle.card import Preprocessing
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
+from egomon.monitor.gap_sum import GapSum
 from egomon.monitor.messages import SourceNotice
 from egomon.monitor.operations.watchdog import RestartBudget
 from egomon.monitor.run_plan import RunPlan
@@ -69,6 +70,7 @@ class SourceWorker:
         self._producer: SourceReader | None = None
         self._plan: RunPlan | None = None
         self._dropped: Counter[str] = Counter()
+        self._gaps = GapSum()
         self._state: SourceState = "connecting"
         self._restarts = RestartBudget()
         self._started: float | None = None
@@ -184,9 +186,10 @@ class SourceWorker:
     def on_gap(self, gap: Discontinuity) -> None:
         """See `SourceListener`."""
         self._dropped[gap.cause] += gap.count
-        self._tell(gap)
+        if self._gaps.add(gap):
+            self._tell(self._gaps)
 
-    def _tell(self, event: StateChange | Discontinuity) -> None:
+    def _tell(self, event: StateChange | GapSum) -> None:
         try:
             self._notices.put(SourceNotice(self.name, event))
         except ChannelClosed:

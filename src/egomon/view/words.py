@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from egomon.fusion.messages.types import AlertData, StatusData
+from egomon.text import printable
 
 SOURCE_STATES = {
     "connecting": ("…", "connecting"),
@@ -41,7 +42,7 @@ def clean(text: str) -> str:
     >>> clean("rtsp://me:secret@cam/1\x1b[2J\nnext")
     'rtsp://***@cam/1 [2J next'
     """
-    return "".join(c if c.isprintable() else " " for c in _CREDENTIALS.sub("***@", text))
+    return " ".join(printable(_CREDENTIALS.sub("***@", text)).split("\n")).replace("\t", " ")
 
 
 def reason_of(alert: AlertData) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from egomon.cli import options as opt
+from egomon.cli.say import say
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def models(context: typer.Context, json: opt.Json = False) -> None:
         )
         return
     for entry in entries:
-        typer.echo(f"{entry.name:28} {entry.nbytes / 1e6:6.1f} MB  {entry.card.description}")
+        say(f"{entry.name:28} {entry.nbytes / 1e6:6.1f} MB  {entry.card.description}")
 
 
 @models_app.command("show")
@@ -91,7 +92,7 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
     from egomon.branches.taught.workflow_file import read_graphs
 
     workflows = read_graphs(path)
-    typer.echo("\n\n".join(workflow.to_text() for workflow in workflows))
+    say("\n\n".join(workflow.to_text() for workflow in workflows))
     if svg is not None:
         svg.write_text(stack_svg([w.to_svg() for w in workflows]), encoding="utf-8")
 
@@ -114,9 +115,9 @@ def devices(
         _write_json([entry for *_, entry in found])
         return
     if not found:
-        typer.echo("no camera found; plug one in, or give `egomon live` a stream's URL")
+        say("no camera found; plug one in, or give `egomon live` a stream's URL")
     for index, name, path, _ in found:
-        typer.echo(f"{index}  {name}  {path}")
+        say(f"{index}  {name}  {path}")
 
 
 def _find_glasses(search: str) -> list[Glasses]:
@@ -131,7 +132,7 @@ def _find_glasses(search: str) -> list[Glasses]:
     except MissingExtraError:
         return []
     except SourceOpenError as error:
-        typer.echo(f"egomon: {error}", err=True)
+        say(f"egomon: {error}", err=True)
         return []
 
 
@@ -160,7 +161,7 @@ def doctor(
         signs = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
         for finding in findings:
             advice = f" -> {finding.advice}" if finding.advice else ""
-            typer.echo(f"{signs[finding.level]}  {finding.name}: {finding.detail}{advice}")
+            say(f"{signs[finding.level]}  {finding.name}: {finding.detail}{advice}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from egomon.cli import options as opt
+from egomon.cli.say import say
 from egomon.errors import UsageError
 from egomon.units import NS_PER_SECOND
 
@@ -118,7 +119,7 @@ def alerts_ack(
     with _open(store) as events:
         if not events.ack(alert_id, by, time.time_ns()):
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
-    typer.echo(f"{alert_id}: seen")
+    say(f"{alert_id}: seen")
 
 
 @alerts_app.command("feedback")
@@ -136,11 +137,11 @@ def alerts_feedback(
         if not events.feedback(alert_id, verdict, note, time.time_ns()):  # type: ignore[arg-type]
             raise UsageError(f"no alert {alert_id!r} in the store; see `egomon alerts list`")
         row = events.alert(alert_id)
-    typer.echo(f"{alert_id}: {verdict}")
+    say(f"{alert_id}: {verdict}")
     if model is not None and row is not None:
         from egomon.cli.taught_feedback import apply_verdict
 
-        typer.echo(apply_verdict(model, row.data, verdict))
+        say(apply_verdict(model, row.data, verdict))
 
 
 @alerts_app.command("missed")
@@ -157,7 +158,7 @@ def alerts_missed(
     """Say that a taught bundle raised no alert where it should have."""
     from egomon.cli.taught_feedback import apply_missed
 
-    typer.echo(apply_missed(model, kind, step, undo=undo))
+    say(apply_missed(model, kind, step, undo=undo))
 
 
 @alerts_app.command("clip")
@@ -186,7 +187,7 @@ def alerts_clip(
         shutil.copyfile(clip, out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}; give another name") from error
-    typer.echo(str(out))
+    say(str(out))
 
 
 @alerts_app.command("export")
@@ -211,12 +212,15 @@ def alerts_export(
         return
     import csv
 
+    from egomon.text import cell
+
     writer = csv.writer(sys.stdout)
     writer.writerow(["alert_id", "source", "phase", "p", "start", "end", "explanation", "verdict"])
     for row in rows:
         span = (row.segment.media_start, row.segment.media_end)
         told = verdicts.get(row.alert_id, "")
-        writer.writerow([row.alert_id, row.source, row.phase, row.p, *span, row.explanation, told])
+        texts = [cell(text) for text in (row.alert_id, row.source, row.phase, row.explanation)]
+        writer.writerow([*texts[:3], row.p, *span, texts[3], told])
 
 
 def report(
@@ -239,7 +243,7 @@ def report(
     videos = {} if video is None else {source or found[0][0]: video}
     media = alert_stills(found, videos, clips)
     write_report(found, out, title=source or "egomon", video=video, media=media)
-    typer.echo(str(out))
+    say(str(out))
 
 
 def keygen(
@@ -249,7 +253,7 @@ def keygen(
     from egomon.fusion.transport.keys import keygen as make_keys
 
     for path in make_keys(folder):
-        typer.echo(str(path))
+        say(str(path))
 
 
 @config_app.command("init")
@@ -263,7 +267,7 @@ def config_init(
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give another name or --force")
     path.write_text(commented_toml(), encoding="utf-8")
-    typer.echo(str(path))
+    say(str(path))
 
 
 @config_app.command("show")
@@ -283,7 +287,7 @@ def config_show(
         sys.stdout.write(settings.model_dump_json() + "\n")
         return
     for key, value, origin in resolved_rows(settings, config):
-        typer.echo(f"{key} = {value}" + (f"    # {origin}" if resolved else ""))
+        say(f"{key} = {value}" + (f"    # {origin}" if resolved else ""))
 
 
 def _write_json(value: Any) -> None:

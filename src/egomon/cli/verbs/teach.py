@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from egomon.cli import options as opt
+from egomon.cli.say import say
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,11 +122,13 @@ def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -
         data = report.to_json() | ({} if tried is None else {"check": tried.to_json()})
         typer.echo(msgspec.json.encode(data).decode())
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
-    console.print(Text(report.sentence, style=STYLES[report.verdict]))
+    from egomon.text import printable
+    from egomon.view.console import PlainConsole
+
+    console = PlainConsole()
+    console.print(Text(printable(report.sentence), style=STYLES[report.verdict]))
     console.print(report.table())
     if tried is not None:
         console.print(tried.table())
@@ -134,11 +137,14 @@ def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A bar on stderr with the time that is left of what is being done."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from egomon.view.console import PlainConsole
+
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    with Progress(
+        *columns, console=PlainConsole(stderr=True), disable=quiet, transient=True
+    ) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
@@ -157,9 +163,7 @@ def cache_size(json: opt.Json = False) -> None:
         typer.echo(msgspec.json.encode({**about, "most_bytes": cache.most_bytes}).decode())
         return
     most = cache.most_bytes // MIB
-    typer.echo(
-        f"{cache.folder}: {found.entries} recordings, {found.nbytes / MIB:.1f} of {most} MiB"
-    )
+    say(f"{cache.folder}: {found.entries} recordings, {found.nbytes / MIB:.1f} of {most} MiB")
 
 
 @cache_app.command("clear")
@@ -168,4 +172,4 @@ def cache_clear() -> None:
     from egomon.train.features.vector_cache import VectorCache
 
     found = VectorCache().clear()
-    typer.echo(f"{found.entries} recordings, {found.nbytes / MIB:.1f} MiB deleted")
+    say(f"{found.entries} recordings, {found.nbytes / MIB:.1f} MiB deleted")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from egomon.cli import options as opt
+from egomon.cli.say import say
 from egomon.errors import UsageError
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
@@ -44,10 +45,11 @@ def simulate(
     if not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes}")
     known: Literal["seen", "unseen"] = "seen" if workflows == "seen" else "unseen"
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True)) as bar:
+    from egomon.view.console import PlainConsole
+
+    with Progress(console=PlainConsole(stderr=True)) as bar:
         task = bar.add_task("rendering", total=1.0)
         render(
             out,
@@ -58,7 +60,7 @@ def simulate(
             mistake_rate=mistakes,
             progress=lambda share: bar.update(task, completed=share),
         )
-    typer.echo(str(out))
+    say(str(out))
 
 
 def extract(
@@ -185,6 +187,6 @@ def show(report: Any, json: bool) -> None:
 
         sys.stdout.write(msgspec.json.encode(report.to_json()).decode() + "\n")
         return
-    from rich.console import Console
+    from egomon.view.console import PlainConsole
 
-    Console().print(report.table())
+    PlainConsole().print(report.table())
