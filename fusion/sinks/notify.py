@@ -102,4 +102,6 @@ class AppriseSink:
 def _attachment(picture: bytes) -> object:
     from apprise.attachment.memory import AttachMemory
 
-    return AttachMemory(content=picture, name="alert.jpg", mimetype="image/jpeg")
+    return AttachMemory(  # type: ignore[no-untyped-call]
+        content=picture, name="alert.jpg", mimetype="image/jpeg"
+    )
