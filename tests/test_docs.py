@@ -21,7 +21,7 @@ import typer.main
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.taught.workflow_file import _STEP_KEYS
 from egomon.cli.app import app
-from egomon.config import Settings
+from egomon.config import Settings, SinkSettings
 from egomon.errors import ControlError, SourceError
 from egomon.fusion.messages import types as wire
 from egomon.monitor.operations.fault_codes import OWN_CODES
@@ -250,6 +250,8 @@ def test_the_files_that_are_shown_are_read():
                 table = tomllib.loads(body)
                 if "step" in table:
                     workflows.append(table)
+                elif "sinks" in table:
+                    SinkSettings.model_validate(table["sinks"])
                 else:
                     msgspec.convert({"name": "", "description": ""} | table, Recipe)
     assert {encoder.dim for encoder in encoders} == {512, 768}

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -41,24 +42,29 @@ class Backlog:
         reference: the sink, without secrets: the name of the cursor is made from it.
         ordinal: number among the sinks of a run with the same name.
         boot: this run.
-
-    Raises:
-        ConfigError: the cursor file cannot be opened.
     """
 
     def __init__(self, store: Path, reference: str, ordinal: int, boot: str) -> None:
         name = f"{reference} {ordinal}"
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        path = Path(f"{store}-sink-{digest}")
-        self._boot = boot
+        self._path = Path(f"{store}-sink-{digest}")
+        self._store, self._boot = store, boot
         self._db: sqlite3.Connection | None = None
-        self._store = store
+        self._file: int | None = None
+        self._cursors = {boot: 0}
+
+    def open(self) -> Self:
+        """Read the cursor, and keep other processes from it.
+
+        Raises:
+            ConfigError: its file cannot be opened.
+        """
         try:
-            self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"cannot open {path}, which remembers what a sink has delivered: {error.strerror}; "
-                "give another --store"
+                f"cannot open {self._path}, which remembers what a sink has delivered: "
+                f"{error.strerror}; give another --store"
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,9 +74,10 @@ class Backlog:
                 "this run is not kept for the next"
             )
             self.close()
-        former = [] if self._file is None else _read(self._file)
-        self._cursors: dict[str, int] = {**dict(former[1 - MAX_BOOTS :]), boot: 0}
+            return self
+        self._cursors = {**dict(_read(self._file)[1 - MAX_BOOTS :]), self._boot: 0}
         self._write()
+        return self
 
     @property
     def is_kept(self) -> bool:

@@ -102,8 +102,8 @@ class MqttSink:
         Raises:
             DeliveryError: the broker is away or refuses.
         """
-        from paho.mqtt.client import Client, MQTTProtocolVersion
-        from paho.mqtt.enums import CallbackAPIVersion
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
         answers: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
         client = Client(

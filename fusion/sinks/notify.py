@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,11 @@ class AppriseSink:
         if rest.startswith("//"):
             rest = rest[2:] if "://" in rest[2:] else reference
         urls = [rest] if rest else os.environ.get(VARIABLE, "").split()
-        if not urls or not all([self._apprise.add(url) for url in urls]):
+        log = logging.getLogger("apprise")
+        log.setLevel(logging.CRITICAL)  # it would tell the address that it does not know
+        is_known = bool(urls) and all([self._apprise.add(url) for url in urls])
+        log.setLevel(logging.WARNING)  # below, it tells whole addresses
+        if not is_known:
             raise UsageError(
                 f"--sink apprise: holds no address that apprise knows; write apprise:SERVICE://... "
                 f"or put addresses into {VARIABLE}"
@@ -102,4 +107,6 @@ class AppriseSink:
 def _attachment(picture: bytes) -> object:
     from apprise.attachment.memory import AttachMemory
 
-    return AttachMemory(content=picture, name="alert.jpg", mimetype="image/jpeg")
+    return AttachMemory(  # type: ignore[no-untyped-call]
+        content=picture, name="alert.jpg", mimetype="image/jpeg"
+    )

@@ -32,7 +32,6 @@ class Sinks:
         store: file of the run's event store, if it has one.
 
     Raises:
-        ConfigError: a cursor beside the store cannot be opened.
         UsageError: a reference names no sink, or one that does not take it.
         PluginError: a plug-in cannot be used.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from typing import TYPE_CHECKING
 
 from egomon.errors import DeliveryError, MissingExtraError, UsageError
@@ -60,6 +61,7 @@ class WebhookSink:
         headers = {"Content-Type": "application/cloudevents+json", "User-Agent": "egomon"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell the whole address
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_SECONDS)
 
     def send(self, message: Message) -> None:

@@ -143,6 +143,8 @@ class SinkWorker:
     def _run(self, worker: Worker) -> None:
         try:
             try:
+                if self._backlog is not None:
+                    self._backlog.open()
                 self._sink.open(self._context)
             except Exception as error:
                 self._opening = error

@@ -117,7 +117,7 @@ def test_the_next_runs_deliver_what_each_former_one_left_once_and_first(tmp_path
 
 def test_a_killed_run_is_resumed_after_the_last_delivered_event(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
-    backlog = Backlog(path, "file:x", 0, "a")
+    backlog = Backlog(path, "file:x", 0, "a").open()
     with EventStore(path) as store:
         numbering = Sequencer("a", "host", lambda: 0)
         store.append([numbering.number("cam0", GapData(cause="x", count=n)) for n in range(9)])
@@ -146,12 +146,12 @@ def test_a_second_process_with_the_same_sink_leaves_the_cursor_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "events.sqlite"
-    first = Backlog(path, "file:x", 0, "a")
+    first = Backlog(path, "file:x", 0, "a").open()
     with caplog.at_level(logging.WARNING):
-        second = Backlog(path, "file:x", 0, "b")
+        second = Backlog(path, "file:x", 0, "b").open()
     assert "another monitor with this store has the same sink" in caplog.text
     assert not second.is_kept
-    other = Backlog(path, "file:x", 1, "b")
+    other = Backlog(path, "file:x", 1, "b").open()
     assert other.is_kept
     for backlog in (first, second, other):
         backlog.close()
@@ -161,11 +161,11 @@ def test_a_damaged_cursor_is_told_and_begins_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "events.sqlite"
-    Backlog(path, "file:x", 0, "a").close()
+    Backlog(path, "file:x", 0, "a").open().close()
     (cursor,) = tmp_path.glob("*-sink-*")
     assert cursor.stat().st_mode & 0o777 == 0o600
     cursor.write_bytes(b"\xff[[[")
-    backlog = Backlog(path, "file:x", 0, "b")
+    backlog = Backlog(path, "file:x", 0, "b").open()
     assert list(backlog.former()) == []
     backlog.close()
     assert "a sink's cursor is damaged" in caplog.text
@@ -173,4 +173,4 @@ def test_a_damaged_cursor_is_told_and_begins_anew(
 
 def test_a_cursor_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="remembers what a sink has delivered: No such file"):
-        Backlog(tmp_path / "none" / "events.sqlite", "file:x", 0, "a")
+        Backlog(tmp_path / "none" / "events.sqlite", "file:x", 0, "a").open()

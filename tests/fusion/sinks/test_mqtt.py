@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,15 +14,18 @@ pytest.importorskip("paho.mqtt.client", reason="the extra `sinks` is not install
 
 import mosquitto
 from mosquitto import SECONDS, Broker, number_of, subscribed
-from sink_data import end, hand_over
+from paho.mqtt.client import MQTTMessage
 
 from egomon.errors import DeliveryError, UsageError
 from egomon.fusion.messages.envelope import encode
+from egomon.fusion.messages.message import Message
+from egomon.fusion.messages.types import GapData
 from egomon.fusion.sinks.home_assistant import discovery
 from egomon.fusion.sinks.mqtt import MqttSink
 from egomon.fusion.sinks.open import make_sink
 from egomon.fusion.sinks.sink import SinkContext
 from egomon.fusion.sinks.worker import SinkWorker
+from egomon.fusion.transport.sequencer import Sequencer
 from egomon.testing import check_sink, sample_messages
 from egomon.testing.messages import JPEG
 
@@ -66,49 +71,6 @@ def test_messages_go_out_as_on_the_wire_with_their_picture_and_number(broker: Br
     with subscribed(broker, "home/#") as late:
         retained = {late.get(timeout=SECONDS).topic.removeprefix(at) for _ in range(5)}
     assert retained == {"availability", "picture", "alert", "segment", "status"}
-
-
-@needs_broker
-def test_a_broker_that_is_away_at_start_and_killed_three_times_gets_each_message_once(
-    tmp_path: Path,
-) -> None:
-    broker = Broker(tmp_path)
-    messages = sample_messages()[:3] * 4
-    got: list[str | None] = []
-    faults: list[str | None] = []
-    rounds = iter(range(4))
-
-    def pause(seconds: float) -> bool:
-        """The broker is back, with a subscriber, when the message is offered again."""
-        next(rounds)
-        faults.append(worker.fault)
-        broker.start()
-        subscriber.append(subscribed(broker, "egomon/+/+/segment"))
-        queues.append(subscriber[-1].__enter__())
-        return False
-
-    class Killing(MqttSink):
-        def send(self, message) -> None:
-            super().send(message)
-            if message.kind == "segment":
-                got.append(number_of(queues[-1].get(timeout=SECONDS)))
-            if message.kind == "status":
-                broker.kill()
-                subscriber.pop().__exit__(None, None, None)
-
-    subscriber, queues = [], []
-    sink = Killing(f"{broker.url}/egomon#kinds=segment,status")
-    worker = SinkWorker("the sink 'mqtt'", sink, CONTEXT, pause=pause)
-    worker.open()
-    hand_over(worker, *messages)
-    end(worker)
-    broker.kill()
-    assert got == ["test:2"] * 4
-    assert [q.empty() for q in queues] == [True] * 4
-    assert len(faults) == 4
-    assert faults[0] is not None
-    assert f"is away ({broker.url} cannot be reached: " in faults[0]
-    assert worker.lost == 0
 
 
 @needs_broker
@@ -202,3 +164,49 @@ def test_the_discovery_payload_follows_the_documented_schema() -> None:
 def test_an_odd_address_is_refused(reference: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_sink(reference)
+
+
+@needs_broker
+def test_a_broker_that_is_away_at_start_and_killed_three_times_gets_a_thousand_messages_once(
+    tmp_path: Path,
+) -> None:
+    broker = Broker(tmp_path)
+    got: list[str | None] = []
+    faults: list[str | None] = []
+    open_now: list[tuple[AbstractContextManager[object], queue.SimpleQueue[MQTTMessage]]] = []
+
+    def start() -> None:
+        broker.start()
+        manager = subscribed(broker, "egomon/+/+/gap")
+        open_now.append((manager, manager.__enter__()))
+
+    class Killing(MqttSink):
+        def send(self, message: Message) -> None:
+            super().send(message)
+            got.append(number_of(open_now[-1][1].get(timeout=SECONDS)))
+            if message.envelope.seq in (1, 250, 999):
+                broker.kill()
+                open_now.pop()[0].__exit__(None, None, None)
+
+    def pause(seconds: float) -> bool:
+        """The broker is back, with a subscriber, when the message is offered again."""
+        faults.append(worker.fault)
+        start()
+        return False
+
+    sequencer = Sequencer("test", "host", lambda: 0)
+    gaps = [GapData(cause="staleness", count=number) for number in range(1000)]
+    sink = Killing(f"{broker.url}/egomon")
+    worker = SinkWorker("the sink 'mqtt'", sink, CONTEXT, pause=pause)
+    worker.open()
+    for gap in gaps:
+        worker.put(sequencer.number("cam0", gap), gap, ())
+    worker.finish()
+    worker.join(60.0)
+    assert got == [f"test:{number}" for number in range(1, 1001)]
+    assert open_now.pop()[1].empty()
+    broker.kill()
+    assert len(faults) == 4
+    assert faults[0] is not None
+    assert f"is away ({broker.url} cannot be reached: " in faults[0]
+    assert (worker.lost, worker.fault) == (0, None)

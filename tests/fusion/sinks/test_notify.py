@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -85,9 +86,10 @@ def test_a_service_that_refuses_gets_the_message_again(receiver: Receiver) -> No
 
 @pytest.mark.parametrize("reference", ["apprise:", "apprise:smoke://hunter2", "apprise:hunter2"])
 def test_an_address_that_apprise_does_not_know_is_refused_without_telling_it(
-    reference: str, monkeypatch: pytest.MonkeyPatch
+    reference: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.delenv("EGOMON_APPRISE_URLS", raising=False)
     with pytest.raises(UsageError, match="holds no address that apprise knows") as caught:
         make_sink(reference)
-    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(caught.value) + caplog.text

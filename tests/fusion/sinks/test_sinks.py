@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from fakes import FakeClock
 from sink_data import SECONDS, end, hand_over
 
-from egomon.errors import ConfigError, PluginError, UsageError
+from egomon.errors import ConfigError, MissingExtraError, PluginError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.sinks.file import FileSink
@@ -194,3 +195,15 @@ def test_what_names_no_sink_is_refused_with_the_names_there_are(reference: str) 
 def test_a_file_sink_without_a_path_is_refused() -> None:
     with pytest.raises(UsageError, match="write file:PATH"):
         FileSink("file:")
+
+
+@pytest.mark.parametrize(
+    ("reference", "module"),
+    [("http://h/", "httpx"), ("mqtt://h/", "paho.mqtt.client"), ("apprise:json://h", "apprise")],
+)
+def test_without_its_client_a_sink_names_the_extra_to_install(
+    reference: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'egomon\[sinks\]'"):
+        make_sink(reference)
