@@ -76,3 +76,22 @@ def test_resolved_settings_say_where_each_value_came_from(
     assert rows["model.name"] == str(file)
     assert rows["decision.emit"] == "environment"
     assert rows["model.device"] == "default"
+
+
+def test_a_file_found_here_that_everybody_may_change_is_not_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "egomon.toml"
+    path.write_text("[store]\nkeep_days = 3\n")
+    monkeypatch.chdir(tmp_path)
+    path.chmod(0o644)
+    assert load_settings().store.keep_days == 3
+    path.chmod(0o666)
+    with pytest.raises(ConfigError, match="give it with --config if you trust it"):
+        load_settings()
+    assert load_settings(path).store.keep_days == 3
+    path.chmod(0o644)
+    monkeypatch.setattr("egomon.config.os.geteuid", lambda: 4242)
+    monkeypatch.setattr("egomon.config._ROOT", -1)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        load_settings()

@@ -34,6 +34,9 @@ SAME_CLOCK_SECONDS = 1e-3
 
 WriteClip = Callable[[Path, Sequence[Frame], Size | None], Evidence]
 
+TIDY_SECONDS = 60.0
+"""Between two looks for clips that are too old."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClipBounds:
@@ -140,6 +143,7 @@ class ClipWriter:
         self._write, self._remux = write, remux
         self._clock = clock
         self._wall_ns = wall_ns
+        self._next_tidy = clock()
         self._jobs: Channel[ClipJob] = Channel(MOST_JOBS, on_full="drop_oldest")
         self.done: Channel[Clip] = Channel(2 * MOST_JOBS, on_full="drop_oldest", wake=wake)
         self.written = 0
@@ -195,6 +199,7 @@ class ClipWriter:
             if job is not None:
                 waiting.append(job)
             waiting = self.work(waiting, at_once=not open_)
+            self.keep_promise()
 
     def work(self, waiting: Sequence[ClipJob], *, at_once: bool = False) -> list[ClipJob]:
         """Write jobs that are due or too many; return those that still wait."""
@@ -205,6 +210,16 @@ class ClipWriter:
             else:
                 left.append(job)
         return left
+
+    def keep_promise(self) -> None:
+        """Remove clips that are too old once a minute, also while no new one comes."""
+        if self._clock() < self._next_tidy:
+            return
+        self._next_tidy = self._clock() + TIDY_SECONDS
+        try:
+            self._tidy(spared=0)
+        except (StoreError, OSError) as error:
+            logger.warning("clips that are too old could not be removed: %s", error)
 
     def close(self) -> None:
         """Write waiting clips and end the thread; idempotent."""
@@ -217,7 +232,7 @@ class ClipWriter:
         try:
             evidence = self._make(path, job)
             self._note(job.alert_id, path)
-            self._tidy()
+            self._tidy(spared=1)
         except (StoreError, OSError) as error:
             self.failed += 1
             if self.fault is None:
@@ -252,12 +267,12 @@ class ClipWriter:
             path.unlink(missing_ok=True)  # a file that nobody knows would never be removed
             raise
 
-    def _tidy(self) -> None:
-        """Remove clips that are too old, then the oldest beyond the bytes; never the newest."""
+    def _tidy(self, *, spared: int) -> None:
+        """Remove clips that are too old, then the oldest beyond the bytes, but the newest."""
         old = self._store.expired_media(self._wall_ns())
         rows = self._store.expired_media(EVER)
         total = sum(row.nbytes for row in rows)
-        for row in rows[:-1]:
+        for row in rows[: len(rows) - spared]:
             if row not in old and total <= self.rules.max_bytes:
                 break
             Path(row.path).unlink(missing_ok=True)

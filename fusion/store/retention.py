@@ -60,7 +60,9 @@ def insert_event(db: sqlite3.Connection, event: StoredEvent, alert: AlertData | 
 def prune_events(db: sqlite3.Connection, retention: Retention, now_wall_ns: int) -> int:
     """Remove the oldest events beyond age or size; returns how many, at most one chunk."""
     oldest_ns = now_wall_ns - int(retention.max_age_days * _DAY_NS)
-    too_big = _used_bytes(db) > retention.max_bytes
+    # What people said is kept for ever, so it must not push out what they said it about.
+    (notes,) = db.execute("SELECT coalesce(sum(length(note)), 0) FROM feedback").fetchone()
+    too_big = _used_bytes(db) - notes > retention.max_bytes
     db.execute(
         "CREATE TEMP TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY, boot TEXT, seq INTEGER)"
     )

@@ -13,6 +13,7 @@ clients/*.key       the allow-list: public keys of those who may connect
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ import zmq
 import zmq.auth
 
 from egomon.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 """Fixed by ZeroMQ RFC 27."""
@@ -146,6 +149,8 @@ class ZapAuthenticator:
 
 def _load(path: Path) -> tuple[bytes, bytes | None]:
     try:
+        if path.suffix == ".key_secret" and path.stat().st_mode & 0o077:
+            logger.warning("%s can be read by others; chmod 600 it, or make new keys", path)
         return zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +61,10 @@ class Settings(BaseSettings):
         return (init_settings, env_settings)
 
 
+_ROOT = 0
+"""The user whose files everybody may trust."""
+
+
 def config_path(explicit: Path | None) -> Path | None:
     """The file in use: the given one, else `egomon.toml` here, else the user's, else none."""
     if explicit is not None:
@@ -69,8 +75,19 @@ def config_path(explicit: Path | None) -> Path | None:
 
     for folder in (Path(), Path(platformdirs.user_config_dir("egomon"))):
         if (folder / FILE_NAME).is_file():
+            _check_owner(folder / FILE_NAME)
             return folder / FILE_NAME
     return None
+
+
+def _check_owner(path: Path) -> None:
+    """A file that was found, not given, must be the user's own: it may open ports and run sinks."""
+    found = path.stat()
+    if found.st_uid not in (os.geteuid(), _ROOT) or found.st_mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"{path.absolute()} belongs to another user or may be changed by everybody, so it is "
+            f"not obeyed; give it with --config if you trust it, or chmod o-w it"
+        )
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
@@ -82,7 +99,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
 

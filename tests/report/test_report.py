@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,11 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
             list(read_events(path))
     with pytest.raises(DataError, match="cannot read events"):
         list(read_events(tmp_path / "missing.jsonl"))
+
+
+def test_a_report_is_for_its_owner_and_takes_any_file_name(tmp_path: Path) -> None:
+    video = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi"))
+    video.write_bytes(b"x")
+    page = write_report([], tmp_path / "r.html", title=video.stem, video=video)
+    assert page.stat().st_mode & 0o077 == 0
+    assert "caf%E9.avi" in page.read_text(encoding="utf-8")

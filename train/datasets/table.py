@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from egomon.errors import DataError
 from egomon.train.datasets.holoassist_files import clip_segments, is_published
+from egomon.train.datasets.spreadsheet import read_rows, seconds
 from egomon.train.features.feature_set import SEGMENTS_FILE, check_row, read_segments
 from egomon.train.features.rows import SegmentRow
 
@@ -45,12 +45,11 @@ def read_table_file(path: Path) -> tuple[SegmentRow, ...]:
         raise DataError(f"no such table of segments: {path}")
     if path.suffix.lower() == ".jsonl":
         return read_segments(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(_NEEDED)}")
-        rows = [_row(path, number, row) for number, row in enumerate(reader, start=1)]
+    columns, found = read_rows(path)
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(_NEEDED)}")
+    rows = [_row(path, number, row) for number, row in found]
     if not rows:
         raise DataError(f"{path} holds no segment")
     return tuple(rows)
@@ -58,14 +57,16 @@ def read_table_file(path: Path) -> tuple[SegmentRow, ...]:
 
 def _row(path: Path, number: int, row: dict[str, str]) -> SegmentRow:
     where = f"{path}, row {number}"
-    label = (row["label"] or "").strip().lower()
+    label = row["label"].lower()
     if label not in _LABELS:
         raise DataError(f"{where}: label {row['label']!r} is not 0, 1, correct, mistake or empty")
     try:
-        start, end = float(row["start"]), float(row["end"])
-        context_start = float(row.get("context_start") or 0.0)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: {error}") from error
+        start, end = seconds(row["start"]), seconds(row["end"])
+        context_start = seconds(row.get("context_start") or "0")
+    except ValueError as error:
+        raise DataError(
+            f"{where}: {error}; write start and end in seconds, as 8.1, or as 00:08.1"
+        ) from error
     segment = SegmentRow(
         recording=row["recording"],
         start=start,

@@ -8,6 +8,7 @@ of stdout went away (`| head`); 143 SIGTERM.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -51,6 +52,10 @@ def main() -> None:
         logging.getLogger("egomon").debug("details", exc_info=True)
         sys.stderr.write(f"egomon: {printable(redact(str(error)))}\n")
         _end(error.exit_code)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        _leave_now(EXIT_SIGTERM)  # the terminal was closed: nobody is left to tell
 
 
 def _end(code: str | int | None) -> NoReturn:

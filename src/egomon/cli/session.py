@@ -28,6 +28,15 @@ EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 
+def has_terminal() -> bool:
+    """Return whether this process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class AlertFile:
     """Writes each alert revision as one line of JSON, flushed at once."""
 
@@ -195,10 +204,16 @@ class MonitorSession:
 
         handlers: dict[int, Any] = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal}
         if self._reread is not None:
-            # A service reads its settings again; a terminal that is closed ends the run.
-            handlers[signal.SIGHUP] = (
-                on_signal if sys.stdin.isatty() else lambda *_: monitor.request_reload()
-            )
+            began_in_terminal = has_terminal()
+
+            def on_hangup(number: int, frame: object) -> None:
+                """End with the terminal that was closed; otherwise read the settings again."""
+                if began_in_terminal and not has_terminal():
+                    on_signal(number, frame)
+                else:
+                    monitor.request_reload()
+
+            handlers[signal.SIGHUP] = on_hangup
         return {number: signal.signal(number, each) for number, each in handlers.items()}
 
     def _write_report(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:

@@ -52,6 +52,7 @@ def write_report(
     Raises:
         DataError: the page cannot be written, or a picture cannot be read.
     """
+    title = _utf8(title)
     model = PageModel()
     for source, data in events:
         model.apply(source, data)
@@ -60,7 +61,7 @@ def write_report(
         model.as_data(
             title=title,
             live=False,
-            bundle={key: str(value) for key, value in (bundle or {}).items()},
+            bundle={key: _utf8(str(value)) for key, value in (bundle or {}).items()},
             video=None if video is None else _video(video, out),
             pictures=pictures,
         ),
@@ -88,11 +89,11 @@ def _video(video: Path, out: Path) -> dict[str, str]:
     kind = VIDEO_TYPES.get(video.suffix.lower())
     try:
         if kind is not None and video.stat().st_size < EMBED_BYTES:
-            return {"src": _data_uri(kind, video.read_bytes()), "name": video.name}
+            return {"src": _data_uri(kind, video.read_bytes()), "name": _utf8(video.name)}
         relative = os.path.relpath(video.resolve(), out.resolve().parent)
     except OSError as error:
         raise DataError(f"the video {video} cannot be read: {error.strerror}") from error
-    return {"src": quote(Path(relative).as_posix()), "name": video.name}
+    return {"src": quote(os.fsencode(Path(relative).as_posix())), "name": _utf8(video.name)}
 
 
 def _data_uri(kind: str, body: bytes) -> str:
@@ -103,8 +104,16 @@ def _replace(out: Path, page: str) -> None:
     """Replace the page at once: readers never see half of one."""
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        beside.write_text(page, encoding="utf-8", newline="\n")
+        # For its owner only: it shows pictures of a person at work.
+        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(file, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(page)
         beside.replace(out)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise DataError(f"cannot write the report {out}: {error.strerror}") from error
+
+
+def _utf8(text: str) -> str:
+    """Bytes of a file name that are no UTF-8 become question marks; nothing else changes."""
+    return text.encode(errors="replace").decode()

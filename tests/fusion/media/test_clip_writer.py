@@ -20,7 +20,14 @@ from test_lifecycle import make, run
 
 from egomon.errors import ConfigError
 from egomon.fusion.media.attach import EvidenceAttacher
-from egomon.fusion.media.clip_writer import DAY_NS, MOST_JOBS, ClipBounds, ClipJob, ClipWriter
+from egomon.fusion.media.clip_writer import (
+    DAY_NS,
+    MOST_JOBS,
+    TIDY_SECONDS,
+    ClipBounds,
+    ClipJob,
+    ClipWriter,
+)
 from egomon.fusion.media.images import file_stem, snapshot, write_clip
 from egomon.fusion.media.remux import write_packets
 from egomon.fusion.messages.types import Evidence
@@ -271,6 +278,19 @@ def test_a_full_disk_leaves_no_half_clip_and_nothing_in_the_store(
         bench.clip("a-1")
         assert "No space left" in (bench.writer.fault or "")
         assert list(tmp_path.iterdir()) == []
+        assert bench.store.media("a-1") == []
+
+
+def test_a_clip_that_is_too_old_goes_while_no_alert_comes(tmp_path: Path) -> None:
+    with Bench(tmp_path / "clips", keep_days=1.0) as bench:
+        bench.clip("a-1")
+        (row,) = bench.store.media("a-1")
+        bench.writer.keep_promise()
+        assert Path(row.path).exists()
+        bench.now_ns += 2 * DAY_NS
+        bench.clock.now += TIDY_SECONDS + 1
+        bench.writer.keep_promise()
+        assert not Path(row.path).exists()
         assert bench.store.media("a-1") == []
 
 

@@ -260,6 +260,17 @@ def test_a_store_that_is_too_big_shrinks_from_its_oldest_end(path: Path) -> None
         assert pages * size < 1.2 * limit
 
 
+def test_notes_of_people_do_not_push_out_the_history(path: Path) -> None:
+    with EventStore(path, retention=Retention(max_bytes=300_000)) as store:
+        store.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
+        make = Numbered()
+        store.append([make(alert("a-1")), *(make(online()) for _ in range(50))])
+        for at in range(200):
+            store.feedback("a-1", "true", "x" * 4_000, at)
+        store.prune(make.now_ns)
+        assert len(store.since("boot-1", 0)) == 51
+
+
 def test_a_locked_store_tells_so_and_catches_up_by_itself(store: EventStore, path: Path) -> None:
     make = Numbered()
     other = sqlite3.connect(path, isolation_level=None)

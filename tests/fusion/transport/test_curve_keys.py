@@ -54,6 +54,16 @@ def test_secret_keys_are_never_readable_by_others_even_for_a_moment(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) & 0o077 == 0
 
 
+def test_a_secret_key_that_others_can_read_is_told(
+    keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    CurveConfig.client(keys)
+    assert caplog.messages == []
+    (keys / "client.key_secret").chmod(0o644)
+    CurveConfig.client(keys)
+    assert "client.key_secret can be read by others; chmod 600 it" in caplog.text
+
+
 def test_keys_are_not_overwritten(keys: Path) -> None:
     with pytest.raises(ConfigError, match="already holds keys"):
         keygen(keys)
