@@ -61,7 +61,8 @@ class TeachReport:
             return "failed"
         good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
         if self.most_an_hour is not None:
-            good = self.made > 0 and self.found >= GOOD_RECALL * self.made
+            within = self.alerts_on_recordings <= self.false_alarms_per_hour * self.judged_hours
+            good = within and self.made > 0 and self.found >= GOOD_RECALL * self.made
         return "ready" if good and self.recordings >= GOOD_RECORDINGS else "usable"
 
     @property

@@ -33,8 +33,8 @@ LEAST_SECONDS = 3.0
 """A step lasts so long at least, or a third of an equal share of the shortest recording."""
 MOST_STEPS = 20
 ENOUGH = 1.03
-"""Fewest steps whose scatter on left-out recordings is within 3 % of the least are taken. A count is
-judged with its neighbours: one may be lucky in where its alignment begins (1.00 beside 1.05 and
+"""Fewest steps whose scatter on left-out recordings is within 3 % of the least are taken. A count
+is judged with its neighbours: one may be lucky in where its alignment begins (1.00 beside 1.05 and
 1.04 once), and the steps that it adds are then missed in the next run."""
 PENALTY = 0.75
 SHARPNESS = {1: 0.3, 2: 1.0}

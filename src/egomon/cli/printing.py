@@ -100,7 +100,9 @@ def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
         if state == "out_of_domain":
             console.print(
                 f"{source}: out of domain - this footage is unlike what the model was trained "
-                "on, so no mistakes are reported; teach it your work with `egomon teach`",
+                "on, so no mistakes are reported; teach it your work with `egomon teach`. If you "
+                "did: this place differs from the recordings; add one run from here with "
+                "`egomon teach --add`",
             )
     if summary.degraded:
         console.print("degraded: the large branch was not available at the end")

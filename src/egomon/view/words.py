@@ -22,7 +22,8 @@ DOMAINS = {
 }
 OUT_OF_DOMAIN = (
     "This footage is unlike what the model was trained on, so no mistakes are reported; "
-    "teach it your work with `egomon teach`."
+    "teach it your work with `egomon teach`. If you did: this place differs from the recordings; "
+    "add one run from here with `egomon teach --add`."
 )
 REFINERS = {
     "absent": "no second score",

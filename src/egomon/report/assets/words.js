@@ -1,6 +1,7 @@
 // Words and numbers; the same words as in the terminal and in the documentation.
 const OUT_OF_DOMAIN = "This footage is unlike what the model was trained on, so no mistakes are " +
-  "reported for it; teach it your work with `egomon teach`.";
+  "reported for it; teach it your work with `egomon teach`. If you did: this place differs from the " +
+  "recordings; add one run from here with `egomon teach --add`.";
 const DEMONSTRATION = "The model is a demonstration: it shows how egomon works and is not meant for real work.";
 const REASONS = Object.freeze({
   small_score: "The first score was clear enough; no second score was needed.",
