@@ -32,10 +32,10 @@ FINE_ROUNDS = 3
 LEAST_SECONDS = 3.0
 """A step lasts so long at least, or a third of an equal share of the shortest recording."""
 MOST_STEPS = 20
-ENOUGH = 1.03
-"""Fewest steps whose scatter on left-out recordings is within 3 % of the least are taken. A count
-is judged with its neighbours: one may be lucky in where its alignment begins (1.00 beside 1.05 and
-1.04 once), and the steps that it adds are then missed in the next run."""
+ENOUGH = 1.02
+"""Fewest steps whose scatter on left-out recordings is within 2 % of the least are taken. The least
+is the median of a count and its neighbours: a single one may be lucky in where its alignment begins
+(1.00 beside 1.05 and 1.04 once), and the steps that it adds are missed in the next run."""
 PENALTY = 0.75
 SHARPNESS = {1: 0.3, 2: 1.0}
 """By number of recordings: one shows nothing of what differs between two."""
@@ -127,12 +127,16 @@ def choose_count(recordings: Sequence[Windows]) -> int:
             labels = left_right(-squares(own, middle), least)
             total += float(((own - middle[labels]) ** 2).sum() / (own**2).sum())
         scores[count] = total
-    smooth = {
-        count: float(np.mean([scores[k] for k in (count - 1, count, count + 1) if k in scores]))
-        for count in scores
-    }
-    lowest = min(smooth.values())
-    return min(count for count, score in smooth.items() if score <= ENOUGH * lowest)
+    lowest = (
+        min(
+            float(np.median([scores[k] for k in (count - 1, count, count + 1)]))
+            for count in scores
+            if count - 1 in scores and count + 1 in scores
+        )
+        if len(scores) > 2
+        else min(scores.values())
+    )
+    return min(count for count, score in scores.items() if score <= ENOUGH * lowest)
 
 
 def _penalised(rows: Float32, count: int, least: int) -> float:
