@@ -37,8 +37,8 @@ from egomon.branches.bundle.card import StreamCard
 from egomon.branches.taught.anomaly_score import Kind
 from egomon.stream.segmenter import Span
 from egomon.train.teach import RecordingVectors, teach_from_vectors
-from egomon.train.teach.build import replay
-from egomon.train.teach.segment_features import observe
+from egomon.train.teach.one_class.build import replay
+from egomon.train.teach.one_class.segment_features import observe
 
 PARTS: tuple[Kind, ...] = ("look", "order", "time")
 """Evidence shown on its own; nothing judges the handling here."""

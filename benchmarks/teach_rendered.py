@@ -23,9 +23,9 @@ from egomon.train.features.encode_video import encode_video
 from egomon.train.simulator import EXECUTION, MISTAKES, WORKFLOW_MISTAKES, simulate
 from egomon.train.teach import RecordingVectors
 from egomon.train.teach.base import Base, open_base
-from egomon.train.teach.build import replay
-from egomon.train.teach.fit import TaughtWorkflow
-from egomon.train.teach.segment_features import observe
+from egomon.train.teach.one_class.build import replay
+from egomon.train.teach.one_class.fit import TaughtWorkflow
+from egomon.train.teach.one_class.segment_features import observe
 from egomon.train.teach.video import learn_bundle
 
 COLUMNS = ("taught", "not taught", "duration", "place")

@@ -14,7 +14,7 @@ from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.load_bundle import Bundle
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.monitor import Monitor, RunSummary, SourceRequest
-from egomon.monitor.inference_worker import MICRO_BATCH
+from egomon.monitor.workers.inference_worker import MICRO_BATCH
 from egomon.stream.frame import UInt8Image
 from pipeline_parts import models
 from pipeline_parts.bench import Bench

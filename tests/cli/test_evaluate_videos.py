@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import BundleCard
-from egomon.cli import evaluate_videos as module
 from egomon.cli.app import app
-from egomon.cli.evaluate_videos import evaluate_videos
+from egomon.cli.verbs import evaluate_videos as module
+from egomon.cli.verbs.evaluate_videos import evaluate_videos
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.simulator.write import write_video
 

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 from wire_samples import alert
 
-from egomon.cli import check_taught as checking
 from egomon.cli.app import app
-from egomon.cli.check_taught import CheckReport, check_taught
-from egomon.cli.evaluate_videos import Replayed
+from egomon.cli.verbs import check_taught as checking
+from egomon.cli.verbs.check_taught import CheckReport, check_taught
+from egomon.cli.verbs.evaluate_videos import Replayed
 from egomon.errors import DataError, UsageError
 from egomon.train.teach import TeachReport
 

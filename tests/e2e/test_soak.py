@@ -16,8 +16,8 @@ from egomon.errors import SourceLostError
 from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor import source_worker as inputs
 from egomon.monitor.operations.watchdog import RestartBudget
+from egomon.monitor.workers import source_worker as inputs
 from egomon.stream.frame import Grab
 from egomon.stream.source import StateChange
 from egomon.stream.sources.chaos import RATES, ChaosSource, Fault

@@ -11,8 +11,8 @@ from fakes import NS_PER_SECOND, BrightnessBranch, BrightnessEncoder, FakeClock,
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.segment_scorer import ScoringModels, SegmentScorer
-from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
 from egomon.monitor.messages import Scored
+from egomon.monitor.workers.inference_worker import InferenceWorker, ScoredSource
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel
 from egomon.stream.segmenter import FixedWindows

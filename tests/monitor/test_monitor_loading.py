@@ -21,7 +21,7 @@ from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest
 from egomon.monitor import monitor as monitor_run
 from egomon.monitor.loading import announced, load_serving, warm_up
-from egomon.monitor.request_worker import RequestWorker
+from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.stream.channel import WakeUp
 
 

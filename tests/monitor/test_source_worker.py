@@ -10,9 +10,9 @@ from fakes import FrameList, frame
 from egomon.config import load_settings
 from egomon.fusion.messages.types import GapData
 from egomon.monitor import SourceRequest
-from egomon.monitor.gap_sum import GapSum
 from egomon.monitor.messages import SourceNotice
-from egomon.monitor.source_worker import SourceWorker
+from egomon.monitor.workers.gap_sum import GapSum
+from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.channel import Channel
 from egomon.stream.source_options import OpenContext
 
@@ -80,7 +80,7 @@ def test_a_source_that_is_closed_ends_neither_the_run_nor_its_next_opening(
         contexts.append(context)
         return FrameList([])
 
-    monkeypatch.setattr("egomon.monitor.source_worker.open_in", open_in)
+    monkeypatch.setattr("egomon.monitor.workers.source_worker.open_in", open_in)
     stop = threading.Event()
     item = SourceWorker(
         SourceRequest.of("cam", "rtsp://camera", "live"),

@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import atexit
 import threading
-from egomon.monitor.threads import Threads
+from egomon.monitor.workers.threads import Threads
 from egomon.stream.worker import Worker
 
 ending = threading.Event()

@@ -12,7 +12,7 @@ from fakes import BrightnessBranch, BrightnessEncoder, FrameList, ScriptedLarge
 from test_monitor import bright_at, monitor
 
 from egomon.fusion.gate import UemcmGate
-from egomon.monitor import inference_worker
+from egomon.monitor.workers import inference_worker
 from egomon.stream.segmenter import FixedWindows
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how.md"

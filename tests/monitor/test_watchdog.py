@@ -16,8 +16,8 @@ from egomon.config import load_settings
 from egomon.errors import SourceLostError
 from egomon.fusion.messages.types import Data, GapData, StatusData
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor import source_worker as inputs
 from egomon.monitor.operations.watchdog import RestartBudget, Watchdog, all_stacks, sd_notify
+from egomon.monitor.workers import source_worker as inputs
 from egomon.stream.worker import Worker
 
 

@@ -10,7 +10,7 @@ from egomon.train.features.encode_video import encode_video
 from egomon.train.features.recording import RecordingVectors
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach.base import LITE0, Base, open_base
-from egomon.train.teach.fit import ProgressCallback
+from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.video import is_foreign
 
 FIRST_CHOICE = "workbench"

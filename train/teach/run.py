@@ -22,12 +22,12 @@ from egomon.train.teach.demonstrations import (
     weights_of,
     write_demonstrations,
 )
-from egomon.train.teach.fit import ProgressCallback
-from egomon.train.teach.follow import FollowedWorkflow
 from egomon.train.teach.help_files import read_step_names, with_boundaries
 from egomon.train.teach.input_check import check_recordings, odd_one
+from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
 from egomon.train.teach.report import TeachReport
+from egomon.train.teach.step_filter.follow import FollowedWorkflow
 from egomon.train.teach.video import learn_bundle
 
 TOO_LARGE_NOTE = (

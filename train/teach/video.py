@@ -24,10 +24,10 @@ from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import options_of, tensors_of
 from egomon.train.features.recording import RecordingVectors
 from egomon.train.teach.base import Base
-from egomon.train.teach.contexts import spliced_contexts
-from egomon.train.teach.fit import ProgressCallback, TaughtWorkflow, teach_from_vectors
-from egomon.train.teach.follow import FollowedWorkflow, teach_steps
+from egomon.train.teach.one_class.contexts import spliced_contexts
+from egomon.train.teach.one_class.fit import ProgressCallback, TaughtWorkflow, teach_from_vectors
 from egomon.train.teach.report import TeachReport
+from egomon.train.teach.step_filter.follow import FollowedWorkflow, teach_steps
 
 CLIP_SECONDS = 2.0
 """Length of the clips that the guard is asked about, as in a live stream."""

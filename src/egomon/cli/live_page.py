@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from egomon.cli.taught_feedback import apply_verdict, is_taught
+from egomon.cli.verbs.taught_feedback import apply_verdict, is_taught
 from egomon.errors import EgomonError, StoreError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
-    from egomon.monitor.source_worker import SourceWorker
+    from egomon.monitor.workers.source_worker import SourceWorker
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
 log = logging.getLogger(__name__)

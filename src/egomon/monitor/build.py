@@ -15,7 +15,7 @@ from egomon.fusion.decision import CallBudget, Decider
 from egomon.fusion.large_branch_queue import LargeBranchQueue
 from egomon.fusion.lifecycle import AlertLifecycle, AlertOrigin
 from egomon.monitor.run_plan import RunPlan, read_spans
-from egomon.monitor.source_worker import SourceWorker
+from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.buffer import RollingBuffer
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from egomon.branches.segment_scorer import Progress, ScoredSegment
-from egomon.monitor.gap_sum import GapSum
+from egomon.monitor.workers.gap_sum import GapSum
 from egomon.stream.source import StateChange
 
 

@@ -28,15 +28,15 @@ from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
-from egomon.monitor.request_worker import RequestWorker
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import Services, open_bus
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
 from egomon.monitor.source_request import SourceRequest
-from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import summarise
 from egomon.monitor.storage import open_event_store
-from egomon.monitor.threads import Threads
+from egomon.monitor.workers.request_worker import RequestWorker
+from egomon.monitor.workers.source_worker import SourceWorker
+from egomon.monitor.workers.threads import Threads
 from egomon.stream.worker import Worker
 
 TICK_SECONDS = 0.25

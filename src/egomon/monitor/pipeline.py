@@ -15,16 +15,16 @@ from egomon.fusion.large_branch_queue import LargeBranchResult, run_refiner
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.alert_worker import AlertWorker
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
-from egomon.monitor.inference_worker import InferenceWorker, ScoredSource
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import add_sources
-from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.statistics import source_stats
-from egomon.monitor.threads import Threads
+from egomon.monitor.workers.alert_worker import AlertWorker
+from egomon.monitor.workers.inference_worker import InferenceWorker, ScoredSource
+from egomon.monitor.workers.source_worker import SourceWorker
+from egomon.monitor.workers.threads import Threads
 from egomon.stream.channel import Channel, WakeUp
 from egomon.stream.worker import Worker
 

@@ -25,8 +25,8 @@ from egomon.monitor.operations.health import OperationsServer
 from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
-from egomon.monitor.source_worker import SourceWorker
 from egomon.monitor.storage import retention, store_path
+from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.channel import WakeUp
 
 NO_CONTROL = "none"

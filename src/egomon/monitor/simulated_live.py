@@ -12,10 +12,10 @@ import random
 
 from egomon.branches.interfaces import Float32
 from egomon.fusion.large_branch_queue import LargeBranchResult, refine_next
-from egomon.monitor.alert_worker import POLL_MS
 from egomon.monitor.messages import LatencyModel
 from egomon.monitor.pipeline import Pipeline, Queues
-from egomon.monitor.source_worker import SourceWorker
+from egomon.monitor.workers.alert_worker import POLL_MS
+from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
 from egomon.stream.source import Source

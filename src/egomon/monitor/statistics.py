@@ -9,7 +9,7 @@ from egomon.fusion.messages.types import StatsData
 from egomon.monitor.build import AlertEngines
 from egomon.monitor.messages import RunSummary
 from egomon.monitor.operations.process import rss_bytes
-from egomon.monitor.source_worker import SourceWorker
+from egomon.monitor.workers.source_worker import SourceWorker
 
 
 def source_stats(

@@ -30,7 +30,7 @@ from egomon.fusion.messages.types import (
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor.source_timeout import SourceTimeout
+from egomon.monitor.workers.source_timeout import SourceTimeout
 from egomon.report.html import asset
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import SourceState
@@ -81,7 +81,7 @@ class UnsteadyCamera:
                 "source": {"staleness_seconds": 1e9, "give_up_seconds": 20.0},
             },
         )
-        monkeypatch.setattr("egomon.monitor.source_worker.open_in", self._source)
+        monkeypatch.setattr("egomon.monitor.workers.source_worker.open_in", self._source)
         self.monitor = Monitor(
             [SourceRequest("cam", "rtsp://fake", True)],
             settings,
@@ -150,7 +150,7 @@ def given_up(monkeypatch: pytest.MonkeyPatch) -> list[AlertData]:
 
 
 def test_an_alert_ends_while_its_camera_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("egomon.monitor.source_timeout.AWAY_SECONDS", 0.0)
+    monkeypatch.setattr("egomon.monitor.workers.source_timeout.AWAY_SECONDS", 0.0)
     camera = UnsteadyCamera(monkeypatch)
     camera.when_silent = lambda: camera.clock.now > 14.5 and camera.is_ended.wait(PATIENCE_SECONDS)
     with pytest.raises(SourceLostError):

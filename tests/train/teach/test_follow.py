@@ -18,9 +18,9 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import BundleError, DataError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.calibration import poisson_upper
-from egomon.train.teach.follow import FollowedWorkflow, teach_steps
-from egomon.train.teach.made_mistakes import made_runs
+from egomon.train.teach.step_filter.calibration import poisson_upper
+from egomon.train.teach.step_filter.follow import FollowedWorkflow, teach_steps
+from egomon.train.teach.step_filter.made_mistakes import made_runs
 
 
 def recording(work: str, seed: int) -> RecordingVectors:

@@ -12,11 +12,16 @@ from egomon.branches.taught.descriptor import CentredLook
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
 from egomon.train.teach import RecordingVectors, teach_from_vectors
-from egomon.train.teach.build import replay
-from egomon.train.teach.discover import agglomerate, change_points, discover, pairwise_distance
-from egomon.train.teach.fit import TaughtWorkflow
-from egomon.train.teach.reference_scores import threshold_for
-from egomon.train.teach.segment_features import observe
+from egomon.train.teach.one_class.build import replay
+from egomon.train.teach.one_class.discover import (
+    agglomerate,
+    change_points,
+    discover,
+    pairwise_distance,
+)
+from egomon.train.teach.one_class.fit import TaughtWorkflow
+from egomon.train.teach.one_class.reference_scores import threshold_for
+from egomon.train.teach.one_class.segment_features import observe
 
 DIM = 32
 GIVEN = StreamCard(fps=2.0, policy="given")

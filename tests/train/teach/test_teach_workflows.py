@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from egomon.train.teach.workflows import agree, group_recordings
+from egomon.train.teach.one_class.workflows import agree, group_recordings
 
 USUAL = (0, 1, 2, 3, 4, 5)
 SWAPPED = (0, 2, 1, 3, 4, 5)

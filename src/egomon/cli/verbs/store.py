@@ -139,7 +139,7 @@ def alerts_feedback(
         row = events.alert(alert_id)
     say(f"{alert_id}: {verdict}")
     if model is not None and row is not None:
-        from egomon.cli.taught_feedback import apply_verdict
+        from egomon.cli.verbs.taught_feedback import apply_verdict
 
         say(apply_verdict(model, row.data, verdict))
 
@@ -156,7 +156,7 @@ def alerts_missed(
     undo: Annotated[bool, typer.Option("--undo", help="Take the newest such word back.")] = False,
 ) -> None:
     """Say that a taught bundle raised no alert where it should have."""
-    from egomon.cli.taught_feedback import apply_missed
+    from egomon.cli.verbs.taught_feedback import apply_missed
 
     say(apply_missed(model, kind, step, undo=undo))
 

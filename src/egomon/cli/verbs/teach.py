@@ -14,7 +14,7 @@ from egomon.cli.say import say
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
-    from egomon.cli.check_taught import CheckReport
+    from egomon.cli.verbs.check_taught import CheckReport
     from egomon.train.teach import TeachReport
 
 cache_app = typer.Typer(
@@ -106,7 +106,7 @@ def teach(
         )
     tried = None
     if check and report.written:
-        from egomon.cli.check_taught import check_taught
+        from egomon.cli.verbs.check_taught import check_taught
 
         tried = check_taught(out, check, labels, cache=cache, quiet=json)
     show_taught(report, tried, json=json)

@@ -135,7 +135,7 @@ def evaluate(
         raise UsageError("give either --data DIR (features) or --videos DIR (streaming)")
     report: Any
     if videos is not None:
-        from egomon.cli.evaluate_videos import evaluate_videos
+        from egomon.cli.verbs.evaluate_videos import evaluate_videos
         from egomon.train.features.vector_cache import VectorCache
 
         cache = VectorCache() if cached else None

@@ -12,8 +12,8 @@ from egomon.branches.interfaces import Float64
 from egomon.branches.taught.descriptor import unit
 from egomon.branches.taught.model import OPENING_SLIP
 from egomon.branches.taught.step_likelihood import Reading, half_squares
-from egomon.train.teach.build import PLACE_WEIGHT, Account, TeachOptions
-from egomon.train.teach.segment_features import SegmentedRecording
+from egomon.train.teach.one_class.build import PLACE_WEIGHT, Account, TeachOptions
+from egomon.train.teach.one_class.segment_features import SegmentedRecording
 
 SHARPNESSES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 SLIPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)

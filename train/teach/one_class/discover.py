@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.taught.descriptor import unit
-from egomon.train.teach.segment_features import SegmentedRecording
+from egomon.train.teach.one_class.segment_features import SegmentedRecording
 
 Int = NDArray[np.int64]
 

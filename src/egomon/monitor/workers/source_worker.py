@@ -12,11 +12,11 @@ from dataclasses import replace
 from egomon.branches.bundle.card import Preprocessing
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
-from egomon.monitor.gap_sum import GapSum
 from egomon.monitor.messages import SourceNotice
 from egomon.monitor.operations.watchdog import RestartBudget
 from egomon.monitor.run_plan import RunPlan
 from egomon.monitor.source_request import SourceRequest, source_options
+from egomon.monitor.workers.gap_sum import GapSum
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import Grab

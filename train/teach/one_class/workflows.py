@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float64
-from egomon.train.teach.discover import agglomerate, silhouette
+from egomon.train.teach.one_class.discover import agglomerate, silhouette
 
 Int = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.interfaces import Float32
-from egomon.train.teach.alignment import Int
+from egomon.train.teach.step_filter.alignment import Int
 
 FOREIGN_WINDOWS = 24
 

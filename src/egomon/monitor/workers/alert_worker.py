@@ -22,10 +22,10 @@ from egomon.fusion.messages.types import (
     StatusData,
 )
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.gap_sum import GapSum
 from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
 from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
-from egomon.monitor.source_timeout import SourceTimeout
+from egomon.monitor.workers.gap_sum import GapSum
+from egomon.monitor.workers.source_timeout import SourceTimeout
 from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.source import StateChange
 from egomon.stream.worker import Worker

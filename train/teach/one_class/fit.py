@@ -16,17 +16,17 @@ from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.build import account_for, build, replay
-from egomon.train.teach.discover import Int, discover
-from egomon.train.teach.reference_scores import (
+from egomon.train.teach.one_class.build import account_for, build, replay
+from egomon.train.teach.one_class.discover import Int, discover
+from egomon.train.teach.one_class.reference_scores import (
     guessed_nulls,
     handling_null,
     nulls_of,
     threshold_for,
 )
+from egomon.train.teach.one_class.segment_features import SegmentedRecording, observe
+from egomon.train.teach.one_class.settings import fit_settings
 from egomon.train.teach.report import TeachReport, notes_on
-from egomon.train.teach.segment_features import SegmentedRecording, observe
-from egomon.train.teach.settings import fit_settings
 
 ProgressCallback = Callable[[str, float], None]
 """(what is being done, share done in [0, 1])."""

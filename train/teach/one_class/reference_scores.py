@@ -9,7 +9,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.taught.model import SegmentEvidence, TaughtModel
 from egomon.branches.taught.step_filter import BREAKS
-from egomon.train.teach.segment_features import SegmentedRecording
+from egomon.train.teach.one_class.segment_features import SegmentedRecording
 
 TAIL = 0.1
 """Upper share of the scores that tells how often correct work scores high; no budget is taken to

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from egomon.branches.load_bundle import load_bundle
-from egomon.cli.evaluate_videos import Replayed, events_of, replay_videos
+from egomon.cli.verbs.evaluate_videos import Replayed, events_of, replay_videos
 from egomon.errors import DataError
 from egomon.train.datasets.table import read_table_file
 from egomon.train.features.vector_cache import VectorCache

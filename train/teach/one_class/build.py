@@ -16,9 +16,9 @@ from egomon.branches.taught.step_filter import History
 from egomon.branches.taught.step_likelihood import Reading
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
-from egomon.train.teach.discover import Int, Steps
-from egomon.train.teach.segment_features import SegmentedRecording
-from egomon.train.teach.workflows import agree, group_recordings
+from egomon.train.teach.one_class.discover import Int, Steps
+from egomon.train.teach.one_class.segment_features import SegmentedRecording
+from egomon.train.teach.one_class.workflows import agree, group_recordings
 
 PLACE_WEIGHT = 2.0
 """Of places where steps are not recognised; with 0, 1, 2 the look's AUC on CaptainCook4D is .57,

@@ -16,9 +16,9 @@ from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.metrics.events import EARLY_SECONDS, LATE_SECONDS
 from egomon.train.metrics.threshold import harmonic
-from egomon.train.teach.alignment import Int
-from egomon.train.teach.made_mistakes import made_runs
-from egomon.train.teach.step_model import (
+from egomon.train.teach.step_filter.alignment import Int
+from egomon.train.teach.step_filter.made_mistakes import made_runs
+from egomon.train.teach.step_filter.step_model import (
     KNOWN_SHARE,
     UNSEEN,
     Windows,

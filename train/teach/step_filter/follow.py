@@ -17,10 +17,10 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.alignment import Int
-from egomon.train.teach.calibration import calibrate
 from egomon.train.teach.report import TeachReport, notes_on
-from egomon.train.teach.step_model import Windows, choose_count, find_steps, fit_model
+from egomon.train.teach.step_filter.alignment import Int
+from egomon.train.teach.step_filter.calibration import calibrate
+from egomon.train.teach.step_filter.step_model import Windows, choose_count, find_steps, fit_model
 
 MOST_RECORDINGS = 50
 LEAST_WINDOWS = 8

@@ -10,7 +10,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS, Descriptor, RunningMean, centred
 from egomon.branches.step_filter.model import StepModel, StepOptions
-from egomon.train.teach.alignment import (
+from egomon.train.teach.step_filter.alignment import (
     COARSE_ROWS,
     Int,
     align,

@@ -16,7 +16,7 @@ from egomon.branches.bundle.card import StreamCard
 from egomon.branches.frame_sampling import uniform_indices
 from egomon.branches.interfaces import ActivityModel, Float32
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.segment_features import spans_of
+from egomon.train.teach.one_class.segment_features import spans_of
 
 CONTEXTS = 64
 OPENING_SHARE = 0.5

@@ -1,0 +1,1 @@
+"""Bodies of the threads along the path of the data, and how they end."""

@@ -1,0 +1,1 @@
+"""Fits the steps that a filter follows, by aligning recordings, and counts what it will find."""
