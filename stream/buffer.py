@@ -178,14 +178,15 @@ class RollingBuffer:
             stale += 1
         if not stale:
             return None
-        while len(self._frames) > self._unread:
-            self._pop()
         return self._drop_unread(stale, "staleness", None)
 
     def _drop_unread(
         self, count: int, cause: GapCause, earlier: Discontinuity | None
     ) -> Discontinuity:
+        # Frames already read stay: segments that are being judged still need their pixels.
+        read = [self._frames.popleft() for _ in range(len(self._frames) - self._unread)]
         dropped = [self._pop() for _ in range(count)]
+        self._frames.extendleft(reversed(read))
         self._unread -= count
         self.dropped[cause] = self.dropped.get(cause, 0) + count
         start = dropped[0].t_seconds if earlier is None else earlier.from_seconds

@@ -59,6 +59,20 @@ def test_a_full_live_buffer_drops_the_oldest_and_counts_it() -> None:
     assert buffer.take(1)[0].index == 3
 
 
+def test_frames_that_are_being_judged_outlive_stale_ones() -> None:
+    clock = FakeClock()
+    buffer, gaps = live(clock)
+    for i in range(4):
+        clock.now = i * 0.1
+        buffer.push(frame(clock.now, index=i))
+    assert [f.index for f in buffer.take(2)] == [0, 1]
+    clock.now = 5.0
+    buffer.push(frame(5.0, index=50))
+    assert [f.index for f in buffer.take(2)] == [50]
+    assert [gap.count for gap in gaps] == [2]
+    assert [f.index for f in buffer.window(0.0, 9.0, 0)] == [0, 1, 50]
+
+
 def test_stale_live_frames_are_dropped_but_never_the_newest() -> None:
     clock = FakeClock()
     buffer, gaps = live(clock)
