@@ -14,6 +14,7 @@ from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, fill
 from egomon.branches.interfaces import Float32, Label
 from egomon.branches.taught.descriptor import unit
+from egomon.branches.uemcm.clip4clip import named_as_now
 from egomon.branches.uemcm.heads import ContextBranch
 from egomon.errors import BundleError
 
@@ -67,7 +68,8 @@ class BaseLook:
         """
         dim = card.frame_encoder.dim
         own = {k: v for k, v in tensors.items() if k != CONTEXTS}
-        module = fill(lambda: ContextBranch(dim, card.small), own, "base branch")
+        small = named_as_now(card.small, own)
+        module = fill(lambda: ContextBranch(dim, small), own, "base branch")
         contexts = tensors.get(CONTEXTS, torch.zeros(1, module.header.dim)).float()
         if contexts.ndim != 2 or contexts.shape[1] != module.header.dim or not len(contexts):
             raise BundleError(

@@ -145,7 +145,7 @@ def test_who_trains_gets_figures_beside_trivial_rows_and_a_prediction_file(
     newcomer: Newcomer,
 ) -> None:
     printed = newcomer.follow(RESEARCHER)
-    for row in ("always", "never", "prior", "ROC", "95 % intervals"):
+    for row in ("always", "never", "prior", "ROC", "No interval"):
         assert row in printed
     card = json.loads((newcomer.folder / "my-model" / "bundle.json").read_text())
     assert "val/roc_auc" in card["metrics"]

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from egomon.branches.bundle.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.bundle.weights import part
 from egomon.branches.interfaces import ClipView, ContextView, StepGuess, StepSeen
-from egomon.branches.load_bundle import load_bundle, save_bundle
+from egomon.branches.load_bundle import load_bundle, read_tensors, save_bundle
 from egomon.branches.taught.anomaly_score import EXTRAPOLATION, USUAL, surprise, surprises_of
+from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import TaughtBranch, options_of, tensors_of
 from egomon.branches.taught.descriptor import CentredLook, unit
 from egomon.branches.taught.model import ModelOptions, TaughtModel
@@ -330,3 +332,10 @@ def test_a_bundle_of_fixed_windows_without_a_step_head_is_told_to_be_taught_agai
     folder = save(old, graph, tmp_path)
     with pytest.raises(BundleError, match="teach it again"):
         load_bundle(folder, with_encoder=False)
+
+
+def test_a_base_whose_header_has_its_former_name_is_built_upon() -> None:
+    bundle = load_bundle("workbench", with_encoder=False)
+    assert bundle.card.small.header == "seqTransf"  # today's name is seqTransf-light
+    small = part(read_tensors(bundle.folder), "small.")
+    assert BaseLook.of_base(bundle.card, small).module.header.kind == "seqTransf-light"
