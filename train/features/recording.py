@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from egomon.branches.interfaces import Float32, Float64
+from egomon.errors import DataError
 from egomon.stream.segmenter import Span
 
 
@@ -33,3 +36,23 @@ class RecordingVectors:
     """Media seconds of the last decoded frame, sampled or not; None = that of the last row."""
     size: tuple[int, int] | None = None
     """Width and height of the video's pictures; None where only vectors are known."""
+
+
+def check_vectors(recording: RecordingVectors) -> None:
+    """Refuse arrays that are no recording.
+
+    Raises:
+        DataError: naming the recording and the first row that is wrong.
+    """
+    vectors, times = recording.vectors, recording.times
+    if vectors.ndim != 2 or times.shape != (len(vectors),) or not len(vectors):
+        raise DataError(
+            f"{recording.name}: expected vectors (N, D) and times (N,) with N above 0, found "
+            f"{vectors.shape} and {times.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(f"{recording.name}: frame {bad[0]} has a value that is not finite")
+    if (np.diff(times) <= 0).any():
+        row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
+        raise DataError(f"{recording.name}: frame {row} is not later than the one before it")

@@ -15,7 +15,7 @@ from egomon.branches.taught.descriptor import Look, before, opening_look
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
-from egomon.train.features.recording import RecordingVectors
+from egomon.train.features.recording import RecordingVectors, check_vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,7 @@ def observe(
     Raises:
         DataError: the vectors are unusable, or no segment is found.
     """
-    _check(recording)
+    check_vectors(recording)
     base = look if isinstance(look, BaseLook) else None
     dim = recording.vectors.shape[1]
     context = WorkflowContext(
@@ -130,18 +130,3 @@ def observe(
     start = float(recording.times[0])
     seconds = float(recording.times[-1]) + 1.0 / stream.fps - start
     return SegmentedRecording(recording.name, tuple(moments), start, seconds)
-
-
-def _check(recording: RecordingVectors) -> None:
-    vectors, times = recording.vectors, recording.times
-    if vectors.ndim != 2 or times.shape != (len(vectors),) or not len(vectors):
-        raise DataError(
-            f"{recording.name}: expected vectors (N, D) and times (N,) with N above 0, found "
-            f"{vectors.shape} and {times.shape}"
-        )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise DataError(f"{recording.name}: frame {bad[0]} has a value that is not finite")
-    if (np.diff(times) <= 0).any():
-        row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
-        raise DataError(f"{recording.name}: frame {row} is not later than the one before it")

@@ -16,7 +16,7 @@ from egomon.branches.step_filter.model import StepModel
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
-from egomon.train.features.recording import RecordingVectors
+from egomon.train.features.recording import RecordingVectors, check_vectors
 from egomon.train.teach.report import TeachReport, notes_on
 from egomon.train.teach.step_filter.alignment import Int
 from egomon.train.teach.step_filter.calibration import calibrate
@@ -124,17 +124,7 @@ def teach_steps(
 
 def _windows(recording: RecordingVectors) -> Windows:
     vectors, times = recording.vectors, recording.times
-    if vectors.ndim != 2 or times.shape != (len(vectors),) or not len(vectors):
-        raise DataError(
-            f"{recording.name}: expected vectors (N, D) and times (N,) with N above 0, found "
-            f"{vectors.shape} and {times.shape}"
-        )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise DataError(f"{recording.name}: frame {bad[0]} has a value that is not finite")
-    if (np.diff(times) <= 0).any():
-        row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
-        raise DataError(f"{recording.name}: frame {row} is not later than the one before it")
+    check_vectors(recording)
     numbers = np.unique(window_numbers(times))
     if len(numbers) < LEAST_WINDOWS:
         raise DataError(
