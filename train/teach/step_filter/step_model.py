@@ -37,8 +37,8 @@ ENOUGH = 1.02
 is the median of a count and its neighbours: a single one may be lucky in where its alignment begins
 (1.00 beside 1.05 and 1.04 once), and the steps that it adds are missed in the next run."""
 PENALTY = 1.0
-"""Of one more step, with one or two recordings: 1 gives pairs the count that three recordings choose
-(10 to 13; .75 gave 12 to 15)."""
+"""Of one more step, with one or two recordings: 1 gives pairs the count that three recordings
+choose (10 to 13; .75 gave 12 to 15)."""
 SHARPNESS = {1: 0.3, 2: 1.0}
 """By number of recordings: one shows nothing of what differs between two."""
 MOST_SHARPNESS = 2.5
