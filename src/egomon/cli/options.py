@@ -99,6 +99,23 @@ def parse_duration(text: str | None) -> float | None:
     return seconds
 
 
+def parse_speed(text: str) -> float:
+    """Convert `max` to 0, and `1.0` or `4x` to a factor of real time.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text == "max":
+        return 0.0
+    try:
+        factor = float(text.removesuffix("x"))
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
+    return factor
+
+
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Build sections for `load_settings`; None stands for options that were not given."""
     return sections

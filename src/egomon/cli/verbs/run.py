@@ -222,7 +222,7 @@ def replay(
     from egomon.cli.names import default_name
     from egomon.cli.session import parse_latency_model
 
-    factor = _speed(speed)
+    factor = opt.parse_speed(speed)
     if shared["publish"] is None:  # a replay is no service unless it is asked to be one
         shared |= {"publish": [], "control": shared["control"] or "none"}
     session = _session(_settings(model, shared), shared, expect=expect)
@@ -233,15 +233,3 @@ def replay(
         latency_model=parse_latency_model(latency_model) if as_live else None,
     )
     _check(summary, shared)
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return 0.0
-    try:
-        factor = float(text.removesuffix("x"))
-    except ValueError:
-        factor = -1.0
-    if not 0 < factor < float("inf"):
-        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
-    return factor
