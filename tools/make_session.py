@@ -25,7 +25,7 @@ FPS = 8.0
 """As many as the demonstration bundle looks at."""
 SCHEDULE = (
     ("work", 200.0),
-    ("stall", 8.0),
+    ("stall", 3.0),
     ("work", 100.0),
     ("cut", 0.0),
     ("work", 100.0),

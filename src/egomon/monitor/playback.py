@@ -17,11 +17,11 @@ from egomon.fusion.store.events import EventStore
 from egomon.fusion.store.reader import EventReader
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
+from egomon.monitor.storage import SQLITE_HEADER
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.units import NS_PER_SECOND
 
 HEARTBEAT_SECONDS = 1.0
-_SQLITE = b"SQLite format 3\0"
 READER_SECONDS = 2.0
 """Longest wait for a first subscriber: what is sent before one is there, nobody hears."""
 _REST_SECONDS = 0.05
@@ -41,7 +41,7 @@ def open_session(path: Path) -> Iterator[Message]:
     """
     try:
         with path.open("rb") as file:
-            is_store = file.read(len(_SQLITE)) == _SQLITE
+            is_store = file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
     except OSError:
         is_store = False  # the reader of lines says why
     return _last_run(path) if is_store else read_session(path)
