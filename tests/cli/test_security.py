@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from egomon.cli import app
+from egomon.cli.doctor.security import _command_lines
 from egomon.cli.names import dereference
-from egomon.cli.security_checks import _command_lines
 from egomon.errors import UsageError
 
 ADDRESS = "rtsp://me:hunter2@10.0.0.5/live"

@@ -152,10 +152,10 @@ def doctor(
     json: opt.Json = False,
 ) -> None:
     """Check this machine and say what to do about each finding; exit 0 with warnings."""
-    from egomon.cli.checks import findings_of, run_checks
+    from egomon.cli.doctor.machine import findings_of, run_checks
 
     if security:
-        from egomon.cli.security_checks import security_checks
+        from egomon.cli.doctor.security import security_checks
 
         findings = findings_of([("security", lambda: security_checks(config))])
     else:

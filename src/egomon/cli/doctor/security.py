@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from egomon.cli.checks import CheckResult
+from egomon.cli.doctor.machine import CheckResult
 from egomon.stream.redact import redact
 
 if TYPE_CHECKING:
