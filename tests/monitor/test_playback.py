@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from egomon.errors import DataError
 from egomon.fusion.messages.envelope import isoformat
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import SessionWriter
-from egomon.fusion.messages.types import AlertData, HeartbeatData
+from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData, Phase, StatusData
 from egomon.fusion.store.events import EventStore, StoredEvent
 from egomon.fusion.transport.control_client import ControlClient
 from egomon.fusion.transport.subscriber import AlertSubscriber
@@ -138,3 +140,18 @@ def test_a_message_without_a_date_ends_the_playback_with_a_sentence(tmp_path: Pa
         writer.write(broken)
     with playback(Clock(), speed=0.0) as player, pytest.raises(DataError, match="no ISO 8601"):
         player.run(open_session(path))
+
+
+def test_the_session_beside_the_examples_has_every_phase_and_state() -> None:
+    path = Path(__file__).parents[2] / "examples" / "session.jsonl"
+    messages = list(open_session(path))
+    phases = {m.data.phase for m in messages if isinstance(m.data, AlertData)}
+    states = {m.data.source_state for m in messages if isinstance(m.data, StatusData)}
+    domains = {m.data.domain for m in messages if isinstance(m.data, StatusData)}
+    assert phases == set(get_args(Phase))
+    assert states == set(get_args(get_type_hints(StatusData)["source_state"]))
+    assert domains == set(get_args(get_type_hints(StatusData)["domain"]))
+    assert {m.kind for m in messages} == set(DATA_TYPES) - {"heartbeat"}
+    begin, end = (datetime.fromisoformat(messages[i].envelope.time) for i in (0, -1))
+    assert 550 < (end - begin).total_seconds() < 700
+    assert all(m.attachments for m in messages if m.envelope.type == "egomon.alert.new")

@@ -22,8 +22,8 @@ from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.units import NS_PER_SECOND
 
 HEARTBEAT_SECONDS = 1.0
-READER_SECONDS = 2.0
-"""Longest wait for a first subscriber: what is sent before one is there, nobody hears."""
+READER_SECONDS = 6.0
+"""Longest wait for a first subscriber; one that is there already tries again every 5 s."""
 _REST_SECONDS = 0.05
 
 
@@ -110,7 +110,7 @@ class Playback:
         self._store.close()
 
     def run(self, messages: Iterable[Message]) -> int:
-        """Publish them all, from the moment when somebody has subscribed, or 2 s after the start.
+        """Publish them all, from the moment when somebody has subscribed, or 6 s after the start.
 
         Returns:
             Number of messages published.
