@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from egomon.cli.page_bundle import show_bundle
 from egomon.cli.verbs.taught_feedback import apply_verdict, is_taught
-from egomon.errors import EgomonError, StoreError
+from egomon.errors import EgomonError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
+    from egomon.monitor import Monitor
     from egomon.monitor.workers.source_worker import SourceWorker
     from egomon.report.hub import Camera, Feedback, LiveHub, Still
 
@@ -31,7 +33,23 @@ def live_hub(title: str, settings: Settings) -> LiveHub:
     """Build the hub of the live page; its `publish` is an `EventListener`."""
     from egomon.report.hub import LiveHub
 
-    return LiveHub(title, feedback=_feedback(settings))
+    hub = LiveHub(title, feedback=_feedback(settings))
+    show_bundle(hub, settings.model.name)
+    return hub
+
+
+def connect(hub: LiveHub, monitor: Monitor) -> None:
+    """Give the page pictures of the monitor's cameras, and the button that begins a cycle."""
+
+    def begin_cycle(fields: Mapping[str, Any]) -> str:
+        source = fields.get("source")
+        if not isinstance(source, str) or not monitor.reset_context(source):
+            raise UsageError("no such camera is watched yet; try again when its picture is there")
+        hub.begin_cycle(source)
+        return "A new cycle has begun."
+
+    hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
+    hub.actions["cycle"] = begin_cycle
 
 
 def camera_of(inputs: Sequence[SourceWorker]) -> Camera:

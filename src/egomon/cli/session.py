@@ -116,7 +116,7 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
+        from egomon.cli.live_page import HERE, connect, live_hub, served
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
@@ -141,7 +141,7 @@ class MonitorSession:
             reread=self._reread,
         )
         if hub is not None:
-            hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
+            connect(hub, monitor)
         previous = self._catch_signals(monitor)
         try:
             with served(hub, self._settings.view.address or HERE) as screen.page_url, screen:

@@ -169,7 +169,7 @@ def live(
         raise UsageError(f"{len(references)} --device but {len(names)} --name: give one for each")
     requests, taken = [], set[str]()
     for index, reference in enumerate(references):
-        label = names[index] if names else default_name(reference, taken)
+        label = names[index] if names else default_name(reference, taken, live=True)
         taken.add(label)
         requests.append((label, reference, None))
 

@@ -1,10 +1,12 @@
 // The live page: changes as they come, the camera's picture, and a person's verdicts.
 const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistake", unsure: "? unsure" });
 let lastFollowed = null;
+const stateView = new StateView(store);
 const verdicts = new Map(Object.entries(data.verdicts || {}));
 
 function startLive(first) {
   lastFollowed = first ? first.alert_id : null;
+  startState();
   const state = h("span", { class: "chip", role: "status" }, "connecting");
   document.querySelector(".tools").prepend(state);
   const events = new EventSource("events");
@@ -15,6 +17,8 @@ function startLive(first) {
     fillHeader();
     show(current);
     showPicture();
+    showAbout();
+    stateView.draw(current);
     const stats = store.source(current).stats;
     state.textContent = stats ? `● live ${clock(stats.media_seconds, 0)} · ${stats.fps.toFixed(1)} fps` : "● live";
   };
@@ -35,6 +39,7 @@ function startLive(first) {
     } else {
       store.apply(change);
       if (change.kind === "alert") onAlert(change.alert);
+      stateView.draw(current);
     }
     ask();
   };
@@ -42,6 +47,7 @@ function startLive(first) {
 
 // A new alert is shown unless a person is looking at another one.
 function onAlert(alert) {
+  stateView.hear(alert);
   list.draw();
   const shown = selectedAlert();
   const isShown = shown && shown.alert_id === alert.alert_id;
@@ -51,6 +57,34 @@ function onAlert(alert) {
     selectAlert(alert, { seek: false });
   }
 }
+
+function startState() {
+  document.body.classList.toggle("kiosk", new URLSearchParams(location.search).has("kiosk"));
+  byId("seen").addEventListener("click", () => stateView.seen());
+  const open = store.alerts.filter((alert) => PHASES[alert.phase] === "open").pop();
+  if (open) stateView.alarm = open;
+  const canBegin = (data.actions || []).includes("cycle");
+  if (canBegin) {
+    byId("state-tools").append(h("button", { type: "button", id: "cycle", onclick: () => act("cycle", { source: current }) }, "New cycle"));
+  }
+  stateView.draw(current);
+}
+
+// Asks the monitor for something; its answer is one sentence.
+async function act(name, fields = {}) {
+  let answer = { ok: false, told: "The monitor does not answer; try again." };
+  try {
+    const reply = await fetch(`do/${name}`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields),
+    });
+    answer = { ok: reply.ok, told: await reply.text() };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  byId("told").textContent = answer.told;
+  return answer;
+}
+
 function showPicture() {
   const box = byId("media");
   if (!data.camera || !store.sources.has(current) || box.dataset.source === current) return;
