@@ -61,7 +61,7 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; may be given more than once.",
+        "apprise:URL, say:, sound: or NAME:... of an installed package; may be repeated.",
     ),
 ]
 Out = Annotated[

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from egomon.errors import EgomonError
 from egomon.fusion.messages.types import AlertData, Data
+from egomon.fusion.sinks.notice import TONES
 from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 
@@ -112,7 +113,7 @@ class LiveHub:
     ) -> None:
         self._title = title
         self._feedback = feedback
-        self._shown: dict[str, Any] = {"bundle": bundle or {}}
+        self._shown: dict[str, Any] = {"bundle": bundle or {}, "tones": TONES}
         self.actions = dict(actions or {})
         self.step_picture = pictures
         self.camera = camera

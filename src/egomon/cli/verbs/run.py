@@ -157,12 +157,19 @@ def live(
             help="Serve it on host:port; other machines need the token that is then printed.",
         ),
     ] = None,
+    say: Annotated[
+        bool, typer.Option("--say", help="This machine speaks alerts; as --sink say:.")
+    ] = False,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="... plays a tone for each; as --sink sound:.")
+    ] = False,
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
     from egomon.cli.names import default_name
 
     seconds = opt.parse_duration(duration)
+    heard = [*(["say:"] if say else []), *(["sound:"] if sound else [])]
     references = device or ["0"]
     names = list(name or [])
     if names and len(names) != len(references):
@@ -174,7 +181,7 @@ def live(
         requests.append((label, reference, None))
 
     def read_settings() -> Settings:
-        return _settings(
+        found = _settings(
             model,
             shared,
             source={"kind": kind, "wait": wait_source},
@@ -186,6 +193,8 @@ def live(
             metrics={"address": metrics},
             view={"address": view_address},
         )
+        sinks = found.sinks.model_copy(update={"uris": (*found.sinks.uris, *heard)})
+        return found.model_copy(update={"sinks": sinks})
 
     settings = read_settings()
     page = view or settings.view.address is not None

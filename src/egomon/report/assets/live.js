@@ -2,6 +2,7 @@
 const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistake", unsure: "? unsure" });
 let lastFollowed = null;
 const stateView = new StateView(store);
+const sound = new Sound(data.tones);
 const verdicts = new Map(Object.entries(data.verdicts || {}));
 
 function startLive(first) {
@@ -26,17 +27,29 @@ function startLive(first) {
     if (!due) setTimeout(redraw, 200);
     due = true;
   };
-  events.onopen = () => { state.textContent = "● live"; };
-  events.onerror = () => { state.textContent = "! connection lost, trying again"; };
+  events.onopen = () => {
+    state.textContent = "● live";
+    stateView.isAway = false;
+    ask();
+  };
+  events.onerror = () => {
+    state.textContent = "! connection lost, trying again";
+    if (!stateView.isAway) sound.tell("lost", "The monitor does not answer.");
+    stateView.isAway = true;
+    stateView.draw(current);
+  };
   events.onmessage = (event) => {
     const change = JSON.parse(event.data);
     if (change.kind === "reload") location.reload();
     else if (change.kind === "verdict") setVerdict(change.alert_id, change.verdict);
     else if (change.kind === "snapshot") {
+      const known = new Set(store.byId.keys());
       store.load(change.data);
+      store.alerts.filter((alert) => !known.has(alert.alert_id) && PHASES[alert.phase] === "open").forEach(hearAlert);
       for (const [id, verdict] of Object.entries(change.data.verdicts)) verdicts.set(id, verdict);
       list.draw();
     } else {
+      if (change.kind === "status") hearStatus(change);
       store.apply(change);
       if (change.kind === "alert") onAlert(change.alert);
       stateView.draw(current);
@@ -47,7 +60,7 @@ function startLive(first) {
 
 // A new alert is shown unless a person is looking at another one.
 function onAlert(alert) {
-  stateView.hear(alert);
+  hearAlert(alert);
   list.draw();
   const shown = selectedAlert();
   const isShown = shown && shown.alert_id === alert.alert_id;
@@ -58,9 +71,26 @@ function onAlert(alert) {
   }
 }
 
+function hearAlert(alert) {
+  const isNews = alert.phase === "new" || alert.phase === "retract";
+  stateView.hear(alert, sound.repeats);
+  if (isNews) sound.tell(alert.phase === "new" ? "open" : "retracted", alert.phase === "new" ? `Mistake. ${reasonOf(alert)}` : "It was no mistake after all.");
+}
+
+function hearStatus({ source, status }) {
+  const before = store.source(source).status || {};
+  const isLost = (each) => LOST.includes(each.source_state);
+  if (isLost(status) && !isLost(before)) sound.tell("lost", `Camera lost: ${source}.`);
+  else if (status.domain === "out_of_domain" && before.domain !== "out_of_domain") sound.tell("outside", "This is unlike the taught work; no mistakes are reported.");
+}
+
 function startState() {
   document.body.classList.toggle("kiosk", new URLSearchParams(location.search).has("kiosk"));
-  byId("seen").addEventListener("click", () => stateView.seen());
+  byId("seen").addEventListener("click", () => {
+    sound.hush();
+    stateView.seen();
+  });
+  byId("state-tools").append(...sound.controls);
   const open = store.alerts.filter((alert) => PHASES[alert.phase] === "open").pop();
   if (open) stateView.alarm = open;
   const canBegin = (data.actions || []).includes("cycle");

@@ -45,6 +45,7 @@ function stateOf(store, name, steps, alarm, learning) {
   return { kind: "watching", word: `Step ${at.now + 1} of ${steps.length}: ${steps[at.now].name}`, more: next };
 }
 
+const AWAY = Object.freeze({ kind: "lost", word: "No connection", more: "The monitor does not answer; this page tries again." });
 const SIGNS = Object.freeze({ mistake: "open", retracted: "retracted", lost: "cut", outside: "outside", watching: "tick", idle: "small" });
 
 class StateView {
@@ -57,13 +58,13 @@ class StateView {
   }
 
   // An alert has come; those of a page that has just been loaded are no news.
-  hear(alert) {
+  hear(alert, untilSeen = false) {
     const isNews = alert.rev === 1 || (this.alarm && this.alarm.alert_id === alert.alert_id);
     if (!isNews) return;
     this.alarm = alert;
     clearTimeout(this.timer);
     const open = PHASES[alert.phase] === "open";
-    if (!open) this.timer = setTimeout(() => this.seen(), HOLD_MS);
+    if (!open && !untilSeen) this.timer = setTimeout(() => this.seen(), HOLD_MS);
   }
 
   seen() {
@@ -75,7 +76,7 @@ class StateView {
   draw(name = this.name, learning = this.learning) {
     Object.assign(this, { name, learning });
     this.steps = this.store.meta.workflow || [];
-    const state = stateOf(this.store, name, this.steps, this.alarm, learning);
+    const state = this.isAway ? AWAY : stateOf(this.store, name, this.steps, this.alarm, learning);
     const box = byId("state");
     box.hidden = false;
     byId("seen").hidden = !this.alarm;
