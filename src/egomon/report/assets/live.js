@@ -3,6 +3,7 @@ const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistak
 let lastFollowed = null;
 const stateView = new StateView(store);
 const sound = new Sound(data.tones);
+const learnView = new LearnView(store, byId("teach"), { act, redraw: () => drawState() });
 const verdicts = new Map(Object.entries(data.verdicts || {}));
 
 function startLive(first) {
@@ -19,7 +20,7 @@ function startLive(first) {
     show(current);
     showPicture();
     showAbout();
-    stateView.draw(current);
+    drawState();
     const stats = store.source(current).stats;
     state.textContent = stats ? `● live ${clock(stats.media_seconds, 0)} · ${stats.fps.toFixed(1)} fps` : "● live";
   };
@@ -52,8 +53,9 @@ function startLive(first) {
       if (change.kind === "status") hearStatus(change);
       store.apply(change);
       if (change.kind === "alert") onAlert(change.alert);
-      stateView.draw(current);
+      drawState();
     }
+    if (change.kind === "field" && change.name === "told") byId("told").textContent = change.value;
     ask();
   };
 }
@@ -69,6 +71,12 @@ function onAlert(alert) {
     lastFollowed = alert.alert_id;
     selectAlert(alert, { seek: false });
   }
+}
+
+function drawState() {
+  const lead = learnView.lead(current);
+  learnView.draw();
+  stateView.draw(current, lead);
 }
 
 function hearAlert(alert) {
@@ -97,7 +105,8 @@ function startState() {
   if (canBegin) {
     byId("state-tools").append(h("button", { type: "button", id: "cycle", onclick: () => act("cycle", { source: current }) }, "New cycle"));
   }
-  stateView.draw(current);
+  byId("state-tools").prepend(learnView.recordButton, learnView.learnButton);
+  drawState();
 }
 
 // Asks the monitor for something; its answer is one sentence.

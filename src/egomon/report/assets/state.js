@@ -22,10 +22,11 @@ function progressOf(rows, steps, since) {
 }
 
 // The state in words, the most urgent first. `alarm` is the alert that a person should know of.
-function stateOf(store, name, steps, alarm, learning) {
+function stateOf(store, name, steps, alarm, lead) {
   const names = [...store.sources.keys()];
   const where = (each) => (names.length > 1 ? `${each}: ` : "");
-  if (alarm) {
+  const recording = lead && lead.kind === "recording";
+  if (alarm && !recording) {
     const over = alarm.phase === "retract";
     return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + reasonOf(alarm) };
   }
@@ -35,7 +36,7 @@ function stateOf(store, name, steps, alarm, learning) {
     return { kind: "lost", word: "Camera lost", more: where(lost) + (error ? error.message : "No picture comes; it is opened again as soon as it is there.") };
   }
   const { status, rows, cycleStart } = store.source(name);
-  if (learning) return { kind: "idle", ...learning };
+  if (lead) return lead;
   if (!status || status.source_state === "connecting") return { kind: "idle", word: "Starting", more: status ? "The models are loading." : "Waiting for the camera." };
   if (status.source_state === "ended") return { kind: "idle", word: "Ended", more: "The recording or stream is over." };
   if (status.domain === "out_of_domain") return { kind: "outside", word: "Out of domain", more: where(name) + "This is unlike the taught work, so no mistakes are reported." };
@@ -46,7 +47,7 @@ function stateOf(store, name, steps, alarm, learning) {
 }
 
 const AWAY = Object.freeze({ kind: "lost", word: "No connection", more: "The monitor does not answer; this page tries again." });
-const SIGNS = Object.freeze({ mistake: "open", retracted: "retracted", lost: "cut", outside: "outside", watching: "tick", idle: "small" });
+const SIGNS = Object.freeze({ mistake: "open", retracted: "retracted", lost: "cut", outside: "outside", watching: "tick", idle: "small", recording: "small" });
 
 class StateView {
   constructor(store) {
@@ -73,10 +74,10 @@ class StateView {
     this.draw();
   }
 
-  draw(name = this.name, learning = this.learning) {
-    Object.assign(this, { name, learning });
+  draw(name = this.name, lead = this.lead) {
+    Object.assign(this, { name, lead });
     this.steps = this.store.meta.workflow || [];
-    const state = this.isAway ? AWAY : stateOf(this.store, name, this.steps, this.alarm, learning);
+    const state = this.isAway ? AWAY : stateOf(this.store, name, this.steps, this.alarm, lead);
     const box = byId("state");
     box.hidden = false;
     byId("seen").hidden = !this.alarm;
