@@ -156,8 +156,8 @@ class SinkSettings(Section):
 
     uris: tuple[str, ...] = Field(
         (),
-        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, or NAME:... of "
-        "an installed package",
+        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, say:, sound:, "
+        "or NAME:... of an installed package",
     )
     site: str | None = Field(
         None,

@@ -186,6 +186,7 @@ def _card(base: BundleCard, report: TeachReport, name: str) -> BundleCard:
         created=datetime.now(UTC).date().isoformat(),
         egomon_version=__version__,
         licence="the owner's",
+        demonstration=False,
         large=None,
         gate=None,
         data=(
