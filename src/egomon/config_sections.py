@@ -139,6 +139,14 @@ class EvidenceSettings(Section):
     blur_faces: Path | None = Field(
         None, description="Blur faces in pictures and clips with this YuNet model (.onnx)"
     )
+    describe: str | None = Field(
+        None,
+        description="OpenAI-compatible endpoint whose vision model says what each alert's pictures "
+        "show; the words never change the verdict. Its key: EGOMON_DESCRIBE_KEY",
+    )
+    describe_model: str | None = Field(
+        None, description="Name of that model; default: the endpoint's first"
+    )
     max_mb: int = Field(1024, gt=0, description="Bound on the clips kept, megabytes")
     keep_days: float = Field(7.0, gt=0, description="Older clips are removed")
 

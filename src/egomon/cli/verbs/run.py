@@ -149,6 +149,10 @@ def live(
     blur_faces: Annotated[
         Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
     ] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show."),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
     ] = None,
@@ -187,6 +191,7 @@ def live(
                 "snapshot": snapshot,
                 "folder": record_evidence,
                 "blur_faces": blur_faces,
+                "describe": describe,
             },
             metrics={"address": metrics},
             view={"address": view_address},
