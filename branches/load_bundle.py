@@ -22,7 +22,7 @@ from egomon.branches.bundle.locate import (
     read_card_bytes,
 )
 from egomon.branches.bundle.save import save_bundle
-from egomon.branches.bundle.weights import Tensors, fill, parse_safetensors, part
+from egomon.branches.bundle.weights import Tensors, parse_safetensors, part
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.interfaces import (
     ActivityModel,
@@ -33,7 +33,7 @@ from egomon.branches.interfaces import (
 )
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.step_statistics.branch import StepStatisticsBranch
-from egomon.branches.uemcm.heads import LargeHead
+from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.branches.uemcm.small_branch import UemcmSmallBranch
 from egomon.errors import BundleError
 
@@ -67,17 +67,15 @@ class Bundle:
         """Name and first 8 digits of the hash, as alerts carry it: `workbench@0123abcd`."""
         return f"{self.card.name}@{self.hash[:8]}"
 
-    def load_large_head(self) -> LargeHead | None:
+    def load_large_head(self) -> LargeClassifier | None:
         """The head g_l alone, for cached large-branch vectors; None if the bundle has none.
 
         Raises:
             BundleError: if it does not fit the card.
         """
-        large = self.card.large
-        if large is None:
+        if self.card.large is None:
             return None
-        width = self.card.large_width
-        return fill(lambda: LargeHead(large.dim, width), self._large_head, "large head")
+        return LargeClassifier.load(self.card, self._large_head)
 
     def load_large(self) -> LargeBranch | None:
         """Load the large branch, None if the bundle has none; heavy, so done only on request.

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.libraries import (
@@ -18,7 +19,7 @@ from egomon.branches.bundle.libraries import (
     EncoderContext,
     find_library,
 )
-from egomon.branches.bundle.weights import check_shapes, weights_sha256
+from egomon.branches.bundle.weights import check_shapes
 from egomon.branches.encoders.torch_setup import pick_dtype
 from egomon.branches.encoders.tower import (
     LoadedTower,
@@ -28,6 +29,7 @@ from egomon.branches.encoders.tower import (
 )
 from egomon.branches.encoders.tower_config import CLIP, complete
 from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.torch_modules import shapes_of, state_sha256, to_torch
 from egomon.errors import BundleError, EgomonError, PluginError
 from egomon.plugins import Plugin
 
@@ -41,7 +43,7 @@ BUNDLED: dict[str, str] = {
 
 def build_frame_encoder(
     card: FrameEncoderCard,
-    weights: Mapping[str, Tensor] | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -129,7 +131,7 @@ def check_weights(card: FrameEncoderCard, folder: Path | None = None) -> None:
         return
     if card.library not in LOADERS:
         return  # only the other package can say what its weights are
-    _check_weights(card, weights_sha256(_tower(card, None, folder).module.state_dict()))
+    _check_weights(card, state_sha256(_tower(card, None, folder).module.state_dict()))
 
 
 def _check_weights(card: FrameEncoderCard, found: str | None) -> None:
@@ -143,7 +145,7 @@ def _check_weights(card: FrameEncoderCard, found: str | None) -> None:
 
 
 def _tower(
-    card: FrameEncoderCard, weights: Mapping[str, Tensor] | None, folder: Path | None
+    card: FrameEncoderCard, weights: Mapping[str, NDArray[Any]] | None, folder: Path | None
 ) -> LoadedTower:
     if card.library == "bundled":
         tower = LoadedTower(_bundled(card, weights), own=CLIP)
@@ -156,12 +158,12 @@ def _tower(
             "field `frame_encoder.weights` is 'bundle', but model.safetensors has nothing under "
             "`encoder.`"
         )
-    check_shapes(tower.module.state_dict(), weights, "frame encoder")
-    tower.module.load_state_dict(dict(weights))
+    check_shapes(shapes_of(tower.module), weights, "frame encoder")
+    tower.module.load_state_dict(to_torch(weights))
     return tower
 
 
-def _bundled(card: FrameEncoderCard, weights: Mapping[str, Tensor] | None) -> nn.Module:
+def _bundled(card: FrameEncoderCard, weights: Mapping[str, NDArray[Any]] | None) -> nn.Module:
     home = BUNDLED.get(card.architecture)
     if home is None:
         raise BundleError(
@@ -178,7 +180,7 @@ def _bundled(card: FrameEncoderCard, weights: Mapping[str, Tensor] | None) -> nn
         # Sizes from a damaged card must not cost memory: look at the shapes first.
         try:
             with torch.device("meta"):
-                expected = _resolve(home)(dict(card.options), card.image_px).state_dict()
+                expected = shapes_of(_resolve(home)(dict(card.options), card.image_px))
         except Exception as error:
             raise _cannot_build(card, error) from error
         check_shapes(expected, weights, "frame encoder")

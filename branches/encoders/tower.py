@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
+from egomon.branches.torch_modules import state_sha256
 from egomon.errors import BundleError, UsageError
 from egomon.stream.frame import UInt8Image
 
@@ -79,7 +79,7 @@ class TowerEncoder:
     def __init__(
         self, card: FrameEncoderCard, tower: LoadedTower, *, device: str, dtype: str
     ) -> None:
-        self.weights_sha256 = weights_sha256(tower.module.state_dict())
+        self.weights_sha256 = state_sha256(tower.module.state_dict())
         """Hash of the tower's weights, what a card's `weights_sha256` is compared with."""
         self.card = msgspec.structs.replace(card, weights_sha256=self.weights_sha256)
         """What made the vectors, weights and preprocessing included."""

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from egomon.branches.bundle.card import BundleCard
-from egomon.branches.bundle.weights import Tensors, fill
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Label
 from egomon.branches.taught.descriptor import unit
+from egomon.branches.torch_modules import fill, to_arrays
 from egomon.branches.uemcm.clip4clip import named_as_now
 from egomon.branches.uemcm.heads import ContextBranch
 from egomon.errors import BundleError
@@ -70,13 +71,13 @@ class BaseLook:
         own = {k: v for k, v in tensors.items() if k != CONTEXTS}
         small = named_as_now(card.small, own)
         module = fill(lambda: ContextBranch(dim, small), own, "base branch")
-        contexts = tensors.get(CONTEXTS, torch.zeros(1, module.header.dim)).float()
+        contexts = np.asarray(tensors.get(CONTEXTS, np.zeros((1, module.header.dim))), np.float32)
         if contexts.ndim != 2 or contexts.shape[1] != module.header.dim or not len(contexts):
             raise BundleError(
-                f"base branch: {CONTEXTS} has shape {tuple(contexts.shape)}, expected at least one "
+                f"base branch: {CONTEXTS} has shape {contexts.shape}, expected at least one "
                 f"row of {module.header.dim}; card and weights are from different bundles"
             )
-        return cls(module, card.small.steps, contexts)
+        return cls(module, card.small.steps, torch.from_numpy(contexts))
 
     @torch.inference_mode()
     def __call__(self, clip: Float32, background: Float32) -> Float32:
@@ -134,4 +135,4 @@ class BaseLook:
 
     def tensors(self) -> Tensors:
         """What `load` reads."""
-        return dict(self.module.state_dict()) | {CONTEXTS: self.contexts}
+        return to_arrays(self.module.state_dict()) | {CONTEXTS: self.contexts.numpy()}

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import SmallCard
+from egomon.branches.bundle.weights import HasShape
 
 MAX_POSITIONS = 77
 """Size of CLIP's text positions, which seqTransf starts from."""
@@ -100,7 +101,7 @@ class TemporalHeader(nn.Module):
         return attended
 
 
-def named_as_now(card: SmallCard, tensors: Mapping[str, Tensor]) -> SmallCard:
+def named_as_now(card: SmallCard, tensors: Mapping[str, HasShape]) -> SmallCard:
     """A card that was written when the light header was called seqTransf, with today's name.
 
     Args:

@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
-from egomon.branches.bundle.weights import Tensors, fill
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import BranchScore
-from egomon.branches.uemcm.heads import LargeHead
+from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
-from egomon.errors import BundleError
 from egomon.stream.frame import Segment
 
 
@@ -24,11 +21,11 @@ class Qwen3VLBranch:
     def __init__(
         self,
         embedder: Qwen3VLEmbedder,
-        head: LargeHead,
+        head: LargeClassifier,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.embedder = embedder
-        self.head = head.eval()
+        self.head = head
         self._clock = clock
 
     @classmethod
@@ -46,19 +43,16 @@ class Qwen3VLBranch:
         Raises:
             BundleError: if the weights cannot be had or do not fit the card.
         """
-        large = card.large
-        if large is None:
-            raise BundleError(f"the bundle {card.name} has no large branch (field `large`)")
         # The head first: it is small and tells at once whether the files belong together.
-        module = fill(lambda: LargeHead(large.dim, card.large_width), head, "large head")
-        return cls(Qwen3VLEmbedder.load(large, folder, device=device, dtype=dtype), module)
+        classifier = LargeClassifier.load(card, head)
+        assert card.large is not None  # or there would be no head
+        return cls(Qwen3VLEmbedder.load(card.large, folder, device=device, dtype=dtype), classifier)
 
     @staticmethod
     def visual_tokens(card: LargeEncoderCard) -> int:
         """Visual tokens of one clip: (T / 2) (px / 32)^2."""
         return visual_tokens(card)
 
-    @torch.inference_mode()
     def score(self, segment: Segment) -> BranchScore:
         """Score one segment by its frames' `detail`, or `image` where there is none.
 
@@ -72,10 +66,10 @@ class Qwen3VLBranch:
         clip = [f.image if f.detail is None else f.detail for f in segment.frames]
         times = [f.t_seconds - segment.t_start for f in segment.frames]
         feature = self.embedder.embed([clip], [times])
-        logits = self.head(torch.from_numpy(feature))
+        logits = self.head.logits(feature)
         return BranchScore(
             branch="large",
-            logits=logits[0].numpy(),
+            logits=logits[0],
             feature=feature[0],
             latency_ms=(self._clock() - started) * 1000,
         )

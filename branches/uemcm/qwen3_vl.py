@@ -23,9 +23,9 @@ from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
+from egomon.branches.torch_modules import state_sha256
 from egomon.branches.uemcm.clip_frames import resampled_clip
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
@@ -82,7 +82,7 @@ class Qwen3VLEmbedder:
                 "or give a local folder in the field `large.weights`, or run with --no-large"
             ) from error
         if card.weights_sha256 is not None:
-            found = weights_sha256(model.state_dict())
+            found = state_sha256(model.state_dict())
             if found != card.weights_sha256:
                 raise BundleError(
                     f"field `large.weights_sha256` is {card.weights_sha256}, but {card.weights!r} "

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from egomon.branches.bundle.card import BundleCard
-from egomon.branches.bundle.weights import Tensors, fill
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import BranchScore, ClipView, ContextView, Float32, Label, StepGuess
+from egomon.branches.torch_modules import fill
 from egomon.branches.uemcm.clip4clip import named_as_now
 from egomon.branches.uemcm.heads import ContextBranch, Ensemble, SmallOutput, build_small
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.load_bundle import load_bundle
+from egomon.branches.torch_modules import state_sha256
 from egomon.branches.uemcm.clip_frames import resampled_clip
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
@@ -141,8 +141,7 @@ def test_a_segment_is_judged_by_its_detailed_frames(tiny_bundle: Path) -> None:
     assert score.feature.shape == (branch.embedder.card.dim,)
     expected = branch.embedder.embed([details], [seconds(8)])[0]
     np.testing.assert_allclose(score.feature, expected, atol=1e-6)
-    with torch.inference_mode():
-        logits = branch.head(torch.from_numpy(expected)[None])[0].numpy()
+    logits = branch.head.logits(expected[None])[0]
     np.testing.assert_allclose(score.logits, logits, atol=1e-5)
     later = branch.score(segment(details, start=500.0))
     np.testing.assert_allclose(later.feature, score.feature, atol=1e-6)
@@ -168,7 +167,7 @@ def test_a_vector_that_is_not_finite_is_refused(tiny_qwen: Path) -> None:
 def test_other_weights_or_sizes_are_refused(tiny_qwen: Path) -> None:
     card = msgspec.structs.replace(CARD, weights=str(tiny_qwen))
     state = Qwen3VLEmbedder.load(card, Path()).model.state_dict()
-    pinned = msgspec.structs.replace(card, weights_sha256=weights_sha256(state))
+    pinned = msgspec.structs.replace(card, weights_sha256=state_sha256(state))
     Qwen3VLEmbedder.load(pinned, Path())
     with pytest.raises(BundleError, match="trained on other weights"):
         Qwen3VLEmbedder.load(msgspec.structs.replace(card, weights_sha256="0"), Path())
