@@ -33,9 +33,10 @@ from egomon.branches.interfaces import (
 )
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.step_statistics.branch import StepStatisticsBranch
+from egomon.branches.threads import set_torch_threads
 from egomon.branches.uemcm.large_head import LargeClassifier
-from egomon.branches.uemcm.small_branch import UemcmSmallBranch
 from egomon.errors import BundleError
+from egomon.extras import needs_extra
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
@@ -58,6 +59,7 @@ class Bundle:
     activity: ActivityModel | None
     device: str = "auto"
     dtype: str = "auto"
+    threads: int | None = None
     gate_tensors: Tensors = field(default_factory=dict, repr=False)
     """Those under `gate.`, prefix removed; `fusion.gate.load_gate` reads them."""
     _large_head: Tensors = field(default_factory=dict, repr=False)
@@ -85,9 +87,11 @@ class Bundle:
         """
         if self.card.large is None:
             return None
-        # transformers takes seconds to import, and many runs have no large branch.
-        from egomon.branches.uemcm.large_branch import Qwen3VLBranch
+        with needs_extra(f"the large branch of {self.card.name}", "torch"):
+            from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 
+        if self.threads is not None:
+            set_torch_threads(self.threads)
         return Qwen3VLBranch.load(
             self.card,
             self._large_head,
@@ -98,7 +102,12 @@ class Bundle:
 
 
 def load_bundle(
-    ref: str | Path, *, device: str = "auto", dtype: str = "auto", with_encoder: bool = True
+    ref: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+    with_encoder: bool = True,
 ) -> Bundle:
     """Load a bundle and check that all its parts belong together.
 
@@ -107,6 +116,7 @@ def load_bundle(
         device: `auto`, `cpu`, `cuda` or `cuda:N`, for the two encoders; heads run on CPU.
         dtype: `auto`, `float32` or `bfloat16`, for the two encoders, or `int8` for the frame
             encoder alone; bundled towers are small and stay in float32.
+        threads: of each operator of a network; None = the engine's own choice.
         with_encoder: False skips the frame encoder, where vectors are cached.
 
     Raises:
@@ -146,6 +156,7 @@ def load_bundle(
             else ActivityClassifier.load(card, part(tensors, "activity.")),
             device=device,
             dtype=dtype,
+            threads=threads,
             gate_tensors=part(tensors, "gate."),
             _large_head=part(tensors, "large_head."),
         )
@@ -176,6 +187,8 @@ def _small(card: BundleCard, tensors: Tensors, folder: Path) -> SmallBranch:
         return cast(SmallBranch, taught.load(card, tensors, folder))
     if card.small.kind == "evidence":
         return StepStatisticsBranch.load(card, tensors)
+    with needs_extra(f"the small branch of {card.name}", "torch"):
+        from egomon.branches.uemcm.small_branch import UemcmSmallBranch
     return UemcmSmallBranch.load(card, tensors)
 
 

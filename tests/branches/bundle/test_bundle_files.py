@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
 from tiny_models import build_tiny_bundle, tiny_card, tiny_tensors
 
 from egomon.branches.bundle import locate
@@ -19,7 +18,6 @@ from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import check_card
 from egomon.branches.bundle.locate import find_bundle, list_bundles, read_card
 from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.interfaces import ClipView, ContextView
 from egomon.branches.load_bundle import load_bundle, read_tensors, save_bundle
 from egomon.errors import BundleError, ConfigError
@@ -341,20 +339,6 @@ def test_every_number_of_a_card_must_be_finite(tmp_path: Path) -> None:
         check_card(msgspec.structs.replace(card, stream=stream))
     check_card(card)
     assert isinstance(card, BundleCard)
-
-
-def test_torch_leaves_a_core_to_capture_only_when_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 4)
-    assert configure_torch() == 3
-    assert configure_torch(live=False) == 4
-    assert configure_torch(2) == 2
-    assert chosen == [3, 4, 2]
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 1)
-    assert configure_torch() == 1
-    with pytest.raises(ConfigError, match="1 or more"):
-        configure_torch(0)
 
 
 @pytest.mark.parametrize("option", [{"device": "abacus"}, {"device": "cuda:99"}, {"dtype": "int3"}])
