@@ -87,7 +87,7 @@ class Bundle:
         """
         if self.card.large is None:
             return None
-        with needs_extra(f"the large branch of {self.card.name}", "torch"):
+        with needs_extra(f"the large branch of {self.card.name}"):
             from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 
         if self.threads is not None:

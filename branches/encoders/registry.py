@@ -55,7 +55,7 @@ def build_frame_encoder(
         return PrecomputedEncoder(card)
     # Bundled towers are small, some with parts that need the digits.
     as_int8 = dtype == INT8 and card.library != "bundled"
-    with needs_extra(f"the frame encoder {card.architecture}", "torch"):
+    with needs_extra(f"the frame encoder {card.architecture}"):
         from egomon.branches.encoders.torch_encoder import build_torch_encoder
     encoder = build_torch_encoder(
         card,

@@ -155,6 +155,7 @@ class OnnxNetwork:
                     f"{_words(shape)}; export the bundle again"
                 )
 
+
 def least_cosine(ours: Float32, theirs: Float32) -> float:
     """Least cosine of a row with its counterpart, (B, D) each; -1 for other shapes."""
     if ours.shape != theirs.shape:

