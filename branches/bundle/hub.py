@@ -105,7 +105,7 @@ def download_folder(hub_id: str, patterns: list[str]) -> Path:
     Raises:
         BundleError: if that fails, within seconds where there is no network.
     """
-    with needs_extra("a bundle of the model hub"):
+    with needs_extra("a bundle of the model hub", "hub"):
         from huggingface_hub import snapshot_download
 
     if os.sep != "/" and os.sep in hub_id:

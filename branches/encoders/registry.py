@@ -18,6 +18,8 @@ from egomon.branches.bundle.libraries import (
 )
 from egomon.branches.encoders.precomputed import PrecomputedEncoder
 from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.onnx.bases import own_forms
+from egomon.branches.onnx.forms import Compute, OnnxForms
 from egomon.errors import BundleError, EgomonError, PluginError
 from egomon.extras import is_installed, needs_extra
 from egomon.plugins import Plugin
@@ -31,7 +33,10 @@ def build_frame_encoder(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
     folder: Path | None = None,
+    forms: OnnxForms | None = None,
 ) -> FrameEncoder:
     """Make the encoder that a card names; its own `card` has all that the given one leaves out.
 
@@ -39,8 +44,11 @@ def build_frame_encoder(
         card: which tower. Preprocessing that it leaves out is the tower's own.
         weights: its state dict, where the card's weights are `bundle` or the library `bundled`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: `auto` (float32), `float32`, `bfloat16`, or `int8` (ONNX Runtime, extra `onnx`).
+        dtype: `auto` (float32), `float32`, `bfloat16`, or `int8` (ONNX Runtime).
+        engine: see `Compute`.
+        threads: see `Compute`.
         folder: where relative paths in the card start; None = the working folder.
+        forms: its ONNX forms; None = those that come with egomon.
 
     Raises:
         BundleError: if the tower cannot be had or is another one than the card says.
@@ -53,9 +61,14 @@ def build_frame_encoder(
         return _from_package(plugin, card, context)
     if card.library == "none":
         return PrecomputedEncoder(card)
+    card, forms = own_forms(card, forms)
+    found = forms.encoder(card, Compute(device, dtype, engine, threads))
+    if found is not None:
+        _check_weights(card, found.weights_sha256)
+        return found
     # Bundled towers are small, some with parts that need the digits.
     as_int8 = dtype == INT8 and card.library != "bundled"
-    with needs_extra(f"the frame encoder {card.architecture}"):
+    with needs_extra(f"the frame encoder {card.architecture}", "torch"):
         from egomon.branches.encoders.torch_encoder import build_torch_encoder
     encoder = build_torch_encoder(
         card,
@@ -66,9 +79,9 @@ def build_frame_encoder(
     )
     _check_weights(card, encoder.weights_sha256)
     if as_int8:
-        from egomon.branches.encoders.onnx_tower import OnnxEncoder
+        from egomon.branches.export.encoder import cached_int8
 
-        return OnnxEncoder(encoder)
+        return cached_int8(encoder)
     return encoder
 
 

@@ -47,19 +47,19 @@ def extra_of(error: ModuleNotFoundError) -> str | None:
 
 
 @contextmanager
-def needs_extra(feature: str) -> Iterator[None]:
+def needs_extra(feature: str, extra: str) -> Iterator[None]:
     """Tell a missing module of an extra in one sentence.
 
     Args:
         feature: what needs it, the subject of the sentence.
+        extra: a key of `EXTRAS`.
 
     Raises:
-        MissingExtraError: instead of a ModuleNotFoundError for a module of an extra.
+        MissingExtraError: instead of a ModuleNotFoundError for a module of any extra.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        extra = extra_of(error)
-        if extra is None:
+        if extra_of(error) is None:
             raise
         raise MissingExtraError(feature, extra) from error

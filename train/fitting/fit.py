@@ -110,7 +110,7 @@ def train(
     if recipe.kind == "evidence":
         from egomon.train.fitting.step_statistics_bundle import fit
     else:
-        with needs_extra(f"training the recipe {recipe.name}"):
+        with needs_extra(f"training the recipe {recipe.name}", "torch"):
             from egomon.train.fitting.uemcm import fit
     trained = fit(recipe, features, quiet=quiet)
     if seeds is not None and recipe.kind == "uemcm":

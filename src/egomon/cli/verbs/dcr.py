@@ -41,7 +41,7 @@ def dcr(
     """Sharpen a CLIP image tower by contrastive reconstruction; needs a GPU for real models."""
     if target not in (None, *TARGETS):
         raise UsageError(f"--target {target!r} is not one of: {', '.join(TARGETS)}")
-    with needs_extra("egomon dcr"):
+    with needs_extra("egomon dcr", "dcr"):
         from egomon.train.dcr.fit import DcrPlan, train_dcr
 
     plan = DcrPlan(
