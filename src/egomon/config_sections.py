@@ -27,7 +27,12 @@ class ModelSettings(Section):
         "in ONNX Runtime",
     )
     threads: int | None = Field(
-        None, description="Torch threads; default: cores - 1 live, all cores in replay"
+        None, description="Threads of a network; default: cores - 1 live, all cores in replay"
+    )
+    most_fps: float | None = Field(
+        None,
+        gt=0,
+        description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
 

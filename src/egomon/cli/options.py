@@ -52,7 +52,11 @@ Dtype = Annotated[
     str | None,
     typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
 ]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
+]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]

@@ -39,6 +39,7 @@ def _shared(
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     threads: opt.ThreadCount = None,
+    profile: opt.Profile = None,
     store: opt.Store = None,
     sink: opt.SinkUris = None,
     out: opt.Out = None,
@@ -100,7 +101,20 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
             },
             **sections,
         ),
+        _profile(model, shared),
     )
+
+
+def _profile(model: str | None, shared: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """The settings of --profile, for the bundle that the other settings name."""
+    if shared["profile"] is None:
+        return None
+    from egomon.branches.bundle.locate import find_bundle, read_card
+    from egomon.config import load_settings
+    from egomon.profiles import profile
+
+    named = load_settings(shared["config"], {"model": {"name": model}}).model.name
+    return profile(shared["profile"], read_card(find_bundle(named)))
 
 
 def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
