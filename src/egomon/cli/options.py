@@ -69,7 +69,8 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; may be given more than once.",
+        "apprise:URL or NAME:... of an installed package; @FILE or env:NAME = the address is in "
+        "there; may be given more than once.",
     ),
 ]
 Out = Annotated[
@@ -105,6 +106,23 @@ def parse_duration(text: str | None) -> float | None:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"{text!r} is not a duration; write 10s, 200ms, 5m or 1h")
     return seconds
+
+
+def parse_speed(text: str) -> float:
+    """Convert `max` to 0, and `1.0` or `4x` to a factor of real time.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text == "max":
+        return 0.0
+    try:
+        factor = float(text.removesuffix("x"))
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
+    return factor
 
 
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:

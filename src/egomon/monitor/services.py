@@ -143,6 +143,7 @@ class Services:
         return {
             "bus_send_dropped_total": self._bus.send_failed,
             "auth_failures_total": self._bus.auth_failures,
+            "peers_cut_total": self._bus.bounds.cut,
             "worker_restarts_total": self._restarts.counts.total(),
             "store_waiting_events": self._store.waiting,
             "store_lost_events_total": self._store.lost,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,14 @@ def test_head_weights_may_be_stored_in_half_precision(tiny_bundle: Path, bundle:
 @pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
 def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
     (bundle / file).unlink()
+    with pytest.raises(BundleError, match=file):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(bundle: Path, file: str) -> None:
+    (bundle / file).unlink()
+    os.mkfifo(bundle / file)
     with pytest.raises(BundleError, match=file):
         load_bundle(bundle)
 

@@ -62,6 +62,7 @@ def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
 
 def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, Any]) -> Settings:
     """Merge settings; `sections` are those that the verb itself sets."""
+    from egomon.cli.names import dereference
     from egomon.config import load_settings
 
     publish, sinks = shared["publish"], shared["sink"]
@@ -94,7 +95,11 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "insecure_bind": shared["insecure_bind"],
             },
             store={"path": shared["store"]},
-            sinks={"uris": tuple(sinks) if sinks is not None else None},
+            sinks={
+                "uris": None
+                if sinks is None
+                else tuple(dereference(each, option="--sink") for each in sinks)
+            },
             **sections,
         ),
     )
@@ -118,8 +123,8 @@ def live(
         typer.Option(
             "--device",
             "-d",
-            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or "
-            "synthetic:...; may be given more than once.",
+            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or synthetic:...; "
+            "@FILE or env:NAME = the address is in there; may be given more than once.",
         ),
     ] = None,
     name: Annotated[
@@ -162,10 +167,10 @@ def live(
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
-    from egomon.cli.names import default_name
+    from egomon.cli.names import default_name, dereference
 
     seconds = opt.parse_duration(duration)
-    references = device or ["0"]
+    references = [dereference(each, option="--device") for each in device or ["0"]]
     names = list(name or [])
     if names and len(names) != len(references):
         raise UsageError(f"{len(references)} --device but {len(names)} --name: give one for each")
@@ -224,7 +229,7 @@ def replay(
     from egomon.cli.names import default_name
     from egomon.cli.session import parse_latency_model
 
-    factor = _speed(speed)
+    factor = opt.parse_speed(speed)
     if shared["publish"] is None:  # a replay is no service unless it is asked to be one
         shared |= {"publish": [], "control": shared["control"] or "none"}
     session = _session(_settings(model, shared), shared, expect=expect)
@@ -235,15 +240,3 @@ def replay(
         latency_model=parse_latency_model(latency_model) if as_live else None,
     )
     _check(summary, shared)
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return 0.0
-    try:
-        factor = float(text.removesuffix("x"))
-    except ValueError:
-        factor = -1.0
-    if not 0 < factor < float("inf"):
-        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
-    return factor

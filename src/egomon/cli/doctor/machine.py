@@ -10,10 +10,10 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from egomon.errors import EgomonError, PluginError
 
@@ -33,9 +33,13 @@ class CheckResult:
     advice: str = ""
 
 
+Check: TypeAlias = tuple[str, Callable[[], Iterator[CheckResult]]]
+"""Name, and what looks."""
+
+
 def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResult]:
-    """Run all checks; an exception in one of them becomes a result of level error."""
-    checks: list[tuple[str, Callable[[], Iterator[CheckResult]]]] = [
+    """Run all checks of the machine."""
+    checks: list[Check] = [
         ("python", _python),
         ("packages", _packages),
         ("plug-ins", _plugins),
@@ -50,6 +54,11 @@ def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResu
     ]
     if source is not None:
         checks.append(("source", lambda: _source(source)))
+    return findings_of(checks)
+
+
+def findings_of(checks: Iterable[Check]) -> list[CheckResult]:
+    """Run checks; an exception in one of them becomes a result of level error."""
     findings: list[CheckResult] = []
     for name, check in checks:
         try:
@@ -211,4 +220,4 @@ def _source(reference: str) -> Iterator[CheckResult]:
     yield CheckResult("source", level, detail)
 
 
-__all__ = ["CheckResult", "run_checks"]
+__all__ = ["CheckResult", "findings_of", "run_checks"]
