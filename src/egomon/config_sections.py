@@ -26,6 +26,11 @@ class ModelSettings(Section):
         description="Number format of the encoders; auto = float32 on CPU, int8 = frame encoder "
         "in ONNX Runtime",
     )
+    engine: Literal["auto", "torch", "onnx", "cuda", "tensorrt", "openvino", "coreml"] = Field(
+        "auto",
+        description="What runs the networks; auto = ONNX Runtime on the CPU where the bundle has "
+        "an ONNX form, else torch",
+    )
     threads: int | None = Field(
         None, description="Threads of a network; default: cores - 1 live, all cores in replay"
     )

@@ -252,7 +252,11 @@ class Monitor:
         model = self._settings.model
         threads = choose_threads(model.threads, live=self._live)
         bundle = self._bundle or load_bundle(
-            model.name, device=model.device, dtype=model.dtype, threads=threads
+            model.name,
+            device=model.device,
+            dtype=model.dtype,
+            engine=model.engine,
+            threads=threads,
         )
         set_torch_threads(threads)
         self._threads.raise_crash()
