@@ -26,8 +26,18 @@ class ModelSettings(Section):
         description="Number format of the encoders; auto = float32 on CPU, int8 = frame encoder "
         "in ONNX Runtime",
     )
+    engine: Literal["auto", "torch", "onnx", "cuda", "tensorrt", "openvino", "coreml"] = Field(
+        "auto",
+        description="What runs the networks; auto = ONNX Runtime on the CPU where the bundle has "
+        "an ONNX form, else torch",
+    )
     threads: int | None = Field(
-        None, description="Torch threads; default: cores - 1 live, all cores in replay"
+        None, description="Threads of a network; default: cores - 1 live, all cores in replay"
+    )
+    most_fps: float | None = Field(
+        None,
+        gt=0,
+        description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
 

@@ -50,9 +50,21 @@ Threshold = Annotated[
 Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
     str | None,
-    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
+    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8."),
 ]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
+        "cuda, tensorrt, openvino or coreml.",
+    ),
+]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]

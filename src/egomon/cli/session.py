@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -118,7 +119,6 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import HERE, LivePage, served
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
@@ -128,8 +128,11 @@ class MonitorSession:
         listeners: list[EventListener] = [self._collector, screen.listener]
         if self._file is not None:
             listeners.append(self._file)
+        shown: AbstractContextManager[str] = nullcontext("")
         page = None
         if self._live_page:
+            from egomon.cli.live_page import HERE, LivePage, served
+
             title = ", ".join(name for name, _, _ in references)
             page = LivePage(title, self._settings, self._work)
             listeners.append(page.hub.publish)
@@ -145,10 +148,10 @@ class MonitorSession:
         )
         if page is not None:
             page.connect(monitor)
+            shown = served(page.hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
         try:
-            hub = None if page is None else page.hub
-            with served(hub, self._settings.view.address or HERE) as screen.page_url, screen:
+            with shown as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
@@ -22,13 +22,14 @@ from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.operations.health import OperationsServer
-from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.storage import retention, store_path
 from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.channel import WakeUp
+
+if TYPE_CHECKING:
+    from egomon.monitor.operations.health import OperationsServer
 
 NO_CONTROL = "none"
 
@@ -102,6 +103,10 @@ class Services:
         self.health: OperationsServer | None = None
         self.listeners: tuple[EventListener, ...] = ()
         if settings.metrics.address is not None:
+            # Web server and metrics take longer to import than a bundle to load.
+            from egomon.monitor.operations.health import OperationsServer
+            from egomon.monitor.operations.prometheus import MonitorMetrics
+
             metrics = MonitorMetrics(probe=self._probe)
             self.listeners = (metrics.on_event,)
             self.health = OperationsServer(

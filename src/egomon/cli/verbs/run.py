@@ -39,7 +39,9 @@ def _shared(
     no_large: opt.NoLarge = False,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
+    engine: opt.Engine = None,
     threads: opt.ThreadCount = None,
+    profile: opt.Profile = None,
     store: opt.Store = None,
     sink: opt.SinkUris = None,
     out: opt.Out = None,
@@ -73,6 +75,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "name": model,
                 "device": shared["torch_device"],
                 "dtype": shared["dtype"],
+                "engine": shared["engine"],
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
@@ -101,7 +104,20 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
             },
             **sections,
         ),
+        _profile(model, shared),
     )
+
+
+def _profile(model: str | None, shared: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """The settings of --profile, for the bundle that the other settings name."""
+    if shared["profile"] is None:
+        return None
+    from egomon.branches.bundle.locate import find_bundle, read_card
+    from egomon.config import load_settings
+    from egomon.profiles import profile
+
+    named = load_settings(shared["config"], {"model": {"name": model}}).model.name
+    return profile(shared["profile"], read_card(find_bundle(named)))
 
 
 def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
