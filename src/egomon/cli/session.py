@@ -117,13 +117,16 @@ class MonitorSession:
         """
         self._check_early(references)
         from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
+        from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
         source = self._settings.source
-        requests = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
-        screen = Screen(requests, quiet=self._quiet or self._json)
-        listeners: list[EventListener] = [self._collector, screen.listener]
+        given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
+        phones = Phones(given, self._settings, quiet=self._quiet)
+        requests = phones.requests
+        screen = Screen(requests, quiet=self._quiet or self._json, hold=lambda: phones.are_awaited)
+        listeners: list[EventListener] = [self._collector, screen.listener, phones.publish]
         if self._file is not None:
             listeners.append(self._file)
         hub = None
@@ -144,7 +147,8 @@ class MonitorSession:
             hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
         previous = self._catch_signals(monitor)
         try:
-            with served(hub, self._settings.view.address or HERE) as screen.page_url, screen:
+            page = served(hub, self._settings.view.address or HERE)
+            with phones, page as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():

@@ -116,7 +116,7 @@ def live(
         typer.Option(
             "--device",
             "-d",
-            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or "
+            help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
             "synthetic:...; may be given more than once.",
         ),
     ] = None,
