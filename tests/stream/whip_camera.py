@@ -104,8 +104,9 @@ class WhipCamera:
         return str(self._peer.localDescription.sdp)
 
     def _take(self, text: str) -> None:
-        self.texts.append(text)
-        self.got_text.set()
+        if text:  # an empty one says that we are heard
+            self.texts.append(text)
+            self.got_text.set()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)

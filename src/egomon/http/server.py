@@ -148,6 +148,11 @@ class _Connection(H11Protocol):
         super().data_received(data)
         self._watch_head()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete:
+            self._drop()  # over TLS a close would wait for the client's answer
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)

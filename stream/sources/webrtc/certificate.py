@@ -95,11 +95,12 @@ def _make(address: str) -> bytes:
         .sign(key, hashes.SHA256())
     )
     pem: bytes = made.public_bytes(serialization.Encoding.PEM)
-    return pem + key.private_bytes(
+    pem += key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    return pem
 
 
 def _write(path: Path, content: bytes) -> None:

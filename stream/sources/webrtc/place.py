@@ -28,6 +28,8 @@ class Place:
         self.code = new_token()
         self.users = 1
         """How many hold it, see `PhoneServer`."""
+        self.closed = False
+        """Nobody holds it any more."""
         self._session_secret = new_token()
         self._changed = threading.Condition()
         self._code_is_void = False
@@ -106,7 +108,8 @@ class Place:
             session.tell(text)
 
     def clear(self) -> None:
-        """End who is here; from any thread but the loop's."""
+        """End who is here, and let nobody in; from any thread but the loop's."""
+        self.closed = True
         for each in (self._waiting, self._active):
             if each is not None:
                 each.close()

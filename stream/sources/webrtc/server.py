@@ -129,8 +129,8 @@ class PhoneServer(HttpServer):
             if place.users > 0:
                 return
             place.clear()
-            self._places.pop(place.name, None)
-            if self._places:
+            if len(self._places) > 1:
+                del self._places[place.name]
                 return
             if self._servers.get(self.port) is self:
                 del self._servers[self.port]
@@ -156,6 +156,8 @@ class PhoneServer(HttpServer):
         if found is None:
             return await self._refuse(request)
         place, owner = found
+        if place.closed:
+            return text("egomon has ended; scan the code of its next run", 503)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/sdp":
             return text("an offer is of type application/sdp", 415)
         body = await read_body(request, MOST_OFFER_BYTES)

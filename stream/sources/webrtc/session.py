@@ -22,6 +22,7 @@ CLOCK_RATE = 90_000
 CLOSE_SECONDS = 0.5
 KEY_FRAME_SECONDS = 0.5
 """Between two requests for a key frame."""
+BEAT_SECONDS = 1.0
 MOST_UNSENT_BYTES = 1 << 16
 """Of alerts that a camera does not take."""
 _RATE = re.compile(r"^a=rtpmap:\d+ ([\w-]+)/90000", re.MULTILINE)
@@ -128,10 +129,18 @@ class Session:
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
+        self._start(self._beat())
+
+    async def _beat(self) -> None:
+        """Let the page know that it is heard: of itself a browser needs nine seconds to notice."""
+        while not self.pictures.closed:
+            self._send("")
+            await asyncio.sleep(BEAT_SECONDS)
 
     def _on_state(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
             self.pictures.close()
+        if self._peer.connectionState == "failed":
             self._start(self._peer.close())
 
     def _start(self, work: Any) -> None:

@@ -135,7 +135,7 @@ class PhoneStream:
             if self._stop.is_set():
                 raise Cancelled
             if not self._server.is_alive:
-                raise SourceLostError(f"{self._shown}: the server of the phone's page has crashed")
+                raise SourceLostError(f"the server of the page {self._shown} has crashed")
             self._session = self._place.take(CHECK_SECONDS)
             if self._session is not None:
                 return 0, 0, None
@@ -149,7 +149,7 @@ class PhoneStream:
             self._on_dropped(dropped)
         if picture is None:
             if self._session.pictures.closed or not self._server.is_alive:
-                raise SourceLostError(f"{self._shown}: the camera has left", code="STREAM_ENDED")
+                raise SourceLostError(f"the camera has left {self._shown}", code="STREAM_ENDED")
             return None
         frame = self._decode(picture)
         if frame is None:

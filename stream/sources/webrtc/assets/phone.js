@@ -2,12 +2,13 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
 const MAIN = { environment: "environment", user: "user" };
-const RETRY_MS = 1000, LATEST_RETRY_MS = 5000, CONNECT_MS = 8000, REQUEST_MS = 5000;
+const RETRY_MS = 1000, LATEST_RETRY_MS = 5000, CONNECT_MS = 8000, REQUEST_MS = 5000, SILENCE_MS = 2500;
 
 let secret = new URLSearchParams(location.hash.slice(1)).get("token");
 if (!secret) secret = read(sessionStorage) || read(localStorage);
 let wanted = false, busy = false, failures = 0;
 let stream = null, peer = null, place = null, lock = null, sound = null, timer = 0;
+let hidden_at = 0, heard_at = 0;
 
 function read(storage) { try { return storage.getItem("egomon"); } catch { return null; } }
 function keep(value) {
@@ -31,14 +32,22 @@ function request(path, method, body, type) {
     .finally(() => clearTimeout(late));
 }
 
-/* The sentence is the server's: what the terminal says, the phone says, too. */
-async function give_up(problem, words) {
+/* So that the terminal says, too, what is wrong here. */
+function tell(problem) {
+  if (secret) request("/problem", "POST", problem, "text/plain").then((answer) => answer.text()).catch(() => {});
+}
+
+function give_up(problem, words) {
+  refused(words);
+  tell(problem);
+}
+
+function refused(words) {
   wanted = false;
   disconnect();
   release();
   show();
   say("off", words);
-  if (secret) await request("/problem", "POST", problem, "text/plain").catch(() => {});
 }
 
 async function open_camera() {
@@ -53,10 +62,9 @@ async function open_camera() {
   track.contentHint = "detail";
   track.addEventListener("ended", () => { if (wanted) recover(0); });
   byId("view").srcObject = stream;
-  byId("view").classList.toggle("mirrored", lens === "user");
   const can = track.getCapabilities ? track.getCapabilities() : {};
   byId("torch").hidden = !can.torch;
-  byId("torch").setAttribute("aria-pressed", "false");
+  mark("torch", "Light", false);
   await list_lenses();
 }
 
@@ -91,11 +99,14 @@ async function connect() {
     say("wait", failures ? "Connecting again …" : "Connecting …");
     await open_camera();
     disconnect();
+    heard_at = 0;
     const mine = peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     const track = stream.getVideoTracks()[0];
     const sender = mine.addTransceiver(track, { direction: "sendonly", streams: [stream] });
     prefer(sender);
-    mine.createDataChannel("alerts").onmessage = (event) => take_alert(event.data);
+    const channel = mine.createDataChannel("alerts");
+    channel.onmessage = (event) => { heard_at = Date.now(); if (event.data) take_alert(event.data); };
+    channel.onclose = () => { if (mine === peer) recover(0); };
     mine.onconnectionstatechange = () => on_state(mine);
     await mine.setLocalDescription(await mine.createOffer());
     await gathered(mine);
@@ -103,7 +114,7 @@ async function connect() {
     if (answer.status !== 201) {
       const words = await answer.text();
       if (answer.status === 409) throw new Error(words);
-      return await refused(words);
+      return refused(words);
     }
     const fresh = answer.headers.get("Egomon-Session");
     if (fresh) keep(fresh);
@@ -111,7 +122,7 @@ async function connect() {
     await mine.setRemoteDescription({ type: "answer", sdp: await answer.text() });
     timer = setTimeout(() => { if (mine === peer) lost("network"); }, CONNECT_MS);
   } catch (error) {
-    await failed(error);
+    failed(error);
   } finally {
     busy = false;
   }
@@ -148,11 +159,11 @@ function on_state(mine) {
 }
 
 function lost(problem) {
-  if (failures === 2 && secret) request("/problem", "POST", problem, "text/plain").catch(() => {});
+  if (failures === 2) tell(problem);
   recover(Math.min(RETRY_MS * failures, LATEST_RETRY_MS));
 }
 
-async function failed(error) {
+function failed(error) {
   if (!wanted) return;
   if (error.name === "NotAllowedError" || error.name === "SecurityError")
     return give_up("denied", "The camera was not allowed. Allow it for this page in the browser's settings, then start.");
@@ -162,14 +173,6 @@ async function failed(error) {
   say("wait", is_camera ? "Another app uses the camera; waiting for it …"
     : error.name === "Error" ? error.message : "egomon does not answer; trying again …");
   recover(Math.min(RETRY_MS * (failures + 1), LATEST_RETRY_MS));
-}
-
-async function refused(words) {
-  wanted = false;
-  disconnect();
-  release();
-  show();
-  say("off", words);
 }
 
 function recover(after_ms) {
@@ -189,7 +192,11 @@ function wake() {
   if (track && track.muted) release();
   recover(0);
 }
-let hidden_at = 0;
+
+/* egomon sends an empty word each second; without it, nobody listens any more. */
+setInterval(() => {
+  if (wanted && heard_at && peer && peer.connectionState === "connected" && Date.now() - heard_at > SILENCE_MS) recover(0);
+}, 1000);
 
 async function hold_awake() {
   try { lock = await navigator.wakeLock.request("screen"); } catch { lock = null; }
@@ -206,7 +213,7 @@ function take_alert(text) {
     byId("alert-text").textContent = given.text;
     box.hidden = false;
     if (navigator.vibrate) navigator.vibrate(given.severity === "notice" ? [200] : [250, 120, 250, 120, 250]);
-    if (byId("sound").ariaPressed !== "false") beep(given.severity === "notice" ? 1 : 3);
+    if (is_on("sound")) beep(given.severity === "notice" ? 1 : 3);
   } else if (box.dataset.id === given.id) {
     box.className = "over";
     byId("alert-head").textContent = given.phase === "retract" ? "Taken back" : "Over";
@@ -226,6 +233,13 @@ function beep(times) {
     tone.start(at);
     tone.stop(at + 0.24);
   }
+}
+
+function is_on(id) { return byId(id).dataset.on === "true"; }
+
+function mark(id, name, on) {
+  byId(id).dataset.on = String(on);
+  byId(id).textContent = `${name} ${on ? "on" : "off"}`;
 }
 
 function show() {
@@ -252,13 +266,11 @@ byId("start").addEventListener("click", () => {
   }
 });
 for (const id of ["lens", "size"]) byId(id).addEventListener("change", () => { if (wanted) { release(); recover(0); } });
-byId("sound").addEventListener("click", (event) => {
-  event.currentTarget.setAttribute("aria-pressed", String(event.currentTarget.getAttribute("aria-pressed") !== "true"));
-});
-byId("torch").addEventListener("click", async (event) => {
-  const button = event.currentTarget, torch = button.getAttribute("aria-pressed") !== "true";
+byId("sound").addEventListener("click", () => mark("sound", "Sound", !is_on("sound")));
+byId("torch").addEventListener("click", async () => {
+  const torch = !is_on("torch");
   try { await stream.getVideoTracks()[0].applyConstraints({ advanced: [{ torch }] }); } catch { return; }
-  button.setAttribute("aria-pressed", String(torch));
+  mark("torch", "Light", torch);
 });
 byId("alert-close").addEventListener("click", () => { byId("alert").hidden = true; });
 document.addEventListener("visibilitychange", () => {
