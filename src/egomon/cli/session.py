@@ -119,13 +119,16 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
+        from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
         source = self._settings.source
-        requests = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
-        screen = Screen(requests, quiet=self._quiet or self._json)
-        listeners: list[EventListener] = [self._collector, screen.listener]
+        given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
+        phones = Phones(given, self._settings, quiet=self._quiet)
+        requests = phones.requests
+        screen = Screen(requests, quiet=self._quiet or self._json, hold=lambda: phones.are_awaited)
+        listeners: list[EventListener] = [self._collector, screen.listener, phones.publish]
         if self._file is not None:
             listeners.append(self._file)
         shown: AbstractContextManager[str] = nullcontext("")
@@ -151,7 +154,7 @@ class MonitorSession:
             shown = served(page.hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
         try:
-            with shown as screen.page_url, screen:
+            with phones, shown as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():

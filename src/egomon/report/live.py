@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from egomon.errors import EgomonError, UsageError
 from egomon.http.access import COOKIE, Access
-from egomon.http.app import HEADERS, text
+from egomon.http.app import HEADERS, read_body, text
 from egomon.report.html import (
     asset,
     build_page,
@@ -28,7 +28,6 @@ from egomon.report.hub import FRAME_SECONDS, VERDICTS, LiveHub, TooManyClientsEr
 SILENCE_SECONDS = 10.0
 """A comment goes out after this much silence, so that a dead connection is noticed."""
 MOST_BODY_BYTES = 4096
-BODY_SECONDS = 10.0
 BOUNDARY = "egomonframe"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -79,7 +78,7 @@ class _Page:
 
     async def login(self, request: Request) -> Response:
         """A form with the token; gives a cookie that scripts cannot read."""
-        body = await _body(request)
+        body = await read_body(request, MOST_BODY_BYTES)
         if body is None or not self._access.is_same_origin(request.headers):
             return text("not allowed", 403)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
@@ -155,7 +154,9 @@ class _Page:
         if action is None:
             return text("this page cannot do that", 404)
         try:
-            return text(await asyncio.to_thread(action, _fields(await _body(request))))
+            return text(
+                await asyncio.to_thread(action, _fields(await read_body(request, MOST_BODY_BYTES)))
+            )
         except UsageError as error:
             return text(str(error), 400)
         except EgomonError as error:
@@ -169,7 +170,7 @@ class _Page:
         """`{"alert_id": ..., "verdict": "true" | "false" | "unsure"}`."""
         if not self._may_change(request):
             return text("not allowed from another origin", 403)
-        fields = _fields(await _body(request))
+        fields = _fields(await read_body(request, MOST_BODY_BYTES))
         alert_id, verdict = fields.get("alert_id"), fields.get("verdict")
         if not isinstance(alert_id, str) or verdict not in VERDICTS:
             return text(f"alert_id and verdict ({', '.join(VERDICTS)}) are needed", 400)
@@ -182,20 +183,6 @@ class _Page:
 
 def _snapshot(hub: LiveHub) -> str:
     return safe_json({"kind": "snapshot", "data": hub.snapshot()})
-
-
-async def _body(request: Request) -> bytes | None:
-    """At most 4 KiB within ten seconds; None if there is more."""
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BODY_BYTES:
-                    return None
-    except TimeoutError:
-        return None
-    return body
 
 
 def _fields(body: bytes | None) -> dict[str, Any]:

@@ -138,8 +138,8 @@ def live(
         typer.Option(
             "--device",
             "-d",
-            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or synthetic:...; "
-            "@FILE or env:NAME = the address is in there; may be given more than once.",
+            help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
+            "synthetic:...; @FILE or env:NAME = the address is in there; may be repeated.",
         ),
     ] = None,
     name: Annotated[
