@@ -60,7 +60,9 @@ Engine = Annotated[
         "cuda, tensorrt, openvino or coreml.",
     ),
 ]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of each operator of a network.")]
+ThreadCount = Annotated[
+    int | None, typer.Option("--threads", help="Threads of each operator of a network.")
+]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]

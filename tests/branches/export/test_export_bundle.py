@@ -183,9 +183,9 @@ def test_a_model_that_writes_times_otherwise_is_refused(
     written = export_bundle(tiny_bundle, tmp_path / "b")
     assert "large.onnx" not in written.files
     assert [line for line in written.refused if "its tokenizer does not write" in line]
-    assert isinstance(
-        embedder(load_bundle(tmp_path / "b", with_encoder=False)), Qwen3VLEmbedder
-    ), "what has no ONNX form runs in torch"
+    assert isinstance(embedder(load_bundle(tmp_path / "b", with_encoder=False)), Qwen3VLEmbedder), (
+        "what has no ONNX form runs in torch"
+    )
 
 
 def test_shipped_files_are_pinned_and_nothing_lies_beside_them() -> None:

@@ -117,7 +117,9 @@ def test_a_damaged_graph_is_named(tiny_clip: Path, cache: Path) -> None:
     build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(BundleError, match=r"\.onnx cannot be opened.*delete .*\.onnx, it is made anew"):
+    with pytest.raises(
+        BundleError, match=r"\.onnx cannot be opened.*delete .*\.onnx, it is made anew"
+    ):
         build_frame_encoder(tiny_clip_card(tiny_clip), dtype="int8")
 
 

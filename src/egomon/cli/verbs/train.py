@@ -140,9 +140,7 @@ def evaluate(
         from egomon.train.features.vector_cache import VectorCache
 
         cache = VectorCache() if cached else None
-        report = evaluate_videos(
-            model, videos, engine=engine or "auto", quiet=json, cache=cache
-        )
+        report = evaluate_videos(model, videos, engine=engine or "auto", quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 
