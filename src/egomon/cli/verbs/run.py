@@ -40,6 +40,7 @@ def _shared(
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,
     threads: opt.ThreadCount = None,
+    profile: opt.Profile = None,
     store: opt.Store = None,
     sink: opt.SinkUris = None,
     out: opt.Out = None,
@@ -102,7 +103,20 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
             },
             **sections,
         ),
+        _profile(model, shared),
     )
+
+
+def _profile(model: str | None, shared: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """The settings of --profile, for the bundle that the other settings name."""
+    if shared["profile"] is None:
+        return None
+    from egomon.branches.bundle.locate import find_bundle, read_card
+    from egomon.config import load_settings
+    from egomon.profiles import profile
+
+    named = load_settings(shared["config"], {"model": {"name": model}}).model.name
+    return profile(shared["profile"], read_card(find_bundle(named)))
 
 
 def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
@@ -151,6 +165,10 @@ def live(
     blur_faces: Annotated[
         Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
     ] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show."),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
     ] = None,
@@ -189,6 +207,7 @@ def live(
                 "snapshot": snapshot,
                 "folder": record_evidence,
                 "blur_faces": blur_faces,
+                "describe": describe,
             },
             metrics={"address": metrics},
             view={"address": view_address},
