@@ -145,7 +145,7 @@ def _learn(
     report = replace(taught.report, base=base.card.name)
     if report.verdict == "failed" and not force:
         return replace(report, written=False, odd=odd_one(found.recordings) or "")
-    save_bundle(out, card, tensors)
+    save_bundle(out, card, tensors, onnx_folder=base.onnx_folder)
     write_graphs(taught.graphs, out / WORKFLOW_FILE)
     if not write_demonstrations(out, found):
         report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))

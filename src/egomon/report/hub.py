@@ -35,7 +35,7 @@ a newer one, None where there is none."""
 Still = Callable[[str, AlertData], bytes | None]
 """Called with a source and an alert that has just opened: a small JPEG of what it means."""
 
-Action = Callable[[Mapping[str, Any]], str]
+PageAction = Callable[[Mapping[str, Any]], str]
 """Called with what the page sent, in a thread that may wait; returns a sentence for the person."""
 
 
@@ -91,7 +91,7 @@ class LiveHub:
         title: heading of the page.
         feedback: takes a person's verdict about an alert; runs in the page's thread.
         bundle: facts about the model.
-        actions: what the page may ask for, by name; see `Action`.
+        actions: what the page may ask for, by name; see `PageAction`.
         pictures: gives the JPEG of a step by its id.
         still: gives the picture of a new alert, in the publishing thread; None shows none.
         camera: gives pictures; asked only while somebody looks, at most five times a second and
@@ -105,7 +105,7 @@ class LiveHub:
         *,
         feedback: Feedback,
         bundle: dict[str, str] | None = None,
-        actions: Mapping[str, Action] | None = None,
+        actions: Mapping[str, PageAction] | None = None,
         pictures: Callable[[str], bytes | None] = lambda step: None,
         camera: Camera | None = None,
         still: Still | None = None,

@@ -75,7 +75,7 @@ class PageFeedback:
         return known
 
     def missed(self, fields: Mapping[str, Any]) -> str:
-        """An `Action`: a mistake of this `kind` at this `step` was not told."""
+        """An `PageAction`: a mistake of this `kind` at this `step` was not told."""
         kind, step = str(fields.get("kind")), fields.get("step") or None
         with self._lock:
             folder = self._taught()
@@ -86,7 +86,7 @@ class PageFeedback:
         return f"{told}."
 
     def undo(self, fields: Mapping[str, Any]) -> str:
-        """An `Action`: what was said last is taken back."""
+        """An `PageAction`: what was said last is taken back."""
         with self._lock:
             folder = self._taught()
             if not self._undo:

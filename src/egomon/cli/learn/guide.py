@@ -16,7 +16,7 @@ from egomon.stream.worker import Worker
 
 if TYPE_CHECKING:
     from egomon.monitor.workers.source_worker import SourceWorker
-    from egomon.report.hub import Action
+    from egomon.report.hub import PageAction
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ SHORTEST_SECONDS = 5.0
 END_SECONDS = 20.0
 """Longest wait for a recording to be complete."""
 
-Phase = Literal["idle", "recording", "learning"]
+LearningPhase = Literal["idle", "recording", "learning"]
 
 
 class Guide:
@@ -51,17 +51,17 @@ class Guide:
         self._work, self._inputs = work, inputs
         self._show, self._watch, self._teach = show, watch, teach
         self._lock = threading.Lock()
-        self._phase: Phase = "idle"
+        self._phase: LearningPhase = "idle"
         self._recorder: RunRecorder | None = None
         self._source = ""
         self._told: dict[str, Any] = {}
-        """Progress, verdict and sentence of the last learning."""
+        """OnProgress, verdict and sentence of the last learning."""
         self._stop = threading.Event()
         self._worker: Worker | None = None
         self._tell()
 
     @property
-    def actions(self) -> dict[str, Action]:
+    def actions(self) -> dict[str, PageAction]:
         """What the page may ask for."""
         return {
             "record": self.record,

@@ -14,15 +14,17 @@ from typing import Any
 
 from egomon.errors import EgomonError, UsageError
 
-Progress = Callable[[str, float], None]
-Teach = Callable[[Path, Progress, threading.Event], Mapping[str, Any]]
+OnProgress = Callable[[str, float], None]
+Teach = Callable[[Path, OnProgress, threading.Event], Mapping[str, Any]]
 """Called with the work's folder; returns what `TeachReport.to_json` gives."""
 NICENESS = 10
 LEAST_STEP = 0.01
 """Smaller progress is not told."""
 
 
-def teach_in_process(folder: Path, progress: Progress, stop: threading.Event) -> Mapping[str, Any]:
+def teach_in_process(
+    folder: Path, progress: OnProgress, stop: threading.Event
+) -> Mapping[str, Any]:
     """Learn from all runs of a work's folder.
 
     Args:
