@@ -161,3 +161,16 @@ def test_why_this_alert_is_shown_whole(browser: Browser, hub: LiveHub) -> None:
         browser.wait_for("document.querySelector('main.with-media')")
         assert browser.run(hidden) <= 1
         browser.open("about:blank#end")
+
+
+def test_a_page_that_is_opened_before_its_camera_follows_it(browser: Browser) -> None:
+    hub = LiveHub("bench", feedback=lambda *_: True)
+    with LiveServer(hub) as server:
+        browser.open(server.url)
+        browser.wait_for("document.querySelector('.tools').textContent.includes('live')")
+        assert word(browser) == "Starting"
+        hub.publish("cam0", ONLINE)
+        browser.wait_for("document.getElementById('state-word').textContent === 'Watching'")
+        browser.wait_for("document.getElementById('source').textContent === 'cam0'")
+        assert browser.errors == []
+        browser.open("about:blank#end")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from egomon.cli.learn.feedback import PageFeedback
 from egomon.cli.learn.guide import Guide
+from egomon.cli.learn.teach_process import Teach, teach_in_process
 from egomon.cli.page_bundle import show_bundle
 from egomon.errors import UsageError
 
@@ -36,12 +37,20 @@ class LivePage:
         title: heading.
         settings: of the run.
         work: where runs are recorded to and learned from; None = the page teaches nothing.
+        teach: learns from them.
     """
 
-    def __init__(self, title: str, settings: Settings, work: WorkFolder | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        settings: Settings,
+        work: WorkFolder | None = None,
+        *,
+        teach: Teach = teach_in_process,
+    ) -> None:
         from egomon.report.hub import LiveHub
 
-        self._settings, self._work = settings, work
+        self._settings, self._work, self._teach = settings, work, teach
         self._guide: Guide | None = None
         self._feedback = PageFeedback(settings)
         self.hub = LiveHub(title, feedback=self._feedback.verdict)
@@ -74,6 +83,7 @@ class LivePage:
                 inputs,
                 show=lambda state: hub.show("learn", state),
                 watch=lambda folder: self._watch(monitor, folder),
+                teach=self._teach,
             )
             hub.actions |= self._guide.actions
 

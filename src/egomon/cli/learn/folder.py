@@ -44,10 +44,13 @@ class WorkFolder:
     Args:
         root: made with the first run.
         most_bytes: of all runs.
+        is_wanted: the user asked to teach; False only offers it.
     """
 
-    def __init__(self, root: Path, *, most_bytes: int = MOST_BYTES) -> None:
-        self.root, self.most_bytes = root, most_bytes
+    def __init__(
+        self, root: Path, *, most_bytes: int = MOST_BYTES, is_wanted: bool = False
+    ) -> None:
+        self.root, self.most_bytes, self.is_wanted = root, most_bytes, is_wanted
         self.bundle = root / "bundle"
         self.step_names = root / "steps.txt"
         self._runs = root / "runs"

@@ -181,6 +181,7 @@ class Guide:
                 "phase": self._phase,
                 "runs": [{"name": run.name, "bytes": run.nbytes} for run in runs],
                 "enough": ENOUGH_RUNS,
+                "wanted": self._work.is_wanted,
                 "bytes": sum(run.nbytes for run in runs),
                 "most_bytes": self._work.most_bytes,
                 "folder": str(self._work.root),

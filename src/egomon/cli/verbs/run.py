@@ -249,7 +249,7 @@ def _work_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
     from egomon.config_sections import ModelSettings
 
     if learn is not None:
-        return WorkFolder(learn)
+        return WorkFolder(learn, is_wanted=True)
     if settings.model.name != ModelSettings().name:
         return None
     return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")

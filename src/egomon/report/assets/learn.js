@@ -39,9 +39,8 @@ class LearnView {
     return [this.panelRecord, this.panelLearn];
   }
 
-  async record() {
-    const { ok } = await this.act("record", { source: this.source });
-    if (ok && this.state.phase !== "recording") this.recordButton.focus();
+  record() {
+    return this.act("record", { source: this.source });
   }
 
   // Any key is the pedal while runs are recorded; keys that move or press something stay as they are.
@@ -49,7 +48,8 @@ class LearnView {
     const other = event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.key.length > 1 && !["Enter", "PageDown", "PageUp", "ArrowRight", "ArrowLeft"].includes(event.key);
     const recording = this.state.phase === "recording";
     if (other || !(recording || (this.isLeading && this.leads)) || this.state.phase === "learning") return;
-    if (event.target.closest?.("button, a, select, input, textarea, summary")) return;
+    if (event.target.closest?.("select, input, textarea")) return;
+    if (["Enter", " "].includes(event.key) && event.target.closest?.("button, a, summary")) return;
     event.preventDefault();
     event.stopPropagation();
     this.record();
@@ -58,7 +58,7 @@ class LearnView {
   // What stands on top while a person is led; null where there is nothing to lead to.
   lead(source) {
     this.source = source;
-    const { phase, runs, enough, learned, what, share } = this.state;
+    const { phase, runs, enough, learned, wanted, what, share } = this.state;
     this.leads = false;
     if (!phase) return null;
     if (phase !== "recording") this.began = 0;
@@ -69,7 +69,7 @@ class LearnView {
     }
     if (phase === "learning") return { kind: "idle", word: "Learning", more: `${what}: ${Math.round(100 * share)} %` };
     const status = this.store.source(source).status;
-    if (learned || !status || status.source_state !== "online" || status.domain === "in_domain") return null;
+    if (learned || !status || status.source_state !== "online" || (status.domain === "in_domain" && !wanted)) return null;
     this.leads = true;
     const count = runs.length;
     if (count === 0) return { kind: "idle", word: "Show one correct run", more: "Any key, or Record, begins; do the work once from beginning to end; any key ends it. Three runs are enough." };

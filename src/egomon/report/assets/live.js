@@ -15,7 +15,7 @@ function startLive(first) {
   let due = false;
   const redraw = () => {
     due = false;
-    if (!store.sources.has(current) && store.sources.size) current = [...store.sources.keys()][0];
+    settle();
     fillHeader();
     show(current);
     showPicture();
@@ -73,8 +73,19 @@ function onAlert(alert) {
   }
 }
 
+// Before any camera is known something nameless is drawn; it goes when the first one comes.
+function settle() {
+  const known = [...store.sources.values()].filter((each) => each.status || each.stats || each.rows.length).map((each) => each.name);
+  if (!known.length || known.includes(current)) return;
+  store.sources.delete(current);
+  current = known[0];
+}
+
 function drawState() {
+  settle();
   const lead = learnView.lead(current);
+  byId("banners").hidden = Boolean(lead);
+  if (byId("cycle")) byId("cycle").hidden = Boolean(lead);
   learnView.draw();
   stateView.draw(current, lead);
 }
@@ -126,7 +137,7 @@ async function act(name, fields = {}) {
 
 function showPicture() {
   const box = byId("media");
-  if (!data.camera || !store.sources.has(current) || box.dataset.source === current) return;
+  if (!data.camera || !store.sources.get(current)?.status || box.dataset.source === current) return;
   box.dataset.source = current;
   box.hidden = false;
   byId("main").classList.add("with-media");
