@@ -9,6 +9,7 @@ import msgspec
 
 from egomon import __version__
 from egomon.branches.bundle.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
+from egomon.branches.bundle.locate import ONNX_FOLDER
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.interfaces import ActivityModel, DomainGuard, FrameEncoder
@@ -32,6 +33,8 @@ class Base:
     """With the bundle's prefixes; empty for an encoder alone."""
     guard: DomainGuard | None
     activity: ActivityModel | None
+    onnx_folder: Path | None = None
+    """Holds the ONNX files that the card pins."""
 
 
 def open_base(ref: str) -> Base:
@@ -53,7 +56,14 @@ def open_base(ref: str) -> Base:
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
     encoder = _with_full_path(_described(bundle.encoder, bundle.card), bundle.folder)
     card = msgspec.structs.replace(bundle.card, frame_encoder=encoder)
-    return Base(card, bundle.encoder, read_tensors(bundle.folder), bundle.guard, bundle.activity)
+    return Base(
+        card,
+        bundle.encoder,
+        read_tensors(bundle.folder),
+        bundle.guard,
+        bundle.activity,
+        bundle.folder / ONNX_FOLDER if card.runtime else None,
+    )
 
 
 def _encoder_alone(path: Path) -> Base:
