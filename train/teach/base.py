@@ -33,21 +33,26 @@ class Base:
     activity: ActivityModel | None
 
 
-def open_base(ref: str) -> Base:
+def open_base(ref: str, *, device: str = "auto", dtype: str = "auto") -> Base:
     """Load what `--base` names: `lite0`, an encoder's JSON file, or a bundle.
 
     The file is one object, a card's `frame_encoder`:
     `{"library": "open_clip", "architecture": "ViT-B-32-quickgelu", "weights": "openai",
     "image_px": 224, "dim": 512}`. Preprocessing that it leaves out is the tower's own.
 
+    Args:
+        ref: what is named.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `auto`, `float32`, `bfloat16` or `int8`.
+
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
     """
     if ref == LITE0:
-        return _without_heads(_lite0_card())
+        return _without_heads(_lite0_card(), device, dtype)
     if ref.endswith(".json"):
-        return _encoder_alone(Path(ref))
-    bundle = load_bundle(ref)
+        return _encoder_alone(Path(ref), device, dtype)
+    bundle = load_bundle(ref, device=device, dtype=dtype)
     if bundle.encoder is None or bundle.card.frame_encoder.library == "none":
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
     encoder = _with_full_path(_described(bundle.encoder, bundle.card), bundle.folder)
@@ -55,7 +60,7 @@ def open_base(ref: str) -> Base:
     return Base(card, bundle.encoder, read_tensors(bundle.folder), bundle.guard, bundle.activity)
 
 
-def _encoder_alone(path: Path) -> Base:
+def _encoder_alone(path: Path, device: str, dtype: str) -> Base:
     try:
         encoder = msgspec.json.decode(path.read_bytes(), type=FrameEncoderCard)
     except OSError as error:
@@ -75,11 +80,11 @@ def _encoder_alone(path: Path) -> Base:
         small=SmallCard(),
         stream=StreamCard(),
     )
-    return _without_heads(card)
+    return _without_heads(card, device, dtype)
 
 
-def _without_heads(card: BundleCard) -> Base:
-    encoder = build_frame_encoder(card.frame_encoder)
+def _without_heads(card: BundleCard, device: str, dtype: str) -> Base:
+    encoder = build_frame_encoder(card.frame_encoder, device=device, dtype=dtype)
     full = msgspec.structs.replace(card, frame_encoder=_described(encoder, card))
     return Base(full, encoder, {}, None, None)
 
