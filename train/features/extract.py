@@ -16,7 +16,6 @@ from rich.table import Table
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.interfaces import FrameEncoder
-from egomon.branches.load_bundle import load_bundle
 from egomon.errors import DataError, UsageError
 from egomon.train.datasets.holoassist_files import is_published
 from egomon.train.datasets.table import read_table
@@ -33,7 +32,7 @@ from egomon.train.features.feature_set import (
 from egomon.train.features.large_vectors import large_path, read_large
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_bytes, write_index, write_track
-from egomon.train.teach.base import open_base
+from egomon.train.teach.base import open_base, open_encoders
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"
@@ -67,7 +66,13 @@ class ExtractReport:
 
 
 def extract(
-    videos: Path, out: Path, *, model: str = "workbench", large: bool = False, quiet: bool = False
+    videos: Path,
+    out: Path,
+    *,
+    model: str = "workbench",
+    encoders: Path | None = None,
+    large: bool = False,
+    quiet: bool = False,
 ) -> ExtractReport:
     """Encode every video that the segments name; an interrupted run goes on.
 
@@ -77,8 +82,9 @@ def extract(
     Args:
         videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
-        model: bundle whose frame encoder and sampling rate are used.
-        large: also run the bundle's large encoder, one vector a segment.
+        model: what `open_base` knows: its encoders and sampling rate are used.
+        encoders: instead of it, a file of `egomon models new`.
+        large: also run the large encoder, one vector a segment.
         quiet: without a progress bar on stderr.
 
     Raises:
@@ -87,11 +93,11 @@ def extract(
         SourceError: a video cannot be read.
     """
     rows, paths = _find(videos)
-    base = open_base(model)
+    base = open_base(model) if encoders is None else open_encoders(encoders)
     card = _card(base.card, videos.resolve().name)
     embedder = None
     if large:
-        large_card, embedder = open_large(load_bundle(model, with_encoder=False))
+        large_card, embedder = open_large(base.card, base.folder)
         card = msgspec.structs.replace(card, large=large_card)
     card = _merge(out, card)
     left = {name: path for name, path in paths.items() if not _is_done(out, name, card)}

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import numpy as np
 
-from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.locate import LARGE_FOLDER as BUNDLE_LARGE_FOLDER
+from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
+from egomon.branches.bundle.large_weights import pinned
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.frame_sampling import span_indices
 from egomon.branches.interfaces import Float32, Float64
-from egomon.branches.load_bundle import Bundle
 from egomon.errors import DataError, UsageError
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
@@ -38,26 +36,23 @@ class Embedder(Protocol):
         """Clips and their frames' seconds to (N, dim) unit vectors."""
 
 
-def open_large(bundle: Bundle) -> tuple[LargeEncoderCard, Embedder]:
-    """The bundle's large encoder; its card names weights by full path, to hold elsewhere too.
+def open_large(card: BundleCard, folder: Path) -> tuple[LargeEncoderCard, Embedder]:
+    """The large encoder that a card names; the one given back is pinned and has a full path.
 
     Raises:
-        UsageError: the bundle has no large branch.
-        BundleError: the weights cannot be had.
+        UsageError: the card names none.
+        BundleError: the weights cannot be had, or have another hash than the card's.
     """
-    card = bundle.card.large
-    if card is None:
+    large = card.large
+    if large is None:
         raise UsageError(
-            f"bundle {bundle.card.name} has no large branch, so --large has nothing to run; take "
-            "a bundle whose card names a large encoder"
+            f"{card.name} has no large branch, so --large has nothing to run; take a bundle that "
+            "has one, or --encoders with a file of `egomon models new`"
         )
     from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 
-    embedder = Qwen3VLEmbedder.load(card, bundle.folder, device=bundle.device, dtype=bundle.dtype)
-    inside = bundle.folder / (BUNDLE_LARGE_FOLDER if card.weights == "bundle" else card.weights)
-    if inside.is_dir():
-        card = msgspec.structs.replace(card, weights=str(inside.resolve()))
-    return card, embedder
+    embedder = Qwen3VLEmbedder.load(large, folder)
+    return pinned(large, folder), embedder
 
 
 def embed_segments(

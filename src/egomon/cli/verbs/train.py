@@ -69,6 +69,10 @@ def extract(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
     ] = "workbench",
+    encoders: Annotated[
+        Path | None,
+        typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
+    ] = None,
     large: Annotated[
         bool, typer.Option("--large", help="Also run the large branch's encoder.")
     ] = False,
@@ -77,7 +81,7 @@ def extract(
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
     from egomon.train.features.extract import extract as run
 
-    report = run(videos, out, model=model, large=large, quiet=json)
+    report = run(videos, out, model=model, encoders=encoders, large=large, quiet=json)
     show(report, json)
 
 
