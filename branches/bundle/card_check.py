@@ -60,9 +60,7 @@ def _problems(card: BundleCard) -> Iterator[str]:
         yield "fields `large` and `gate` go together: either both are null or both are set"
 
 
-def encoder_problems(
-    frame: FrameEncoderCard, large: LargeEncoderCard | None
-) -> Iterator[str]:
+def encoder_problems(frame: FrameEncoderCard, large: LargeEncoderCard | None) -> Iterator[str]:
     """Tell what is wrong with encoders that are in no card yet; `bundle` means nothing to them."""
     for path, card in (("frame_encoder", frame), ("large_encoder", large)):
         if card is not None and card.weights == "bundle":
@@ -130,7 +128,7 @@ def _small(card: BundleCard) -> Iterator[str]:
             yield f"field `decision.{name}.temperature` is {temperature}, not above 0"
 
 
-def _large(card: LargeEncoderCard, path: str) -> Iterator[str]: 
+def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
     yield from _range(f"{path}.frames", card.frames, 2, MAX_FRAMES)
     yield from _range(f"{path}.frame_px", card.frame_px, 32, MAX_IMAGE_PX)
     yield from _range(f"{path}.dim", card.dim, 1, MAX_WIDTH)
@@ -138,7 +136,7 @@ def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
     if card.frames % 2:
         yield f"field `{path}.frames` is {card.frames}, but frames go in pairs: take an even number"
     if card.frame_px % 32:
-        yield f"field `{path}.frame_px` is {card.frame_px}, not a multiple of 32 px (a visual token)"
+        yield f"field `{path}.frame_px` is {card.frame_px}, not a multiple of 32 px (one token)"
     tokens = visual_tokens(card)
     if tokens > card.max_tokens:
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -102,12 +103,26 @@ def train(
         Path | None,
         typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", help="causal, offline or none, instead of the recipe's."),
+    ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Labelled recordings to a model bundle."""
+    """Labelled recordings to a model bundle; goes on where it was interrupted."""
     from egomon.train.fitting.fit import train as run
 
-    report = run(recipe, data, out, seed=seed, seeds=seeds, feedback=feedback, quiet=json)
+    report = run(
+        recipe,
+        data,
+        out,
+        seed=seed,
+        seeds=seeds,
+        context=context,
+        feedback=feedback,
+        command=shlex.join(["egomon", *sys.argv[1:]]),
+        quiet=json,
+    )
     show(report, json)
 
 
@@ -121,8 +136,11 @@ def evaluate(
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline or none: what context is worth.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
@@ -167,8 +185,11 @@ def challenge(
         typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
     ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline (the paper's setting) or none.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
