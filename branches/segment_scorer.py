@@ -185,7 +185,7 @@ class SegmentScorer:
     def _score(self, span: Span, last: Frame) -> ScoredSegment:
         card = self._parts.stream
         clip = self.context.clip(span.t_start, span.t_end, card.fine_frames)
-        until = span.t_end if card.context_until == "segment_end" else span.t_start
+        until = span.t_start if card.context_until == "segment_start" else span.t_end
         score = self._small.score(clip, self.context.view(until))
         if score.step is not None:
             self.context.add_step(score.step, span.t_start, span.t_end)

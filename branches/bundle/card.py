@@ -137,7 +137,8 @@ class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context_frames: int = 32
     """N: most frames of the context, uniformly gathered."""
     context_max_seconds: float = 3600.0
-    context_until: Literal["segment_end", "segment_start"] = "segment_end"
+    context_until: Literal["segment_end", "segment_start", "recording_end"] = "segment_end"
+    """Where V^c ends. `recording_end` looks ahead (trained offline); live it is `segment_end`."""
     policy: Literal["fixed", "activity", "given"] = "fixed"
     length_seconds: float = 2.0
     """Fixed windows: length."""

@@ -16,6 +16,8 @@ from egomon.errors import BundleError
 CARD_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 LARGE_FOLDER = "large"
+RECORD_FILE = "train_record.json"
+"""How a bundle was trained; no part of its hash, since nothing that it does depends on it."""
 EXTRA_FILES = "*.toml"
 """Files of a part that people may edit, such as a taught workflow."""
 MAX_CARD_BYTES = 4 << 20

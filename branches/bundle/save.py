@@ -15,7 +15,13 @@ from torch import Tensor
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import NAME_PATTERN, check_card
-from egomon.branches.bundle.locate import CARD_FILE, EXTRA_FILES, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.bundle.locate import (
+    CARD_FILE,
+    EXTRA_FILES,
+    LARGE_FOLDER,
+    RECORD_FILE,
+    WEIGHTS_FILE,
+)
 from egomon.branches.bundle.weights import check_finite, part, weights_sha256
 from egomon.errors import BundleError
 
@@ -29,6 +35,7 @@ def save_bundle(
     tensors: Mapping[str, Tensor],
     large_folder: Path | None = None,
     files: Mapping[str, str] | None = None,
+    record: bytes | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -40,6 +47,7 @@ def save_bundle(
         tensors: all weights, named with the prefixes in `PREFIXES`.
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
         files: text of further files by name, such as `workflow.toml`.
+        record: of the training, for `train_record.json`.
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` holds
@@ -69,6 +77,8 @@ def save_bundle(
         _write(new, card, tensors, large_folder)
         for name, text in (files or {}).items():
             (new / name).write_text(text, encoding="utf-8")
+        if record is not None:
+            (new / RECORD_FILE).write_bytes(record)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)

@@ -22,8 +22,8 @@ from torch import Tensor
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
+from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
@@ -81,13 +81,7 @@ class Qwen3VLEmbedder:
                 f"the large model {card.weights!r} cannot be loaded: {error}; {offline_hint()}, "
                 "or give a local folder in the field `large.weights`, or run with --no-large"
             ) from error
-        if card.weights_sha256 is not None:
-            found = weights_sha256(model.state_dict())
-            if found != card.weights_sha256:
-                raise BundleError(
-                    f"field `large.weights_sha256` is {card.weights_sha256}, but {card.weights!r} "
-                    f"has {found}: the heads were trained on other weights"
-                )
+        check_large_weights(card, folder)
         return cls(card, model.to(target).eval().requires_grad_(False), processor)
 
     @torch.inference_mode()

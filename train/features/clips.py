@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +19,7 @@ from egomon.branches.frame_sampling import span_indices
 from egomon.branches.interfaces import Float32
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.train.features.encode_pool import has_result
-from egomon.train.features.large_vectors import TimeRange
+from egomon.train.features.large_vectors import TimeRange, VectorBySpan
 from egomon.train.features.rows import SegmentRow
 
 WAITING_BATCHES = 2
@@ -132,11 +132,11 @@ class EmbedThread:
 class ClipBatches:
     """Clips of one recording in batches, in the order in which the segments end."""
 
-    def __init__(self, thread: EmbedThread, known: Mapping[TimeRange, Float32]) -> None:
+    def __init__(self, thread: EmbedThread, known: VectorBySpan) -> None:
         self._thread = thread
         self._clips: list[Clip] = []
         self._futures: deque[tuple[list[TimeRange], Future[Float32]]] = deque()
-        self._known = dict(known)
+        self._known: VectorBySpan = dict(known)
 
     def push(self, clips: Iterable[Clip]) -> None:
         """Add clips; waits where two batches wait already."""
@@ -152,7 +152,7 @@ class ClipBatches:
         while self._futures:
             self._take()
 
-    def vectors(self) -> dict[TimeRange, Float32]:
+    def vectors(self) -> VectorBySpan:
         """Vectors that are there, by span."""
         while self._futures and has_result(self._futures[0][1]):
             self._take()

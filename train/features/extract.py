@@ -15,7 +15,6 @@ import safetensors.torch
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.branches.load_bundle import load_bundle
 from egomon.errors import EgomonError
 from egomon.train.features.clips import Embedder
 from egomon.train.features.extract_large import open_large
@@ -26,7 +25,7 @@ from egomon.train.features.output import ExtractionFolder
 from egomon.train.features.progress import ExtractionProgress
 from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.write_feature_set import write_bytes
-from egomon.train.teach.base import Base, open_base
+from egomon.train.teach.base import Base, open_base, open_encoders
 
 
 def extract(
@@ -34,7 +33,8 @@ def extract(
     out: Path,
     *,
     model: str = "workbench",
-    large: bool = False,
+    encoders: Path | None = None,
+    large: bool | None = None,
     quiet: bool = False,
     options: ExtractOptions | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -47,8 +47,9 @@ def extract(
     Args:
         videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
-        model: bundle whose frame encoder and sampling rate are used.
-        large: also run the bundle's large encoder, one vector a segment.
+        model: what `open_base` knows: its encoders and sampling rate are used.
+        encoders: instead of it, a file of `egomon models new`.
+        large: also run the large encoder, one vector a segment; None = where `encoders` names one.
         quiet: without a progress bar on stderr.
         options: device, jobs, shard.
         clock: monotonic seconds.
@@ -61,14 +62,14 @@ def extract(
     options = options or ExtractOptions()
     options.check()
     rows, found = find_videos(videos)
-    base, embedder, card = _open(model, large, videos.resolve().name, options)
+    base, embedder, card = _open(model, encoders, large, videos.resolve().name, options)
     folder = ExtractionFolder.begin(out, card)
     _keep_encoder(folder, base.tensors)
     chosen = found if options.shard is None else options.shard.of(found)
     about = {
         "videos": str(videos),
-        "model": model,
-        "large": large,
+        "model": str(encoders or model),
+        "large": embedder is not None,
         "device": options.device,
         "dtype": options.dtype,
         "batch": options.chosen_batch,
@@ -135,14 +136,16 @@ def _extract_all(
 
 
 def _open(
-    model: str, large: bool, name: str, options: ExtractOptions
+    model: str, encoders: Path | None, large: bool | None, name: str, options: ExtractOptions
 ) -> tuple[Base, Embedder | None, DatasetCard]:
-    base = open_base(model, device=options.device, dtype=options.dtype)
+    how = {"device": options.device, "dtype": options.dtype}
+    base = open_base(model, **how) if encoders is None else open_encoders(encoders, **how)
     card = _card(base.card, name)
+    if large is None:
+        large = encoders is not None and base.card.large is not None
     if not large:
         return base, None, card
-    bundle = load_bundle(model, device=options.device, dtype=options.dtype, with_encoder=False)
-    large_card, embedder = open_large(bundle)
+    large_card, embedder = open_large(base.card, base.folder, **how)
     return base, embedder, msgspec.structs.replace(card, large=large_card)
 
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import msgspec
+from pathlib import Path
 
-from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.locate import LARGE_FOLDER as BUNDLE_LARGE_FOLDER
-from egomon.branches.load_bundle import Bundle
+from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
+from egomon.branches.bundle.large_weights import pinned
 from egomon.errors import UsageError
 from egomon.train.features.clips import Embedder
 
 
-def open_large(bundle: Bundle) -> tuple[LargeEncoderCard, Embedder]:
-    """The bundle's large encoder; its card names weights by full path, to hold elsewhere too.
+def open_large(
+    card: BundleCard, folder: Path, *, device: str = "auto", dtype: str = "auto"
+) -> tuple[LargeEncoderCard, Embedder]:
+    """The large encoder that a card names; the one given back is pinned and has a full path.
 
     Raises:
-        UsageError: the bundle has no large branch.
-        BundleError: the weights cannot be had.
+        UsageError: the card names none.
+        BundleError: the weights cannot be had, or have another hash than the card's.
     """
-    card = bundle.card.large
-    if card is None:
+    large = card.large
+    if large is None:
         raise UsageError(
-            f"bundle {bundle.card.name} has no large branch, so --large has nothing to run; take "
-            "a bundle whose card names a large encoder"
+            f"{card.name} has no large branch, so --large has nothing to run; take a bundle that "
+            "has one, or --encoders with a file of `egomon models new`"
         )
     from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 
-    dtype = "auto" if bundle.dtype == "int8" else bundle.dtype
-    embedder = Qwen3VLEmbedder.load(card, bundle.folder, device=bundle.device, dtype=dtype)
-    inside = bundle.folder / (BUNDLE_LARGE_FOLDER if card.weights == "bundle" else card.weights)
-    if inside.is_dir():
-        card = msgspec.structs.replace(card, weights=str(inside.resolve()))
-    return card, embedder
+    dtype = "auto" if dtype == "int8" else dtype
+    return pinned(large, folder), Qwen3VLEmbedder.load(large, folder, device=device, dtype=dtype)

@@ -160,7 +160,10 @@ def _merge(folder: Path, old: DatasetCard, card: DatasetCard) -> DatasetCard:
         )
     if card.large is None:
         return msgspec.structs.replace(card, large=old.large)
-    if old.large not in (None, card.large):
+    unpinned_large = card.large
+    if old.large is not None and old.large.weights_sha256 is None:
+        unpinned_large = msgspec.structs.replace(card.large, weights_sha256=None)
+    if old.large not in (None, unpinned_large):
         raise UsageError(
             f"{folder} holds vectors of another large encoder or setting; choose another folder"
         )

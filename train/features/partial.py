@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float32, Float64
-from egomon.train.features.large_vectors import TimeRange
+from egomon.train.features.large_vectors import VectorBySpan
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_bytes
 
@@ -28,7 +28,7 @@ class PartialVectors:
     vectors: NDArray[np.float16] | Float32
     """(N, D), of a whole number of batches unless it is the whole recording."""
     whole: bool = False
-    large: dict[TimeRange, NDArray[np.float16] | Float32] = field(default_factory=dict)
+    large: VectorBySpan = field(default_factory=dict)
     """Large-branch vectors (D_l,) by span."""
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from egomon.train.features.feature_set import (
     FeatureSet,
     check_row,
 )
-from egomon.train.features.large_vectors import TimeRange, large_path
+from egomon.train.features.large_vectors import VectorBySpan, large_path
 from egomon.train.features.rows import SegmentRow
 
 
@@ -73,7 +73,7 @@ def write_large(
     folder: Path,
     recording: str,
     rows: Iterable[SegmentRow],
-    vectors: Mapping[TimeRange, NDArray[np.float16] | Float32],
+    vectors: VectorBySpan,
 ) -> Path:
     """Store one vector (D_l,) a segment, beside the spans that they are of."""
     buffer = io.BytesIO()

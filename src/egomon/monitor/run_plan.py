@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from egomon.errors import BundleError, ConfigError, DataError
 from egomon.fusion.gate import load_gate
 from egomon.stream.frame import PrepareImage
 from egomon.stream.segmenter import Segmenter, Span
+
+log = logging.getLogger(__name__)
 
 EVIDENCE_PIXEL_FRAMES = 1
 
@@ -99,6 +102,12 @@ def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
     if bundle.encoder is None:
         raise BundleError(
             f"bundle {card.name!r} has no frame encoder for video; it scores stored features only"
+        )
+    if card.stream.context_until == "recording_end":
+        log.warning(
+            "bundle %s was trained offline, with what comes after a segment as context; live there "
+            "is only what came before, so figures of its training do not hold",
+            card.name,
         )
     segments, decision = settings.segments, settings.decision
     changes = {

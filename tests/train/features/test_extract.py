@@ -11,11 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 from feature_sets import DIM, workshop
+from safetensors.torch import load_file, save_file
 from test_datasets import published_holoassist
-from tiny_models import CLIP_DIM, build_tiny_bundle, build_tiny_clip
+from tiny_models import CLIP_DIM, CLIP_PX, build_tiny_bundle, build_tiny_clip
 from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.large_weights import stored_sha256
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.load_bundle import load_bundle
 from egomon.cli.app import app
@@ -242,3 +244,30 @@ def _write_with_encoder(folder: Path, encoder: FrameEncoderCard) -> None:
 
     card = msgspec.structs.replace(data.card, encoder=encoder, dim=CLIP_DIM)
     write_feature_set(folder, dataclasses.replace(data, card=card, track=track))
+
+
+def test_encoders_by_a_file_go_into_the_vectors_with_their_hashes(
+    videos: Path, tmp_path: Path, tiny_clip: Path, tiny_qwen: Path
+) -> None:
+    qwen = shutil.copytree(tiny_qwen, tmp_path / "qwen")
+    (tmp_path / "tiny.toml").write_text(
+        f'[frame_encoder]\nlibrary = "open_clip"\narchitecture = "tiny"\nweights = "{tiny_clip}"\n'
+        f"image_px = {CLIP_PX}\ndim = {CLIP_DIM}\n"
+        '[large_encoder]\nweights = "qwen"\nframes = 4\nframe_px = 64\nmax_tokens = 64\ndim = 48\n'
+    )
+    args = ["extract", videos, "-o", tmp_path / "out", "--encoders", tmp_path / "tiny.toml"]
+    result = CliRunner().invoke(app, [str(arg) for arg in [*args, "--no-large", "--json"]])
+    assert result.exit_code == 0, result.exception
+    assert read_feature_set(tmp_path / "out").card.large is None
+    result = CliRunner().invoke(app, [str(arg) for arg in [*args, "--json"]])
+    assert result.exit_code == 0, result.exception
+    card = read_feature_set(tmp_path / "out").card
+    assert card.encoder.weights_sha256 is not None
+    assert card.large is not None
+    assert card.large.weights == str(qwen)
+    assert card.large.weights_sha256 == stored_sha256(qwen)
+    state = load_file(qwen / "model.safetensors")
+    next(iter(state.values())).mul_(1.5)
+    save_file(state, qwen / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="another large encoder"):
+        extract(videos, tmp_path / "out", encoders=tmp_path / "tiny.toml", quiet=True)
