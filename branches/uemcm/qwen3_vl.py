@@ -24,9 +24,9 @@ from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
+from egomon.branches.uemcm.clip_frames import resampled_clip
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
@@ -43,7 +43,7 @@ class Qwen3VLEmbedder:
 
     def __init__(self, card: LargeEncoderCard, model: Any, processor: Any) -> None:
         self.card = card
-        self._model, self._processor = model, processor
+        self.model, self.processor = model, processor
         width = model.config.get_text_config().hidden_size
         if card.dim > width:
             raise BundleError(
@@ -102,12 +102,12 @@ class Qwen3VLEmbedder:
             ValueError: if a clip is empty or has another number of times.
             BundleError: if a vector is not finite.
         """
-        pairs = [self._resample(c, t) for c, t in zip(clips, times, strict=True)]
+        pairs = [resampled_clip(c, t, self.card) for c, t in zip(clips, times, strict=True)]
         if not pairs:
             return np.empty((0, self.card.dim), np.float32)
         inputs = self._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
-        inputs = inputs.to(self._model.device)
-        hidden = self._model(**inputs, use_cache=False).last_hidden_state
+        inputs = inputs.to(self.model.device)
+        hidden = self.model(**inputs, use_cache=False).last_hidden_state
         last = _last_attended(inputs["attention_mask"])
         pooled = hidden[torch.arange(len(hidden), device=hidden.device), last].float()
         # Matryoshka: the leading values are a vector of their own, so cut first.
@@ -118,22 +118,11 @@ class Qwen3VLEmbedder:
             )
         return vectors
 
-    def _resample(
-        self, clip: Sequence[UInt8Image], times: Sequence[float]
-    ) -> tuple[NDArray[np.uint8], list[float]]:
-        """Always T frames, evenly picked (repeated where there are fewer): constant cost."""
-        if len(clip) == 0 or len(clip) != len(times):
-            raise ValueError(f"a clip has {len(clip)} frames and {len(times)} times")
-        prepare = ImagePreparer(self.card.frame_px, "squash")
-        picked = np.linspace(0, len(clip) - 1, num=self.card.frames).astype(int).tolist()
-        prepared = {i: prepare(clip[i]) for i in set(picked)}
-        return np.stack([prepared[i] for i in picked]), [float(times[i]) for i in picked]
-
     def _inputs(self, clips: list[NDArray[np.uint8]], times: list[list[float]]) -> Any:
         from transformers.video_utils import VideoMetadata
 
         pixels = self.card.frames * self.card.frame_px**2
-        inputs = self._processor(
+        inputs = self.processor(
             text=[prompt(self.card.instruction)] * len(clips),
             videos=clips,
             video_metadata=[

@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.frame_sampling import span_indices
 from egomon.branches.interfaces import Float32
+from egomon.branches.threads import set_torch_threads, usable_cores
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.train.features.encode_pool import has_result
 from egomon.train.features.large_vectors import TimeRange, VectorBySpan
@@ -110,7 +109,7 @@ class EmbedThread:
     def __init__(self, embedder: Embedder, batch: int) -> None:
         self.card, self.batch = embedder.card, batch
         self._embedder = embedder
-        self._thread = ThreadPoolExecutor(1, "embed", lambda: torch.set_num_threads(usable_cores()))
+        self._thread = ThreadPoolExecutor(1, "embed", lambda: set_torch_threads(usable_cores()))
 
     def __enter__(self) -> Self:
         return self
