@@ -89,6 +89,16 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Frames T resampled from the segment (even)."""
     frame_px: int = 224
     """Side of the square frames that are handed over; the detail size the buffer keeps."""
+    crop: Literal["squash", "letterbox"] = "squash"
+    """How a frame becomes square; `letterbox` keeps its proportions. This and the next two have
+    the values of bundles that are older than them."""
+    sampling: Literal["grid", "source"] = "grid"
+    """What the T frames are taken from: the sampled frames (`grid`), or every frame of the video
+    (`source`): the first at or after each of T evenly spread times, see `spread_indices`."""
+    rules: Literal["fixed", "official"] = "fixed"
+    """`fixed`: always T frames, repeated where there are fewer. `official`, as the authors' own
+    code for Qwen3-VL-Embedding: no frame is repeated, a frame has at least as many pixels as its
+    processor makes of any, and their rule for the end of the instruction."""
     max_tokens: int = 1024
     """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
     dim: int

@@ -47,7 +47,7 @@ class Clip:
 
 
 class ClipCollector:
-    """Holds frames until the last segment that needs them has ended.
+    """Clips of the sampled frames, held until the last segment that needs them has ended.
 
     So memory grows with the longest segment, not with the recording.
 
@@ -67,6 +67,10 @@ class ClipCollector:
         self._most = most
         self._times = list(times)
         self._held: dict[int, UInt8Image] = {}
+
+    def wants(self, t_seconds: float) -> bool:
+        """Whether a frame beside the sampling grid belongs to a clip: never."""
+        return False
 
     def push(self, frame: Frame) -> list[Clip]:
         """Add the next sampled frame, which has `detail`; return the clips that end before it."""
