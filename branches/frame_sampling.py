@@ -44,8 +44,9 @@ def span_indices(times: Float64, t_start: float, t_end: float, count: int) -> ND
 
 def spread_times(t_start: float, t_end: float, count: int) -> Float64:
     """(count,) evenly spread times of the half-open span, from which a frame counts as theirs."""
-    step = (t_end - t_start) / count
-    return t_start + step * np.arange(count) - TIME_ROUNDING_SECONDS
+    shares = np.arange(count, dtype=np.float64) / count
+    times: Float64 = t_start + (t_end - t_start) * shares - TIME_ROUNDING_SECONDS
+    return times
 
 
 def spread_indices(times: Float64, t_start: float, t_end: float, count: int) -> NDArray[np.intp]:

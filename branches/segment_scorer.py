@@ -227,7 +227,7 @@ class SegmentScorer:
         most = self._parts.clip_frames
         if not most:
             return ()
-        found = []
+        found: list[Detail] = []
         for frame in self._window(
             span.t_start, math.nextafter(last.t_seconds, math.inf), last.epoch
         ):
