@@ -109,7 +109,7 @@ def ablation(track: Track, recipe: Recipe, seeds: int) -> Iterator[dict[str, Any
             one = msgspec.structs.replace(recipe, seed=seed, members=1, **changes)
             card = card_of(one, track.fitting)
             targets = targets_of(card, track.fitting)
-            _, said = fit_model(
+            _, said, _ = fit_model(
                 one, card, views, targets, held_views, track.held.labels, quiet=True
             )
             found.append(figures(track, said.fused))

@@ -22,6 +22,7 @@ from egomon.branches.bundle.locate import (
     EXTRA_FILES,
     LARGE_FOLDER,
     ONNX_FOLDER,
+    RECORD_FILE,
     WEIGHTS_FILE,
 )
 from egomon.branches.bundle.weights import check_finite, part, weights_sha256
@@ -38,6 +39,7 @@ def save_bundle(
     large_folder: Path | None = None,
     files: Mapping[str, str] | None = None,
     onnx_folder: Path | None = None,
+    record: bytes | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -50,6 +52,7 @@ def save_bundle(
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
         files: text of further files by name, such as `workflow.toml`.
         onnx_folder: holds the ONNX files that the card pins; those are copied.
+        record: of the training, for `train_record.json`.
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` holds
@@ -83,6 +86,8 @@ def save_bundle(
             _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
         for name, text in (files or {}).items():
             (new / name).write_text(text, encoding="utf-8")
+        if record is not None:
+            (new / RECORD_FILE).write_bytes(record)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)

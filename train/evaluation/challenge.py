@@ -18,7 +18,7 @@ from rich.table import Table
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.errors import DataError
 from egomon.train.datasets.open import open_data
-from egomon.train.evaluation.scoring import check_mode
+from egomon.train.evaluation.scoring import check_mode, mode_of
 from egomon.train.evaluation.stage_scores import score_stages
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.features.write_feature_set import write_bytes
@@ -100,7 +100,7 @@ def challenge(
     out: Path,
     *,
     clips: Path | None = None,
-    context: str = "causal",
+    context: str | None = None,
     split: str | None = None,
     threshold: float | None = None,
 ) -> ChallengeReport:
@@ -111,7 +111,7 @@ def challenge(
         data: a feature set, or a folder that `open_data` reads.
         out: the prediction file.
         clips: the official list; None answers every segment of the data.
-        context: causal (as live), offline (the whole recording, the paper's setting) or none.
+        context: causal (as live), offline (the whole recording) or none; None = as trained.
         split: only segments of this split.
         threshold: p from which a clip is called a mistake; None = the bundle's.
 
@@ -122,6 +122,7 @@ def challenge(
     """
     mode = check_mode(context)
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
+    mode = mode or mode_of(bundle.card.stream)
     if isinstance(data, Path):
         data = open_data(data, bundle.card.frame_encoder)
     if split is not None:

@@ -10,6 +10,7 @@ import msgspec
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.errors import ConfigError
+from egomon.train.evaluation.scoring import ContextMode
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -40,11 +41,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_heads: int = 0
     width: int = 512
     dropout: float = 0.1
-    context: bool = True
+    context: bool | ContextMode = "causal"
+    """V^c: `causal`, up to the segment, as live (true in older files); `offline`, the whole
+    recording, what comes after too; `none` (false)."""
     members: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     """Heads of different seeds, averaged in one bundle."""
-    large: bool = False
-    """Also fit the large head and the gate, on cached large-branch vectors."""
+    large: bool | None = None
+    """Also fit the large head and the gate, on cached large-branch vectors; None = where the set
+    has them and there is one member."""
     large_width: int = 256
     gate: Literal["learned", "mean"] = "learned"
     gate_width: int = 128
@@ -81,6 +85,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of weights around their prior."""
     cv_seeds: int = 3
     """Cross-validations of the kind `evidence`, each with other folds."""
+
+    @property
+    def context_mode(self) -> ContextMode:
+        """The context by name."""
+        if isinstance(self.context, bool):
+            return "causal" if self.context else "none"
+        return self.context
 
 
 def load_recipe(ref: str | Path) -> Recipe:
