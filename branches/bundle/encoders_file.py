@@ -52,7 +52,7 @@ PRESETS: dict[str, Encoders] = {
 """`paper` is UE-MCM's pair; the paper names neither the size of CLIP nor that of Qwen."""
 
 _HEAD = """\
-# Encoders of `egomon extract VIDEOS --encoders THIS_FILE -o VECTORS [--large]`, preset {name}.
+# Encoders of `egomon extract VIDEOS --encoders THIS_FILE -o VECTORS`, preset {name}.
 # Relative paths start in this file's folder. All of this goes into the vectors and the bundle,
 # with a hash of the weights, and must be the same in training and live use.
 """
@@ -93,7 +93,7 @@ def preset_text(name: str) -> str:
         [
             _HEAD.format(name=name),
             _table("frame_encoder", frame, notes) + _FRAME_REST,
-            "# Run with --large only.",
+            "# Not run with --no-large.",
             _table("large_encoder", large, _LARGE_NOTES),
         ]
     )

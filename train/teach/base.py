@@ -42,23 +42,28 @@ class Base:
     activity: ActivityModel | None
 
 
-def open_base(ref: str) -> Base:
+def open_base(ref: str, *, device: str = "auto", dtype: str = "auto") -> Base:
     """Load what `--base` names: `lite0`, a bundle, an `encoders.toml`, or an encoder's JSON file.
 
     The file is one object, a card's `frame_encoder`:
     `{"library": "open_clip", "architecture": "ViT-B-32-quickgelu", "weights": "openai",
     "image_px": 224, "dim": 512}`. Preprocessing that it leaves out is the tower's own.
 
+    Args:
+        ref: what is named.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `auto`, `float32`, `bfloat16` or `int8`.
+
     Raises:
         BundleError: it cannot be loaded or cannot see videos.
     """
     if ref == LITE0:
-        return _without_heads(_lite0_card())
+        return _without_heads(_lite0_card(), device, dtype)
     if ref.endswith(".json"):
-        return _encoder_alone(Path(ref))
+        return _encoder_alone(Path(ref), device, dtype)
     if ref.endswith(".toml"):
-        return open_encoders(Path(ref))
-    bundle = load_bundle(ref)
+        return open_encoders(Path(ref), device=device, dtype=dtype)
+    bundle = load_bundle(ref, device=device, dtype=dtype)
     if bundle.encoder is None or bundle.card.frame_encoder.library == "none":
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
     encoder = _with_full_path(_described(bundle.encoder, bundle.card), bundle.folder)
@@ -67,7 +72,7 @@ def open_base(ref: str) -> Base:
     return Base(card, bundle.encoder, bundle.folder, tensors, bundle.guard, bundle.activity)
 
 
-def open_encoders(path: Path) -> Base:
+def open_encoders(path: Path, *, device: str = "auto", dtype: str = "auto") -> Base:
     """Load the frame encoder of an `encoders.toml`; the card has its large one too, not loaded.
 
     Raises:
@@ -75,10 +80,11 @@ def open_encoders(path: Path) -> Base:
         BundleError: the frame encoder cannot be loaded.
     """
     found = read_encoders(path)
-    return _without_heads(_card_of(path.stem, found.frame_encoder, found.large_encoder))
+    card = _card_of(path.stem, found.frame_encoder, found.large_encoder)
+    return _without_heads(card, device, dtype)
 
 
-def _encoder_alone(path: Path) -> Base:
+def _encoder_alone(path: Path, device: str, dtype: str) -> Base:
     try:
         encoder = msgspec.json.decode(path.read_bytes(), type=FrameEncoderCard)
     except OSError as error:
@@ -88,7 +94,7 @@ def _encoder_alone(path: Path) -> Base:
     encoder = _with_full_path(encoder, path.resolve().parent)
     if encoder.library in ("none", "bundled") or encoder.weights == "bundle":
         raise BundleError(f"{path} names weights that lie in a bundle; give that bundle instead")
-    return _without_heads(_card_of(path.stem, encoder, None))
+    return _without_heads(_card_of(path.stem, encoder, None), device, dtype)
 
 
 def _card_of(name: str, frame: FrameEncoderCard, large: LargeEncoderCard | None) -> BundleCard:
@@ -105,8 +111,8 @@ def _card_of(name: str, frame: FrameEncoderCard, large: LargeEncoderCard | None)
     )
 
 
-def _without_heads(card: BundleCard) -> Base:
-    encoder = build_frame_encoder(card.frame_encoder)
+def _without_heads(card: BundleCard, device: str, dtype: str) -> Base:
+    encoder = build_frame_encoder(card.frame_encoder, device=device, dtype=dtype)
     full = msgspec.structs.replace(card, frame_encoder=_described(encoder, card))
     return Base(full, encoder, Path(), {}, None, None)
 

@@ -75,14 +75,45 @@ def extract(
         typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
     ] = None,
     large: Annotated[
-        bool, typer.Option("--large", help="Also run the large branch's encoder.")
+        bool | None,
+        typer.Option(
+            "--large/--no-large",
+            help="Run the large branch's encoder too; without either, where --encoders names one.",
+            show_default=False,
+        ),
+    ] = None,
+    device: opt.Device = None,
+    dtype: opt.Dtype = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Frames a call of the encoder: 16, on CUDA 64.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Videos read at once: 1, on CUDA up to 8.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="I/N: only the I-th of N parts of the videos.")
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="List damaged videos and go on.")
     ] = False,
     json: opt.Json = False,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
     from egomon.train.features.extract import extract as run
+    from egomon.train.features.extract_worker import ExtractOptions
+    from egomon.train.features.find_videos import Shard
 
-    report = run(videos, out, model=model, encoders=encoders, large=large, quiet=json)
+    options = ExtractOptions(
+        device=device or "auto",
+        dtype=dtype or "auto",
+        batch=batch,
+        jobs=jobs,
+        shard=None if shard is None else Shard.parse(shard),
+        skip_damaged=skip_damaged,
+    )
+    report = run(
+        videos, out, model=model, encoders=encoders, large=large, quiet=json, options=options
+    )
     show(report, json)
 
 
