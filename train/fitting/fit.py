@@ -176,6 +176,8 @@ def _for_data(recipe: Recipe, data: FeatureSet) -> Recipe:
 def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
     # Vectors exist at the rate they were extracted with, whatever a recipe says.
     stream = msgspec.structs.replace(recipe.stream, fps=data.card.fps)
+    if all(row.context_start == 0 for row in data.segments):
+        stream = msgspec.structs.replace(stream, context_from="recording_start")
     if recipe.context_mode == "offline":
         stream = msgspec.structs.replace(stream, context_until="recording_end")
     if not recipe.fit_windows:

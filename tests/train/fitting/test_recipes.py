@@ -97,6 +97,18 @@ def test_the_context_of_a_recipe_has_a_name(line: str, mode: str, tmp_path: Path
         load_recipe(path)
 
 
+def test_a_recipe_of_ones_own_changes_a_bundled_one(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('base = "paper"\nlr = 1e-3\n[stream]\ncontext_from = "recording_start"\n')
+    paper, mine = load_recipe("paper"), load_recipe(path)
+    stream = msgspec.structs.replace(paper.stream, context_from="recording_start")
+    assert mine == msgspec.structs.replace(paper, lr=1e-3, stream=stream)
+    for bad in ('"papers"', '"../recipes/paper"', "3", '"."'):
+        path.write_text(f"base = {bad}\n")
+        with pytest.raises(ConfigError, match=r"no bundled recipe; there are: captaincook4d"):
+            load_recipe(path)
+
+
 def told_later(recordings: int = 24, seed: int = 0) -> FeatureSet:
     """Mistakes that only show after the last segment, where nothing live can know of them."""
     data, generator = workshop(recordings, seed, odd_look=0.0), np.random.default_rng(seed)
