@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
+from egomon.stream.frame import Detail, Frame, Grab, PrepareImage, UInt8Image
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Source
 from egomon.stream.worker import Worker
@@ -69,6 +69,9 @@ class SourceReader:
         pace: called with each grab's media time before it is used; a replay at real speed waits
             here.
         range_seconds: half-open piece of the file to read.
+        between: told the time of a frame beside the grid; True = its detail is kept too, in the
+            next sampled frame. What comes after the last sampled frame is forgotten.
+        letterboxed: whether `detail` keeps the proportions.
         on_grab: called with each grab as it comes.
     """
 
@@ -82,6 +85,8 @@ class SourceReader:
         detail: Callable[[UInt8Image], UInt8Image] | None = None,
         pace: Callable[[float], object] = lambda t: None,
         range_seconds: tuple[float, float | None] = (0.0, None),
+        between: Callable[[float], bool] = lambda t: False,
+        letterboxed: bool = False,
         on_grab: Callable[[Grab], object] = lambda grab: None,
     ) -> None:
         self._source = source
@@ -91,6 +96,9 @@ class SourceReader:
         self._detail = detail
         self._pace = pace
         self._range_seconds = range_seconds
+        self._is_wanted = between
+        self._letterboxed = letterboxed
+        self._between: list[Detail] = []
         self._on_grab = on_grab
         self._timeline = Timeline()
         self._epochs_before = 0
@@ -124,6 +132,8 @@ class SourceReader:
         self._on_grab(grab)
         if self._epochs_before:
             grab = replace(grab, epoch=grab.epoch + self._epochs_before)
+        if grab.epoch != self._epoch:
+            self._between.clear()  # no clip spans two epochs
         self._epoch = grab.epoch
         t = self._timeline.place(grab)
         first, end = self._range_seconds
@@ -131,7 +141,11 @@ class SourceReader:
             return False
         self.counts.decoded += 1
         self.counts.t_seconds = t
-        if t < first or not self._grid.accepts(t):
+        if t < first:
+            return True
+        if not self._grid.accepts(t):
+            if self._detail is not None and self._is_wanted(t):
+                self._between.append(Detail(t, self._detail(grab.to_rgb())))
             return True
         self._pace(t - first)
         self.counts.sampled += 1
@@ -139,6 +153,7 @@ class SourceReader:
 
     def _frame(self, grab: Grab, t_seconds: float) -> Frame:
         rgb = grab.to_rgb()
+        between, self._between = tuple(self._between), []
         return Frame(
             image=self._prepare(rgb),
             detail=None if self._detail is None else self._detail(rgb),
@@ -149,4 +164,6 @@ class SourceReader:
             epoch=grab.epoch,
             pts_seconds=grab.pts_seconds,
             gaze=grab.gaze,
+            between=between,
+            letterboxed=self._letterboxed,
         )

@@ -25,9 +25,13 @@ MAX_WIDTH = 65_536
 MAX_IMAGE_PX = 4_096
 MAX_FRAMES = 4_096
 MAX_LAYERS = 64
+TOKEN_PX = 32
+"""Side of the square that a visual token stands for, in each of two frames."""
+OFFICIAL_LEAST_TOKENS = 128
+"""Of a pair of frames; the authors' code enlarges smaller ones (their VIDEO_MIN_TOKEN_NUM)."""
 MAX_MEMBERS = 64
 MAX_POSITIONS = 77
-"""Number of positions of seqTransf."""
+"""Number of positions of seqTransf: CLIP's text positions, which it starts from."""
 
 
 def check_card(card: BundleCard) -> None:
@@ -135,8 +139,14 @@ def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
     yield from _weights(f"{path}.weights", card.weights)
     if card.frames % 2:
         yield f"field `{path}.frames` is {card.frames}, but frames go in pairs: take an even number"
-    if card.frame_px % 32:
+    if card.frame_px % TOKEN_PX:
         yield f"field `{path}.frame_px` is {card.frame_px}, not a multiple of 32 px (one token)"
+    least = OFFICIAL_LEAST_TOKENS if card.rules == "official" else 1
+    if (card.frame_px // TOKEN_PX) ** 2 < least:
+        yield (
+            f"field `{path}.frame_px` is {card.frame_px}, but with the rules `official` a pair of "
+            f"frames has at least {least} visual tokens: take 384 or more"
+        )
     tokens = visual_tokens(card)
     if tokens > card.max_tokens:
         yield (
@@ -147,4 +157,4 @@ def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
 
 def visual_tokens(card: LargeEncoderCard) -> int:
     """Visual tokens of one clip: (T / 2) (px / 32)^2."""
-    return card.frames // 2 * (card.frame_px // 32) ** 2
+    return card.frames // 2 * (card.frame_px // TOKEN_PX) ** 2

@@ -26,7 +26,15 @@ class Encoders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def _qwen(size: str, dim: int) -> LargeEncoderCard:
     # 384 px are the least that the model's own processor hands over: 144 tokens a frame pair.
     weights = f"Qwen/Qwen3-VL-Embedding-{size}"
-    return LargeEncoderCard(weights=weights, frame_px=384, max_tokens=2304, dim=dim)
+    return LargeEncoderCard(
+        weights=weights,
+        frame_px=384,
+        crop="letterbox",
+        sampling="source",
+        rules="official",
+        max_tokens=2304,
+        dim=dim,
+    )
 
 
 def _preset(
@@ -73,6 +81,9 @@ _LARGE_NOTES = {
     "instruction": "the system prompt",
     "frames": "uniform frames of a segment (even)",
     "frame_px": "side of a frame; below 384 is less than the model's own least size",
+    "crop": "letterbox keeps a frame's proportions, squash does not",
+    "sampling": "source: of all frames of the video; grid: of those that frame vectors are of",
+    "rules": "official: as the model's authors feed it; fixed: frames are repeated up to `frames`",
     "max_tokens": "most visual tokens of a segment: frames / 2 * (frame_px / 32)^2 must fit",
     "dim": "the vector is cut to so many values (Matryoshka), at least 64",
 }

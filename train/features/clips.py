@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.frame_sampling import span_indices
 from egomon.branches.interfaces import Float32
+from egomon.branches.threads import set_torch_threads, usable_cores
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.train.features.encode_pool import has_result
 from egomon.train.features.large_vectors import TimeRange, VectorBySpan
@@ -48,7 +47,7 @@ class Clip:
 
 
 class ClipCollector:
-    """Holds frames until the last segment that needs them has ended.
+    """Clips of the sampled frames, held until the last segment that needs them has ended.
 
     So memory grows with the longest segment, not with the recording.
 
@@ -68,6 +67,10 @@ class ClipCollector:
         self._most = most
         self._times = list(times)
         self._held: dict[int, UInt8Image] = {}
+
+    def wants(self, t_seconds: float) -> bool:
+        """Whether a frame beside the sampling grid belongs to a clip: never."""
+        return False
 
     def push(self, frame: Frame) -> list[Clip]:
         """Add the next sampled frame, which has `detail`; return the clips that end before it."""
@@ -110,7 +113,7 @@ class EmbedThread:
     def __init__(self, embedder: Embedder, batch: int) -> None:
         self.card, self.batch = embedder.card, batch
         self._embedder = embedder
-        self._thread = ThreadPoolExecutor(1, "embed", lambda: torch.set_num_threads(usable_cores()))
+        self._thread = ThreadPoolExecutor(1, "embed", lambda: set_torch_threads(usable_cores()))
 
     def __enter__(self) -> Self:
         return self

@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import torch
 
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.interfaces import Float32, FrameEncoder
+from egomon.branches.threads import set_torch_threads, usable_cores
 from egomon.stream.frame import UInt8Image
 
 BATCH = 16
@@ -39,7 +38,7 @@ class EncodePool:
         threads = threads or usable_cores()
         self.most_waiting = threads * WAITING_BATCHES
         """Batches of a recording that wait before its reader waits for them."""
-        self._threads = ThreadPoolExecutor(threads, "encode", lambda: torch.set_num_threads(1))
+        self._threads = ThreadPoolExecutor(threads, "encode", lambda: set_torch_threads(1))
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ from egomon.train.features.clips import ClipBatches, ClipCollector, EmbedThread
 from egomon.train.features.encode_pool import EncodePool, FrameBatches
 from egomon.train.features.find_videos import LabelledVideo
 from egomon.train.features.partial import PartialVectors
+from egomon.train.features.source_clips import SourceClipCollector
 
 CHECKPOINT_SECONDS = 30.0
 """So much work an interruption costs at most."""
@@ -97,8 +98,8 @@ def encode_recording(
     if not known.whole:
         # Whole batches only, so that the rest falls into the batches of an undisturbed run.
         known = known.cut(len(known.times) // encoders.pool.batch * encoders.pool.batch)
-    first = len(known.times)
-    if encoders.large is not None:
+    first, large = len(known.times), encoders.large
+    if large is not None:
         first = known.first_row(video.rows)
     if known.whole and first == len(known.times):
         return EncodedRecording(known, 0, 0, is_new=False)
@@ -112,9 +113,8 @@ def encode_recording(
                 encoders.fps, after_seconds=known.times[first - 1] if first else None
             ),
             prepare=encoders.frames.prepare,
-            detail=None
-            if encoders.large is None
-            else ImagePreparer(encoders.large.card.frame_px, "squash"),
+            detail=None if large is None else ImagePreparer(large.card.frame_px, large.card.crop),
+            between=sink.wants,
         )
         try:
             while (grab := source.read()) is not None:
@@ -165,13 +165,21 @@ class _Pass:
         self._times = known.times[:first].tolist()
         self._frames = FrameBatches(encoders.pool)
         self._clips: ClipBatches | None = None
-        self._collector: ClipCollector | None = None
+        self._collector: ClipCollector | SourceClipCollector | None = None
         if encoders.large is not None:
             wanted = [row for row in video.rows if (row.start, row.end) not in known.large]
-            self._collector = ClipCollector(wanted, encoders.large.card.frames, self._times)
+            most = encoders.large.card.frames
+            if encoders.large.card.sampling == "source":
+                self._collector = SourceClipCollector(wanted, most)
+            else:
+                self._collector = ClipCollector(wanted, most, self._times)
             self._clips = ClipBatches(encoders.large, known.large)
         self._saved = hooks.clock()
         self.encoded = 0
+
+    def wants(self, t_seconds: float) -> bool:
+        """Whether a frame beside the sampling grid belongs to a clip."""
+        return self._collector is not None and self._collector.wants(t_seconds)
 
     def push(self, frame: Frame) -> bool:
         """See `FrameSink`."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import safetensors.torch
+import safetensors.numpy
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
@@ -165,5 +165,5 @@ def _card(bundle: BundleCard, name: str) -> DatasetCard:
 def _keep_encoder(folder: ExtractionFolder, tensors: Tensors) -> None:
     """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
     if folder.card.encoder.weights == "bundle":
-        data = safetensors.torch.save(part(tensors, "encoder."))
+        data = safetensors.numpy.save(part(tensors, "encoder."))
         write_bytes(folder.path / ENCODER_FILE, data)

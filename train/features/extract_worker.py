@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from threading import Event
 from types import TracebackType
 from typing import Self
 
-from egomon.branches.encoders.torch_setup import pick_device, usable_cores
 from egomon.branches.interfaces import FrameEncoder
+from egomon.branches.threads import usable_cores
 from egomon.errors import SourceError, UsageError
 from egomon.train.features.clips import Embedder, EmbedThread
 from egomon.train.features.encode_pool import BATCH, EncodePool
@@ -62,11 +63,19 @@ class ExtractOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is {value}; give 1 or more")
-        pick_device(self.device)
+        _ = self.on_cuda
 
     @property
     def on_cuda(self) -> bool:
-        """Whether the encoders run on an accelerator."""
+        """Whether the encoders run on an accelerator.
+
+        Raises:
+            ConfigError: the device is not there.
+        """
+        if self.device == "cpu" or (self.device == "auto" and find_spec("torch") is None):
+            return False
+        from egomon.branches.encoders.torch_setup import pick_device
+
         return pick_device(self.device).type == "cuda"
 
     @property

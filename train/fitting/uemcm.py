@@ -9,6 +9,7 @@ from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.bundle.weights import Tensors, part
+from egomon.branches.torch_modules import to_arrays
 from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.batches import make_views, pool
@@ -57,7 +58,7 @@ def fit(
         )  # fmt: skip
         best = 1 + int(np.argmax([epoch.pr_auc for epoch in epochs]))
         fits.append(FitRecord(seed=seeded.seed, best_epoch=best, epochs=epochs))
-        states.append({name: value.detach() for name, value in model.state_dict().items()})
+        states.append(to_arrays(model.state_dict()))
         found.append(held_scores)
     scores = np.mean([each.small for each in found], axis=0)
     extra = {}

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.threads import choose_threads, set_torch_threads
 from egomon.config import Settings
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
@@ -137,7 +137,6 @@ class Monitor:
             WorkerCrashedError: a thread crashed; everything was closed in order.
         """
         settings = self._settings
-        configure_torch(settings.model.threads, live=self._live)
         with (
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
@@ -248,7 +247,11 @@ class Monitor:
 
     def _load(self) -> RunPlan:
         model = self._settings.model
-        bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
+        threads = choose_threads(model.threads, live=self._live)
+        bundle = self._bundle or load_bundle(
+            model.name, device=model.device, dtype=model.dtype, threads=threads
+        )
+        set_torch_threads(threads)
         self._threads.raise_crash()
         plan = make_plan(bundle, self._settings)
         if self._live:

@@ -33,7 +33,7 @@ def test_what_a_preset_writes_is_read_back(name: str, tmp_path: Path) -> None:
 
 def test_every_written_field_has_a_comment() -> None:
     lines = [line for line in preset_text("paper").splitlines() if " = " in line]
-    assert len(lines) == 11
+    assert len(lines) == 14
     assert all("  # " in line for line in lines)
 
 

@@ -212,6 +212,8 @@ class SourceWorker:
             grid=SamplingGrid(plan.stream.fps),
             prepare=plan.bundle.encoder.prepare,
             detail=plan.detail,
+            between=lambda t: plan.samples_source,
+            letterboxed=plan.large is not None and plan.large.crop == "letterbox",
             pace=self._pace,
             range_seconds=self._range_seconds,
             on_grab=self.on_grab,
