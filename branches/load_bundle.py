@@ -224,6 +224,8 @@ def _check_prefixes(card: BundleCard, tensors: Tensors) -> None:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise BundleError(f"{path} is no regular file; copy or train the bundle again")
     try:
         return path.read_bytes()
     except OSError as error:

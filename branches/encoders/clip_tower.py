@@ -19,9 +19,10 @@ from torch import nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.hub import hub_access, offline_hint
-from egomon.branches.bundle.weights import check_finite, check_shapes, part
+from egomon.branches.bundle.weights import check_finite, check_shapes
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.branches.encoders.tower_config import CLIP, agreed, of_open_clip, side_of
+from egomon.branches.torch_modules import shapes_of, to_arrays
 from egomon.errors import BundleError
 
 log = logging.getLogger(__name__)
@@ -171,13 +172,14 @@ def _of_clip4clip(architecture: str, path: Path) -> LoadedTower | None:
     from egomon.branches.encoders.dcr_weights import read_state  # it imports this module
 
     state = {k.removeprefix("module."): v for k, v in read_state(path).items()}
-    visual = part(state, "clip.visual.")
+    prefix = "clip.visual."
+    visual = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if not visual:
         return None
     refuse_exact_gelu(architecture, "CLIP4Clip")
-    check_finite(visual, str(path))
+    check_finite(to_arrays(visual), str(path))
     tower = create(architecture, seed=0)
-    check_shapes(tower.state_dict(), visual, f"{path} as {architecture}")
+    check_shapes(shapes_of(tower), visual, f"{path} as {architecture}")
     tower.load_state_dict(visual)
     return as_tower(tower, CLIP)
 

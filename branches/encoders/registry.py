@@ -57,9 +57,7 @@ def build_frame_encoder(
     """
     plugin = find_library(card.library)
     if not plugin.is_built_in:
-        context = EncoderContext(
-            folder or Path(), device, dtype, weights or {}
-        )
+        context = EncoderContext(folder or Path(), device, dtype, weights or {})
         return _from_package(plugin, card, context)
     if card.library == "none":
         return PrecomputedEncoder(card)

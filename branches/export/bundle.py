@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 
 from egomon.branches.bundle.card import BundleCard, OnnxFileCard, OnnxFileName
-from egomon.branches.bundle.locate import CARD_FILE, ONNX_FOLDER, read_card_bytes, parse_card
+from egomon.branches.bundle.locate import CARD_FILE, ONNX_FOLDER, parse_card, read_card_bytes
+from egomon.branches.bundle.weights import part
 from egomon.branches.encoders.torch_encoder import build_torch_encoder
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.export.encoder import write_encoder, write_int8
 from egomon.branches.export.qwen3_vl import write_large
 from egomon.branches.load_bundle import read_tensors
-from egomon.branches.bundle.weights import part
 from egomon.branches.torch_modules import state_sha256
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 from egomon.errors import BundleError

@@ -20,12 +20,14 @@ import msgspec
 import platformdirs
 import torch
 
-from egomon.branches.bundle.card import FrameEncoderCard, OnnxFileCard
+from egomon.branches.bundle.card import FrameEncoderCard, OnnxFileCard, OnnxFileName
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.branches.export.graph import optional, pin, write_graph
+from egomon.branches.export.graph import pin, write_graph
 from egomon.branches.onnx.encoder import WEIGHTS_SHA256, OnnxEncoder, pictures
+from egomon.branches.onnx.forms import FLOAT32, INT8
 from egomon.branches.onnx.session import least_cosine
 from egomon.errors import BundleError
+from egomon.extras import needs_extra
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +36,30 @@ LEAST_COSINE = 0.9999
 LEAST_COSINE_INT8 = 0.98
 GRAPH_VERSION = 3
 """Part of a cached file's name: another way of making the graph makes another file."""
-FLOAT32, INT8 = "encoder.onnx", "encoder-int8.onnx"
+
+Pins = dict[OnnxFileName, OnnxFileCard]
 
 
-def write_encoder(reference: TowerEncoder, folder: Path) -> dict[str, OnnxFileCard]:
-    """Write `encoder.onnx`, compared with the tower; its entry for the card.
+def write_encoder(
+    tower: TowerEncoder, folder: Path, compared_with: TowerEncoder | None = None
+) -> Pins:
+    """Write `encoder.onnx`; its entry for the card.
+
+    Args:
+        tower: what is written.
+        folder: where it goes.
+        compared_with: the tower whose vectors it must give; None = the one that is written.
 
     Raises:
         BundleError: the tower cannot be exported, or gives other vectors as ONNX.
         MissingExtraError: `onnx` is not installed.
     """
     path = folder / FLOAT32
-    _write_float32(reference, path)
-    return {FLOAT32: _compared(reference, path, pin(path, 1.0), LEAST_COSINE)}
+    _write_float32(tower, path)
+    return {FLOAT32: _compared(compared_with or tower, path, pin(path, 1.0), LEAST_COSINE)}
 
 
-def write_int8(reference: TowerEncoder, folder: Path) -> dict[str, OnnxFileCard]:
+def write_int8(reference: TowerEncoder, folder: Path) -> Pins:
     """Write `encoder-int8.onnx` likewise."""
     path = folder / INT8
     _write_int8(reference, path)
@@ -62,10 +72,9 @@ def cached_int8(reference: TowerEncoder, cache: Path | None = None) -> OnnxEncod
     The file is named after weights and card, and compared with the tower each time.
 
     Raises:
-        MissingExtraError: the extra `onnx` is not installed.
+        MissingExtraError: the extra `torch` is not installed.
         BundleError: the tower cannot be exported, or its graph gives other vectors.
     """
-    optional("onnxruntime", "--dtype int8")
     folder = cache or Path(platformdirs.user_cache_dir("egomon")) / "onnx"
     path = folder / f"{_key(reference.card, reference.weights_sha256)}.onnx"
     if not path.is_file():
@@ -113,7 +122,8 @@ def _write_float32(reference: TowerEncoder, path: Path) -> None:
 
 def _write_int8(reference: TowerEncoder, path: Path) -> None:
     """Export and quantise beside the target, then rename: a reader never sees half a graph."""
-    quantization = optional("onnxruntime.quantization", "--dtype int8")
+    with needs_extra("--dtype int8", "torch"):
+        from onnxruntime import quantization
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "int8.onnx"
         _write_float32(reference, whole)

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import OnnxFileCard
-from egomon.errors import BundleError, MissingExtraError
+from egomon.branches.onnx.session import OPSET as OPSET_NOTE
+from egomon.errors import BundleError
+from egomon.extras import needs_extra
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +25,6 @@ _MOST_BYTES = 2 << 30
 """Size of one ONNX file, by its format."""
 _LEAST_HALVED = 256
 """Values of a weight that is worth a cast."""
-
-
-def optional(name: str, feature: str) -> Any:
-    """Import a package of the extra `onnx`.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(feature, "onnx") from error
 
 
 def write_graph(
@@ -60,7 +49,8 @@ def write_graph(
         BundleError: the module is too large or cannot be traced.
         MissingExtraError: `onnx` is not installed.
     """
-    onnx = optional("onnx", "writing ONNX files")
+    with needs_extra("writing ONNX files", "torch"):
+        import onnx
     size = sum(p.numel() * p.element_size() for p in module.parameters())
     if size > _MOST_BYTES:
         raise BundleError(
@@ -91,7 +81,7 @@ def write_graph(
         if rows.dim_param != "batch":
             rows.dim_value = 1
         _halve(onnx, model)
-        onnx.helper.set_model_props(model, dict(metadata))
+        onnx.helper.set_model_props(model, {**metadata, OPSET_NOTE: str(OPSET)})
         onnx.checker.check_model(model)
         onnx.save(model, path)
     except Exception as error:  # torch and onnx raise whatever their parts raise

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from egomon.branches.bundle.card import LargeEncoderCard, OnnxFileCard
+from egomon.branches.bundle.card import LargeEncoderCard, OnnxFileCard, OnnxFileName
 from egomon.branches.export.graph import pin, write_graph
+from egomon.branches.onnx.forms import LARGE
 from egomon.branches.onnx.large import OnnxEmbedder
 from egomon.branches.onnx.session import least_cosine
 from egomon.branches.onnx.tokens import TOKENS, WEIGHTS, TokenTable, stamp_of
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
 
-LARGE = "large.onnx"
 LEAST_COSINE = 0.99999
 _LONGEST_SECONDS = 100
 """Stamps that the token table is checked on, every tenth of a second."""
@@ -31,7 +31,7 @@ _LONGEST_SECONDS = 100
 
 def write_large(
     card: LargeEncoderCard, embedder: Qwen3VLEmbedder, weights_sha256: str, folder: Path
-) -> dict[str, OnnxFileCard]:
+) -> dict[OnnxFileName, OnnxFileCard]:
     """Write `large.onnx`, compared with the model; its entry for the card.
 
     Args:

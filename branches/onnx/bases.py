@@ -28,6 +28,12 @@ class BaseCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     runtime: dict[OnnxFileName, OnnxFileCard]
 
 
+def read_base(name: str) -> BaseCard | None:
+    """The base of an encoder library, None if it has none."""
+    path = BASES / name / BASE_FILE
+    return msgspec.json.decode(path.read_bytes(), type=BaseCard) if path.is_file() else None
+
+
 def own_forms(
     card: FrameEncoderCard, forms: OnnxForms | None = None
 ) -> tuple[FrameEncoderCard, OnnxForms]:
@@ -39,10 +45,9 @@ def own_forms(
     """
     if forms is not None and forms.pins:
         return card, forms
-    folder = BASES / card.library
-    if card.weights not in (None, PACKAGE) or not (folder / BASE_FILE).is_file():
+    base = read_base(card.library)
+    if base is None or card.weights not in (None, PACKAGE):
         return card, OnnxForms()
-    base = msgspec.json.decode((folder / BASE_FILE).read_bytes(), type=BaseCard)
     given = {name: getattr(card, name) for name in Preprocessing.__struct_fields__}
     own = base.frame_encoder
     full = msgspec.structs.replace(
@@ -53,4 +58,4 @@ def own_forms(
     same = all(getattr(card, name) == getattr(own, name) for name in in_graph)
     if not same or (full.mean, full.std) != (own.mean, own.std):
         return card, OnnxForms()
-    return full, OnnxForms(folder, base.runtime)
+    return full, OnnxForms(BASES / card.library, base.runtime)

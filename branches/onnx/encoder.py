@@ -44,7 +44,7 @@ class OnnxEncoder:
         pin: OnnxFileCard,
         card: FrameEncoderCard,
         *,
-        engine: str = "cpu",
+        engine: str = "onnx",
         threads: int = 1,
     ) -> None:
         px = card.image_px

@@ -50,9 +50,7 @@ class Compute:
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
-            raise ConfigError(
-                f"engine {self.engine!r} is unknown; use one of {', '.join(ENGINES)}"
-            )
+            raise ConfigError(f"engine {self.engine!r} is unknown; use one of {', '.join(ENGINES)}")
 
     @property
     def takes_onnx(self) -> bool:

@@ -37,7 +37,7 @@ class OnnxEmbedder:
         pin: OnnxFileCard,
         card: LargeEncoderCard,
         *,
-        engine: str = "cpu",
+        engine: str = "onnx",
         threads: int = 1,
     ) -> None:
         self.card = card

@@ -20,16 +20,18 @@ log = logging.getLogger(__name__)
 
 PROVIDERS = {
     "onnx": "CPUExecutionProvider",
-    "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
 """engine -> ONNX Runtime's name of it."""
-CPU = PROVIDERS["cpu"]
+CPU = PROVIDERS["onnx"]
 LEAST_COSINE = 0.999
 """Of what another engine gives with what the CPU gives; below that the engine is not used."""
+
+OPSET = "egomon.opset"
+"""Metadata: version of ONNX's own operators that a file is written in."""
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | None, ...]
@@ -61,11 +63,16 @@ class OnnxNetwork:
     ) -> None:
         self._path, self._pin, self._threads = path, pin, threads
         self._outputs = list(outputs)
-        self.engine = "cpu"
+        self.engine = "onnx"
         """The engine in use."""
         self._session = self._open(CPU)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         """What the exporter noted in the file."""
+        if self.metadata.get(OPSET) != str(pin.opset):
+            raise BundleError(
+                f"{path} is written in opset {self.metadata.get(OPSET)}, but the card says "
+                f"{pin.opset}; export the bundle again"
+            )
         for kind, expected, found in (
             ("input", inputs, self._session.get_inputs()),
             ("output", outputs, self._session.get_outputs()),
@@ -154,6 +161,7 @@ class OnnxNetwork:
                     f"{self._path}: {kind} {name} has shape {_words(given)}, but the card asks for "
                     f"{_words(shape)}; export the bundle again"
                 )
+
 
 def least_cosine(ours: Float32, theirs: Float32) -> float:
     """Least cosine of a row with its counterpart, (B, D) each; -1 for other shapes."""

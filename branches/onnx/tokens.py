@@ -18,7 +18,8 @@ Int64 = NDArray[np.int64]
 
 class TokenTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens of the pieces of a prompt: head, for each pair of frames its time and its visual
-    tokens, tail."""
+    tokens, tail.
+    """
 
     head: tuple[int, ...]
     opening: tuple[int, ...]

@@ -144,9 +144,7 @@ class ContextEnsemble:
         return ContextOutput(*means)  # type: ignore[arg-type]  # the first two are never None
 
 
-def load_network(
-    dim: int, card: SmallCard, tensors: Tensors
-) -> ContextNetwork | ContextEnsemble:
+def load_network(dim: int, card: SmallCard, tensors: Tensors) -> ContextNetwork | ContextEnsemble:
     """The small branch's network from the bundle's tensors under `small.`, prefix removed.
 
     Raises:

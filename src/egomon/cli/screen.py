@@ -40,8 +40,9 @@ class Screen:
 
     def __enter__(self) -> Self:
         if self._use_dashboard:
-            from egomon.view import LiveView, ViewState
             from egomon.view.console import PlainConsole
+            from egomon.view.live import LiveView
+            from egomon.view.state import ViewState
 
             self._state = ViewState([request.name for request in self._requests])
             self._state.page_url = self.page_url
@@ -49,7 +50,7 @@ class Screen:
             self._dashboard.__enter__()
             self._keys = Keys().__enter__()
         else:
-            from egomon.view import PlainView
+            from egomon.view.plain import PlainView
 
             self._plain = PlainView()
         return self

@@ -231,7 +231,10 @@ class Monitor:
     def _start_producers(self) -> None:
         for item in self.inputs:
             worker = Worker(
-                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+                f"producer-{item.name}",
+                item.run,
+                on_crash=lambda _: self.stop("crash"),
+                first=self._live,
             )
             self._threads.producers.append(worker)
             worker.start()
@@ -249,7 +252,11 @@ class Monitor:
         model = self._settings.model
         threads = choose_threads(model.threads, live=self._live)
         bundle = self._bundle or load_bundle(
-            model.name, device=model.device, dtype=model.dtype, threads=threads
+            model.name,
+            device=model.device,
+            dtype=model.dtype,
+            engine=model.engine,
+            threads=threads,
         )
         set_torch_threads(threads)
         self._threads.raise_crash()
