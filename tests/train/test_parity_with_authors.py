@@ -16,7 +16,7 @@ from torch import Tensor
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.uemcm.clip4clip import MAX_POSITIONS, TemporalHeader
 from egomon.train.dcr.loss import dcr_loss
-from egomon.train.fitting.header_start import header_state
+from egomon.train.fitting.heads.header_start import header_state
 from egomon.train.losses import class_weights, uemcm_loss
 
 DIM, LAYERS, HEADS = 8, 2, 2

@@ -21,9 +21,9 @@ from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.scoring import clip_view, context_view, mode_of
 from egomon.train.features.feature_set import FeatureSet, Track
 from egomon.train.features.write_feature_set import write_feature_set
-from egomon.train.fitting.batches import make_views
 from egomon.train.fitting.domain import MARGIN, fit_domain
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads.batches import make_views
 from egomon.train.fitting.recipe import FOLDER, Recipe, load_recipe
 from egomon.train.fitting.record import TrainRecord, describe_data
 

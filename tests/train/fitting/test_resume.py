@@ -14,9 +14,9 @@ from safetensors import safe_open
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.load_bundle import read_tensors
-from egomon.train.fitting import fit_heads
-from egomon.train.fitting.checkpoint import Checkpoint, Checkpoints
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads import fit_heads
+from egomon.train.fitting.heads.checkpoint import Checkpoint, Checkpoints
 from egomon.train.fitting.recipe import Recipe
 
 SHOP = Recipe(

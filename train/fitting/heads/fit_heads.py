@@ -15,13 +15,13 @@ from torch import Tensor
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.torch_modules import StateDict, to_arrays, to_torch
-from egomon.train.fitting.batches import Views, stratified
-from egomon.train.fitting.checkpoint import Checkpoints
-from egomon.train.fitting.fit_state import restore, snapshot
-from egomon.train.fitting.header_start import start_header
+from egomon.train.fitting.heads.batches import Views, stratified
+from egomon.train.fitting.heads.checkpoint import Checkpoints
+from egomon.train.fitting.heads.fit_state import restore, snapshot
+from egomon.train.fitting.heads.header_start import start_header
+from egomon.train.fitting.heads.uemcm_model import Output, UemcmModel
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.record import EpochRecord
-from egomon.train.fitting.uemcm_model import Output, UemcmModel
 from egomon.train.losses import class_weights, total_loss
 from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Labels

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.torch_modules import to_arrays, to_torch
-from egomon.train.fitting.checkpoint import Checkpoint
+from egomon.train.fitting.heads.checkpoint import Checkpoint
 
 
 def snapshot(
