@@ -148,6 +148,9 @@ class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context_frames: int = 32
     """N: most frames of the context, uniformly gathered."""
     context_max_seconds: float = 3600.0
+    context_from: Literal["context_start", "recording_start"] = "context_start"
+    """Where V^c began in training: with each segment's `context_start`, such as HoloAssist's coarse
+    action, or with the recording. Live it is the recording, or the last reset."""
     context_until: Literal["segment_end", "segment_start", "recording_end"] = "segment_end"
     """Where V^c ends. `recording_end` looks ahead (trained offline); live it is `segment_end`."""
     policy: Literal["fixed", "activity", "given"] = "fixed"

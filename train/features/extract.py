@@ -23,6 +23,7 @@ from egomon.train.features.feature_set import ENCODER_FILE, DatasetCard
 from egomon.train.features.find_videos import LabelledVideo, find_videos
 from egomon.train.features.output import ExtractionFolder
 from egomon.train.features.progress import ExtractionProgress
+from egomon.train.features.rows import SegmentRow
 from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.write_feature_set import write_bytes
 from egomon.train.teach.base import Base, open_base, open_encoders
@@ -35,6 +36,7 @@ def extract(
     model: str = "workbench",
     encoders: Path | None = None,
     large: bool | None = None,
+    rows: Sequence[SegmentRow] | None = None,
     quiet: bool = False,
     options: ExtractOptions | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -50,6 +52,7 @@ def extract(
         model: what `open_base` knows: its encoders and sampling rate are used.
         encoders: instead of it, a file of `egomon models new`.
         large: also run the large encoder, one vector a segment; None = where `encoders` names one.
+        rows: segments instead of those beside the videos.
         quiet: without a progress bar on stderr.
         options: device, jobs, shard.
         clock: monotonic seconds.
@@ -61,7 +64,7 @@ def extract(
     """
     options = options or ExtractOptions()
     options.check()
-    rows, found = find_videos(videos)
+    found_rows, found = find_videos(videos, rows)
     base, embedder, card = _open(model, encoders, large, videos.resolve().name, options)
     folder = ExtractionFolder.begin(out, card)
     _keep_encoder(folder, base.tensors)
@@ -81,7 +84,7 @@ def extract(
 
     def end(error: str | None = None) -> ExtractReport:
         seconds = clock() - before
-        segments = folder.write_index(rows)
+        segments = folder.write_index(found_rows)
         told = sorted(results, key=lambda result: result.name)
         now = datetime.now(UTC).astimezone()
         record = write_record(
