@@ -120,6 +120,7 @@ def _large(card: LargeEncoderCard) -> Iterator[str]:
     yield from _range("large.frames", card.frames, 2, MAX_FRAMES)
     yield from _range("large.frame_px", card.frame_px, 32, MAX_IMAGE_PX)
     yield from _range("large.dim", card.dim, 1, MAX_WIDTH)
+    yield from _range("large.least_cosine", card.least_cosine, 0, 1)
     yield from _weights("large.weights", card.weights)
     if card.frames % 2:
         yield f"field `large.frames` is {card.frames}, but frames go in pairs: take an even number"

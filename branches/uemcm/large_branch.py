@@ -10,6 +10,7 @@ from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import BranchScore
+from egomon.branches.uemcm.clip_frames import clip_of
 from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 from egomon.stream.frame import Segment
@@ -61,10 +62,7 @@ class Qwen3VLBranch:
             BundleError: if the embedding is not finite.
         """
         started = self._clock()
-        if not segment.frames:
-            raise ValueError(f"segment {segment.index} holds no frames, only their times")
-        clip = [f.image if f.detail is None else f.detail for f in segment.frames]
-        times = [f.t_seconds - segment.t_start for f in segment.frames]
+        clip, times = clip_of(segment)
         feature = self.embedder.embed([clip], [times])
         logits = self.head.logits(feature)
         return BranchScore(

@@ -23,17 +23,19 @@ from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
 from egomon.branches.torch_modules import state_sha256
+from egomon.branches.uemcm.clip_frames import (
+    STAMP_FPS,
+    full_sentence,
+    resample_clip,
+    stamps_ms,
+)
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
 log = logging.getLogger(__name__)
-
-_STAMP_FPS = 1000.0
-"""Frames are numbered in milliseconds, so that the processor writes their true times."""
 
 _PATCH_PX = 16
 
@@ -108,7 +110,7 @@ class Qwen3VLEmbedder:
             ValueError: if a clip is empty or has another number of times.
             BundleError: if a vector is not finite.
         """
-        pairs = [self._resample(c, t) for c, t in zip(clips, times, strict=True)]
+        pairs = [resample_clip(self.card, c, t) for c, t in zip(clips, times, strict=True)]
         if not pairs:
             return np.empty((0, self.card.dim), np.float32)
         inputs = self._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
@@ -124,17 +126,6 @@ class Qwen3VLEmbedder:
             )
         return vectors
 
-    def _resample(
-        self, clip: Sequence[UInt8Image], times: Sequence[float]
-    ) -> tuple[NDArray[np.uint8], list[float]]:
-        """Always T frames, evenly picked (repeated where there are fewer): constant cost."""
-        if len(clip) == 0 or len(clip) != len(times):
-            raise ValueError(f"a clip has {len(clip)} frames and {len(times)} times")
-        prepare = ImagePreparer(self.card.frame_px, "squash")
-        picked = np.linspace(0, len(clip) - 1, num=self.card.frames).astype(int).tolist()
-        prepared = {i: prepare(clip[i]) for i in set(picked)}
-        return np.stack([prepared[i] for i in picked]), [float(times[i]) for i in picked]
-
     def _inputs(self, clips: list[NDArray[np.uint8]], times: list[list[float]]) -> Any:
         from transformers.video_utils import VideoMetadata
 
@@ -145,8 +136,8 @@ class Qwen3VLEmbedder:
             video_metadata=[
                 VideoMetadata(
                     total_num_frames=self.card.frames,
-                    fps=_STAMP_FPS,
-                    frames_indices=[round(_STAMP_FPS * max(t, 0.0)) for t in stamps],
+                    fps=STAMP_FPS,
+                    frames_indices=stamps_ms(stamps),
                 )
                 for stamps in times
             ],
@@ -169,10 +160,8 @@ class Qwen3VLEmbedder:
 
 def prompt(instruction: str) -> str:
     """The embedding prompt; a bare video pad, as the processor adds the vision markers itself."""
-    if instruction and instruction[-1] not in ".!?":
-        instruction += "."
     return (
-        f"<|im_start|>system\n{instruction}<|im_end|>\n"
+        f"<|im_start|>system\n{full_sentence(instruction)}<|im_end|>\n"
         "<|im_start|>user\n<|video_pad|><|im_end|>\n<|im_start|>assistant\n"
     )
 

@@ -57,7 +57,8 @@ def open_large(bundle: Bundle) -> tuple[LargeEncoderCard, Embedder]:
     inside = bundle.folder / (BUNDLE_LARGE_FOLDER if card.weights == "bundle" else card.weights)
     if inside.is_dir():
         card = msgspec.structs.replace(card, weights=str(inside.resolve()))
-    return card, embedder
+    # What a server is compared with says nothing about the vectors of a set.
+    return msgspec.structs.replace(card, probe=""), embedder
 
 
 def embed_segments(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.load_bundle import load_bundle
 from egomon.branches.torch_modules import state_sha256
+from egomon.branches.uemcm.clip_frames import resample_clip
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
@@ -55,7 +56,7 @@ def test_a_clip_makes_exactly_the_promised_visual_tokens(
     )
     embedder = Qwen3VLEmbedder.load(card, Path())
     for count, height, width in ((frames, px, px), (5, 200, 120), (1, 50, 300)):
-        clip, stamps = embedder._resample(images(count, height, width), seconds(count))
+        clip, stamps = resample_clip(card, images(count, height, width), seconds(count))
         inputs = embedder._inputs([clip], [stamps])
         tokens = int((inputs["input_ids"] == embedder._model.config.video_token_id).sum())
         assert tokens == frames // 2 * (px // 32) ** 2 == Qwen3VLBranch.visual_tokens(card)
@@ -63,7 +64,7 @@ def test_a_clip_makes_exactly_the_promised_visual_tokens(
 
 
 def test_the_prompt_carries_the_true_times_and_each_marker_once(embedder: Qwen3VLEmbedder) -> None:
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resample_clip(CARD, images(8), seconds(8))
     inputs = embedder._inputs([clip], [stamps])
     text = embedder._processor.tokenizer.decode(inputs["input_ids"][0])
     # Mean time of each pair, one decimal: .125, .625, 1.125, 1.625.
@@ -114,7 +115,7 @@ def test_the_model_sees_what_the_plain_architecture_computes(
     from transformers import Qwen3VLForConditionalGeneration
 
     model = Qwen3VLForConditionalGeneration.from_pretrained(tiny_qwen).eval()
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resample_clip(CARD, images(8), seconds(8))
     inputs = embedder._inputs([clip], [stamps])
     with torch.inference_mode():
         hidden = model(**inputs, output_hidden_states=True).hidden_states[-1][0, -1, :48]

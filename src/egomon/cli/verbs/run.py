@@ -36,6 +36,7 @@ def _shared(
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
     no_large: opt.NoLarge = False,
+    large_endpoint: opt.LargeEndpoint = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     threads: opt.ThreadCount = None,
@@ -74,6 +75,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
+            large={"endpoint": shared["large_endpoint"]},
             segments={
                 "policy": shared["policy"],
                 "file": shared["segments_file"],
