@@ -7,6 +7,7 @@ import http.client
 import ssl
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -80,7 +81,8 @@ class WhipCamera:
     def __exit__(self, *_: object) -> None:
         if self.answer[0] == 201:
             location = self.answer[1]["location"]
-            ask(urljoin(self._url, location), "DELETE", self._token)
+            with suppress(OSError):  # the other end has left first
+                ask(urljoin(self._url, location), "DELETE", self._token)
         self.vanish()
 
     def vanish(self) -> None:

@@ -52,6 +52,11 @@ class Screen:
             self._events.put((source, data))
 
     def __enter__(self) -> Self:
+        if self._use_dashboard:
+            from egomon.view import ViewState
+
+            self._state = ViewState([request.name for request in self._requests])
+            self._state.page_url = self.page_url
         if self._use_dashboard and not self._hold():
             self._begin_dashboard()
         else:
@@ -61,11 +66,10 @@ class Screen:
         return self
 
     def _begin_dashboard(self) -> None:
-        from egomon.view import LiveView, ViewState
+        from egomon.view import LiveView
         from egomon.view.console import PlainConsole
 
-        self._state = ViewState([request.name for request in self._requests])
-        self._state.page_url = self.page_url
+        self._plain = None
         self._dashboard = LiveView(PlainConsole(stderr=True), self._state)
         self._dashboard.__enter__()
         self._keys = Keys().__enter__()
@@ -104,6 +108,6 @@ class Screen:
 
     def _drain(self) -> None:
         while (event := self._events.get(0)) is not None:
-            source, data = event
-            shown = self._plain if self._state is None else self._state
-            shown.apply(source, data)
+            for shown in (self._state, self._plain):
+                if shown is not None:
+                    shown.apply(*event)
