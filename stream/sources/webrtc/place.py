@@ -8,14 +8,14 @@ from contextlib import suppress
 
 from egomon.errors import EgomonError
 from egomon.http.access import new_token
-from egomon.stream.sources.webrtc.session import Session
+from egomon.stream.sources.webrtc.session import WhipSession
 
 
 class PlaceTakenError(EgomonError):
     """Another camera sends here."""
 
 
-class Place:
+class PhonePlace:
     """The place of one source.
 
     A link with a code is for one browser: the first offer that comes with the code is given a
@@ -33,8 +33,8 @@ class Place:
         self._session_secret = new_token()
         self._changed = threading.Condition()
         self._code_is_void = False
-        self._waiting: Session | None = None
-        self._active: Session | None = None
+        self._waiting: WhipSession | None = None
+        self._active: WhipSession | None = None
 
     @property
     def was_reached(self) -> bool:
@@ -68,7 +68,7 @@ class Place:
             if each is not None and not each.pictures.closed and each.owner != owner:
                 raise PlaceTakenError("another camera sends here; stop it first")
 
-    async def put(self, session: Session) -> None:
+    async def put(self, session: WhipSession) -> None:
         """Put a camera here, in the loop; the one before it ends.
 
         Raises:
@@ -87,7 +87,7 @@ class Place:
             with suppress(ConnectionError):
                 await each.aclose()
 
-    def take(self, timeout_seconds: float) -> Session | None:
+    def take(self, timeout_seconds: float) -> WhipSession | None:
         """The camera that came, if one comes in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is not None, timeout_seconds)
@@ -96,7 +96,7 @@ class Place:
             self._active, self._waiting = self._waiting, None
             return self._active
 
-    def find(self, session_id: str) -> Session | None:
+    def find(self, session_id: str) -> WhipSession | None:
         """The camera of this id, if it is here."""
         here = (each for each in (self._waiting, self._active) if each is not None)
         return next((each for each in here if _equal(each.id, session_id)), None)

@@ -40,7 +40,7 @@ class OfferError(Exception):
         self.status = status
 
 
-class Session:
+class WhipSession:
     """Lives in the server's event loop; what may be called from other threads says so.
 
     Args:
