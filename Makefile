@@ -10,6 +10,7 @@ demo: $(VENV)/.installed
 
 setup: $(VENV)/.installed-dev
 
+# What runs needs, without torch; an environment for the tests has it too.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .

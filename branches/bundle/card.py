@@ -11,6 +11,7 @@ from egomon.branches.bundle.libraries import LOADERS
 BUNDLE_SCHEMA = 1
 """Version of the card; a loader refuses any other."""
 
+OnnxFileName = Literal["encoder.onnx", "encoder-int8.onnx", "large.onnx"]
 CropMode = Literal["center", "center_floor", "squash", "letterbox"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -218,6 +219,19 @@ class DataCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     that it asks about what was seen; empty = not noted."""
 
 
+class OnnxFileCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One network's ONNX form: a file that is refused if it is another one."""
+
+    sha256: str
+    """Of the file."""
+    opset: int
+    """Of ONNX's own operators."""
+    dtype: Literal["float32", "int8"] = "float32"
+    """What its products are computed in."""
+    cosine: float
+    """Least cosine of its vectors with those of the torch form, on made-up input."""
+
+
 class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`bundle.json`."""
 
@@ -242,6 +256,9 @@ class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     guard: GuardCard | None = None
     activity_width: int = 0
     """Hidden width of the activity model (arrays under `activity.`); 0 = none in the bundle."""
+    runtime: dict[OnnxFileName, OnnxFileCard] = {}
+    """Networks that the bundle also has as ONNX, by file name in its folder `onnx/`; the torch form
+    stays the reference."""
     data: tuple[DataCard, ...] = ()
     metrics: dict[str, float] = {}
     """Measured on held-out data; keys name set and metric, e.g. `simulated/roc_auc`."""

@@ -27,7 +27,7 @@ MAX_FRAMES = 4_096
 MAX_LAYERS = 64
 MAX_MEMBERS = 64
 MAX_POSITIONS = 77
-"""Number of positions of seqTransf."""
+"""Number of positions of seqTransf: CLIP's text positions, which it starts from."""
 
 
 def check_card(card: BundleCard) -> None:

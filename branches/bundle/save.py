@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import safetensors.torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import NAME_PATTERN, check_card
@@ -26,7 +28,7 @@ PREFIXES = ("encoder.", "small.", "large_head.", "gate.", "guard.", "activity.")
 def save_bundle(
     folder: str | Path,
     card: BundleCard,
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, NDArray[Any]],
     large_folder: Path | None = None,
     files: Mapping[str, str] | None = None,
 ) -> Path:
@@ -80,7 +82,7 @@ def card_json(card: BundleCard) -> bytes:
     return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
 
 
-def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None:
+def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, NDArray[Any]]) -> None:
     expected = card.frame_encoder.weights_sha256
     if card.frame_encoder.weights != "bundle" or expected is None:
         return
@@ -93,13 +95,13 @@ def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None
 
 
 def _write(
-    folder: Path, card: BundleCard, tensors: Mapping[str, Tensor], large_folder: Path | None
+    folder: Path, card: BundleCard, tensors: Mapping[str, NDArray[Any]], large_folder: Path | None
 ) -> None:
     if large_folder is not None:
         shutil.copytree(large_folder, folder / LARGE_FOLDER)
-    # Clones: the format refuses tensors that share memory, such as tied weights.
-    stored = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(stored))
+    # Unlike `ascontiguousarray` this leaves numbers without axes as they are.
+    stored = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    (folder / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(stored))
     (folder / CARD_FILE).write_bytes(card_json(card))
     for name in (WEIGHTS_FILE, CARD_FILE):
         with (folder / name).open("rb") as file:

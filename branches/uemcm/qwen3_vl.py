@@ -23,10 +23,10 @@ from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
+from egomon.branches.torch_modules import state_sha256
+from egomon.branches.uemcm.clip_frames import resampled_clip
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
@@ -43,7 +43,7 @@ class Qwen3VLEmbedder:
 
     def __init__(self, card: LargeEncoderCard, model: Any, processor: Any) -> None:
         self.card = card
-        self._model, self._processor = model, processor
+        self.model, self.processor = model, processor
         width = model.config.get_text_config().hidden_size
         if card.dim > width:
             raise BundleError(
@@ -82,7 +82,7 @@ class Qwen3VLEmbedder:
                 "or give a local folder in the field `large.weights`, or run with --no-large"
             ) from error
         if card.weights_sha256 is not None:
-            found = weights_sha256(model.state_dict())
+            found = state_sha256(model.state_dict())
             if found != card.weights_sha256:
                 raise BundleError(
                     f"field `large.weights_sha256` is {card.weights_sha256}, but {card.weights!r} "
@@ -108,12 +108,12 @@ class Qwen3VLEmbedder:
             ValueError: if a clip is empty or has another number of times.
             BundleError: if a vector is not finite.
         """
-        pairs = [self._resample(c, t) for c, t in zip(clips, times, strict=True)]
+        pairs = [resampled_clip(c, t, self.card) for c, t in zip(clips, times, strict=True)]
         if not pairs:
             return np.empty((0, self.card.dim), np.float32)
         inputs = self._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
-        inputs = inputs.to(self._model.device)
-        hidden = self._model(**inputs, use_cache=False).last_hidden_state
+        inputs = inputs.to(self.model.device)
+        hidden = self.model(**inputs, use_cache=False).last_hidden_state
         last = _last_attended(inputs["attention_mask"])
         pooled = hidden[torch.arange(len(hidden), device=hidden.device), last].float()
         # Matryoshka: the leading values are a vector of their own, so cut first.
@@ -124,22 +124,11 @@ class Qwen3VLEmbedder:
             )
         return vectors
 
-    def _resample(
-        self, clip: Sequence[UInt8Image], times: Sequence[float]
-    ) -> tuple[NDArray[np.uint8], list[float]]:
-        """Always T frames, evenly picked (repeated where there are fewer): constant cost."""
-        if len(clip) == 0 or len(clip) != len(times):
-            raise ValueError(f"a clip has {len(clip)} frames and {len(times)} times")
-        prepare = ImagePreparer(self.card.frame_px, "squash")
-        picked = np.linspace(0, len(clip) - 1, num=self.card.frames).astype(int).tolist()
-        prepared = {i: prepare(clip[i]) for i in set(picked)}
-        return np.stack([prepared[i] for i in picked]), [float(times[i]) for i in picked]
-
     def _inputs(self, clips: list[NDArray[np.uint8]], times: list[list[float]]) -> Any:
         from transformers.video_utils import VideoMetadata
 
         pixels = self.card.frames * self.card.frame_px**2
-        inputs = self._processor(
+        inputs = self.processor(
             text=[prompt(self.card.instruction)] * len(clips),
             videos=clips,
             video_metadata=[

@@ -26,8 +26,18 @@ class ModelSettings(Section):
         description="Number format of the encoders; auto = float32 on CPU, int8 = frame encoder "
         "in ONNX Runtime",
     )
+    engine: Literal["auto", "torch", "onnx", "cuda", "tensorrt", "openvino", "coreml"] = Field(
+        "auto",
+        description="What runs the networks; auto = ONNX Runtime on the CPU where the bundle has "
+        "an ONNX form, else torch",
+    )
     threads: int | None = Field(
-        None, description="Torch threads; default: cores - 1 live, all cores in replay"
+        None, description="Threads of a network; default: cores - 1 live, all cores in replay"
+    )
+    most_fps: float | None = Field(
+        None,
+        gt=0,
+        description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
 
@@ -144,6 +154,14 @@ class EvidenceSettings(Section):
     after_seconds: float = Field(2.0, ge=0, description="Clip: seconds after the segment")
     blur_faces: Path | None = Field(
         None, description="Blur faces in pictures and clips with this YuNet model (.onnx)"
+    )
+    describe: str | None = Field(
+        None,
+        description="OpenAI-compatible endpoint whose vision model says what each alert's pictures "
+        "show; the words never change the verdict. Its key: EGOMON_DESCRIBE_KEY",
+    )
+    describe_model: str | None = Field(
+        None, description="Name of that model; default: the endpoint's first"
     )
     max_mb: int = Field(1024, gt=0, description="Bound on the clips kept, megabytes")
     keep_days: float = Field(7.0, gt=0, description="Older clips are removed")

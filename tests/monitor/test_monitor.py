@@ -22,14 +22,15 @@ from egomon.branches.bundle.card import (
     SmallCard,
     StreamCard,
 )
+from egomon.branches.torch_modules import to_arrays
 from egomon.config import load_settings
 from egomon.errors import BundleError, WorkerCrashedError
-from egomon.fusion.gate import AdaptiveGate
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.stream.source import Discontinuity
+from egomon.train.fitting.adaptive_gate import AdaptiveGate
 
 CARD = BundleCard(
     name="fake",
@@ -45,7 +46,7 @@ CARD = BundleCard(
     decision=DecisionCard(flag_low=0.3),
 )
 
-MEAN_GATE = AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).state_dict()
+MEAN_GATE = to_arrays(AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).state_dict())
 
 
 def bundle(large: Any) -> Any:

@@ -11,9 +11,10 @@ from rich.console import Console
 from wire_data import alert, segment, stats
 
 from egomon.fusion.messages.types import ErrorInfo, GapData, StatusData
-from egomon.view import LiveView, PlainView, ViewState
 from egomon.view.dashboard import Dashboard, render
-from egomon.view.state import MOST_ALERTS, MOST_SCORES, MOST_SOURCES
+from egomon.view.live import LiveView
+from egomon.view.plain import PlainView
+from egomon.view.state import MOST_ALERTS, MOST_SCORES, MOST_SOURCES, ViewState
 from egomon.view.strip import score_strip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
-from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.adaptive_gate import AdaptiveGate
 from egomon.train.fitting.calibration import probabilities
 from tools.make_workbench import fuse
 from tools.make_workbench.decide import (

@@ -11,10 +11,9 @@ from typing import Self
 
 import cv2
 import numpy as np
-import torch
 
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.interfaces import Float32, FrameEncoder
+from egomon.branches.threads import set_torch_threads, usable_cores
 from egomon.errors import DataError
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
@@ -45,7 +44,7 @@ class BatchEncoder:
         self._encoder, self._on_frame = encoder, on_frame
         cores = usable_cores()
         self._most = cores * WAITING_BATCHES
-        self._pool = ThreadPoolExecutor(cores, "encode", lambda: torch.set_num_threads(1))
+        self._pool = ThreadPoolExecutor(cores, "encode", lambda: set_torch_threads(1))
         self._futures: deque[Future[Float32]] = deque()
         self._done: list[Float32] = []
         self._images: list[UInt8Image] = []

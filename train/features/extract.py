@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import safetensors.torch
+import safetensors.numpy
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -147,7 +147,7 @@ def _mover(progress: Progress, task: TaskID, number: int) -> Callable[[float], N
 def _keep_encoder(out: Path, card: DatasetCard, tensors: Tensors) -> None:
     """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
     if card.encoder.weights == "bundle":
-        write_bytes(out / ENCODER_FILE, safetensors.torch.save(part(tensors, "encoder.")))
+        write_bytes(out / ENCODER_FILE, safetensors.numpy.save(part(tensors, "encoder.")))
 
 
 def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:

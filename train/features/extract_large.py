@@ -53,7 +53,8 @@ def open_large(bundle: Bundle) -> tuple[LargeEncoderCard, Embedder]:
         )
     from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 
-    embedder = Qwen3VLEmbedder.load(card, bundle.folder, device=bundle.device, dtype=bundle.dtype)
+    compute = bundle.compute
+    embedder = Qwen3VLEmbedder.load(card, bundle.folder, device=compute.device, dtype=compute.dtype)
     inside = bundle.folder / (BUNDLE_LARGE_FOLDER if card.weights == "bundle" else card.weights)
     if inside.is_dir():
         card = msgspec.structs.replace(card, weights=str(inside.resolve()))

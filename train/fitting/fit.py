@@ -18,6 +18,7 @@ from egomon.branches.bundle.weights import Tensors, parse_safetensors
 from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import save_bundle
 from egomon.errors import DataError, UsageError
+from egomon.extras import needs_extra
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.evaluate import EvaluationReport, report
 from egomon.train.features.feature_set import (
@@ -109,7 +110,8 @@ def train(
     if recipe.kind == "evidence":
         from egomon.train.fitting.step_statistics_bundle import fit
     else:
-        from egomon.train.fitting.uemcm import fit
+        with needs_extra(f"training the recipe {recipe.name}", "torch"):
+            from egomon.train.fitting.uemcm import fit
     trained = fit(recipe, features, quiet=quiet)
     if seeds is not None and recipe.kind == "uemcm":
         more = range(recipe.seed + 1, recipe.seed + seeds)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from egomon.branches.bundle.hub import hub_access, offline_hint
-from egomon.branches.bundle.weights import Tensors, check_finite
+from egomon.branches.bundle.weights import check_finite
 from egomon.branches.encoders.dcr_weights import read_state
+from egomon.branches.torch_modules import StateDict, to_arrays
 from egomon.branches.uemcm.clip4clip import TemporalHeader
 from egomon.errors import BundleError, ConfigError
 
@@ -72,7 +73,7 @@ def start_header(header: TemporalHeader, source: str) -> None:
     header.load_state_dict({name: value.float() for name, value in found.items()})
 
 
-def header_state(state: Mapping[str, Tensor], layers: int, source: str) -> Tensors:
+def header_state(state: Mapping[str, Tensor], layers: int, source: str) -> StateDict:
     """The header's state from that of CLIP, open_clip, a Hugging Face CLIPModel or CLIP4Clip.
 
     Args:
@@ -100,11 +101,11 @@ def header_state(state: Mapping[str, Tensor], layers: int, source: str) -> Tenso
                         "other weights"
                     )
                 out[f"transformer.layers.{layer}.{ours}{kind}"] = state[name]
-    check_finite(out, source)
+    check_finite(to_arrays(out), source)
     return out
 
 
-def _read(source: str) -> Tensors:
+def _read(source: str) -> StateDict:
     architecture, _, tag = source.partition(":")
     if Path(source).exists() or not tag:
         return read_state(Path(source))
@@ -121,7 +122,7 @@ def _read(source: str) -> Tensors:
     return dict(model.state_dict())
 
 
-def _as_open_clip(state: Tensors) -> Tensors:
+def _as_open_clip(state: StateDict) -> StateDict:
     """The text tower of a Hugging Face CLIPModel under OpenAI's names; others as they are."""
     text = {
         name.removeprefix("clip.").removeprefix("text_model."): value

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.step_statistics.features import STATISTICS
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet
@@ -90,7 +89,7 @@ def plan_of(recipe: Recipe) -> StatisticsPlan:
     return StatisticsPlan(recipe.penalties, recipe.shares, recipe.prior, recipe.prior_variance)
 
 
-def tensors_of(fitted: FittedStatistics) -> dict[str, Tensor]:
+def tensors_of(fitted: FittedStatistics) -> Tensors:
     """Return the tensors as `StepStatisticsBranch` loads them."""
     tables = fitted.tables
     arrays = {f"tables.{name}": getattr(tables, name) for name in tables.__slots__}
@@ -101,4 +100,4 @@ def tensors_of(fitted: FittedStatistics) -> dict[str, Tensor]:
         "psi.weight": fitted.psi_weight,
         "bias": np.array([fitted.bias]),
     }
-    return {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in arrays.items()}
+    return {name: np.asarray(a, np.float32) for name, a in arrays.items()}

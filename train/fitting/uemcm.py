@@ -14,6 +14,7 @@ from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.bundle.weights import Tensors, part
+from egomon.branches.torch_modules import to_arrays
 from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.batches import Views, make_views, pool, stratified
@@ -67,7 +68,7 @@ def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel
         model, held_scores = fit_model(
             seeded, single, views, targets, held_views, held.labels, quiet=quiet
         )
-        states.append({name: value.detach() for name, value in model.state_dict().items()})
+        states.append(to_arrays(model.state_dict()))
         found.append(held_scores)
     scores = np.mean([each.small for each in found], axis=0)
     extra = {}

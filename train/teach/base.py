@@ -13,6 +13,7 @@ from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.interfaces import ActivityModel, DomainGuard, FrameEncoder
 from egomon.branches.load_bundle import load_bundle, read_tensors
+from egomon.branches.onnx.bases import read_base
 from egomon.errors import BundleError
 
 LITE0 = "lite0"
@@ -100,21 +101,15 @@ def _with_full_path(card: FrameEncoderCard, folder: Path) -> FrameEncoderCard:
 
 
 def _lite0_card() -> BundleCard:
-    from egomon.branches.encoders.lite0 import ARCHITECTURE
-
+    base = read_base(LITE0)
+    assert base is not None  # it comes with egomon
     return BundleCard(
         name=LITE0,
         description="EfficientNet-Lite0 with ImageNet weights",
         created="",
         egomon_version=__version__,
         licence="Apache-2.0",
-        frame_encoder=FrameEncoderCard(
-            library="lite0",
-            architecture=ARCHITECTURE,
-            weights="package",
-            image_px=224,
-            dim=1280,
-        ),
+        frame_encoder=base.frame_encoder,
         small=SmallCard(),
         stream=StreamCard(fps=4.0, length_seconds=2.0, stride_seconds=1.0),
     )

@@ -1,11 +1,16 @@
-"""Topic names for sources."""
+"""Names and addresses of sources and sinks, as they stand on the command line."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from egomon.errors import UsageError
 from egomon.stream.redact import redact
 from egomon.stream.source import topic_name
+
+_LONGEST_BYTES = 64 << 10
+"""Of the first line of a file."""
 
 
 def default_name(reference: str, taken: set[str]) -> str:
@@ -22,3 +27,31 @@ def default_name(reference: str, taken: set[str]) -> str:
     while unique in taken:
         unique, number = f"{name}-{number}", number + 1
     return unique
+
+
+def dereference(text: str, *, option: str) -> str:
+    """Read `@FILE` (its first line) or `env:NAME`; any other text is the address itself.
+
+    The command line is seen by every user of the machine, passwords in it too.
+
+    Raises:
+        UsageError: there is no such file or variable, or it is empty.
+    """
+    if text.startswith("@"):
+        found = _first_line(Path(text[1:]), option)
+    elif text.startswith("env:"):
+        found = os.environ.get(text[4:], "").strip()
+    else:
+        return text
+    if not found:
+        raise UsageError(f"{option} {text}: nothing is in there; write the address into it")
+    return found
+
+
+def _first_line(path: Path, option: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.readline(_LONGEST_BYTES).decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{option} @{path} cannot be read ({why}); give a text file") from error

@@ -53,21 +53,21 @@ class Screen:
 
     def __enter__(self) -> Self:
         if self._use_dashboard:
-            from egomon.view import ViewState
+            from egomon.view.state import ViewState
 
             self._state = ViewState([request.name for request in self._requests])
             self._state.page_url = self.page_url
         if self._use_dashboard and not self._hold():
             self._begin_dashboard()
         else:
-            from egomon.view import PlainView
+            from egomon.view.plain import PlainView
 
             self._plain = PlainView()
         return self
 
     def _begin_dashboard(self) -> None:
-        from egomon.view import LiveView
         from egomon.view.console import PlainConsole
+        from egomon.view.live import LiveView
 
         self._plain = None
         self._dashboard = LiveView(PlainConsole(stderr=True), self._state)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -116,7 +117,6 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
         from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
@@ -129,8 +129,11 @@ class MonitorSession:
         listeners: list[EventListener] = [self._collector, screen.listener, phones.publish]
         if self._file is not None:
             listeners.append(self._file)
+        page: AbstractContextManager[str] = nullcontext("")
         hub = None
         if self._live_page:
+            from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
+
             hub = live_hub(", ".join(name for name, _, _ in references), self._settings)
             listeners.append(hub.publish)
         monitor = Monitor(
@@ -145,9 +148,9 @@ class MonitorSession:
         )
         if hub is not None:
             hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
+            page = served(hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
         try:
-            page = served(hub, self._settings.view.address or HERE)
             with phones, page as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:

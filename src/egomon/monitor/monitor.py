@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.threads import choose_threads, set_torch_threads
 from egomon.config import Settings
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
@@ -137,7 +137,6 @@ class Monitor:
             WorkerCrashedError: a thread crashed; everything was closed in order.
         """
         settings = self._settings
-        configure_torch(settings.model.threads, live=self._live)
         with (
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
@@ -232,7 +231,10 @@ class Monitor:
     def _start_producers(self) -> None:
         for item in self.inputs:
             worker = Worker(
-                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+                f"producer-{item.name}",
+                item.run,
+                on_crash=lambda _: self.stop("crash"),
+                first=self._live,
             )
             self._threads.producers.append(worker)
             worker.start()
@@ -248,7 +250,15 @@ class Monitor:
 
     def _load(self) -> RunPlan:
         model = self._settings.model
-        bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
+        threads = choose_threads(model.threads, live=self._live)
+        bundle = self._bundle or load_bundle(
+            model.name,
+            device=model.device,
+            dtype=model.dtype,
+            engine=model.engine,
+            threads=threads,
+        )
+        set_torch_threads(threads)
         self._threads.raise_crash()
         plan = make_plan(bundle, self._settings)
         if self._live:

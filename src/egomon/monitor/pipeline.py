@@ -144,6 +144,7 @@ class Pipeline:
             self.alert_worker.run,
             on_crash=lambda _: self._workers.on_crash(),
             may_restart=may_restart,
+            first=threads.live,
         )
         threads.emit.start()
         if self.parts.refinement.queue is not None:

@@ -112,6 +112,8 @@ def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
         )
         if (value := getattr(segments, key)) is not None
     }
+    if settings.model.most_fps is not None:
+        changes["fps"] = min(card.stream.fps, settings.model.most_fps)
     if segments.file is not None:
         changes.setdefault("policy", "given")
     stream = msgspec.structs.replace(card.stream, **changes)

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.load_bundle import load_bundle
+from egomon.branches.torch_modules import state_sha256
+from egomon.branches.uemcm.clip_frames import resampled_clip
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
@@ -55,17 +56,17 @@ def test_a_clip_makes_exactly_the_promised_visual_tokens(
     )
     embedder = Qwen3VLEmbedder.load(card, Path())
     for count, height, width in ((frames, px, px), (5, 200, 120), (1, 50, 300)):
-        clip, stamps = embedder._resample(images(count, height, width), seconds(count))
+        clip, stamps = resampled_clip(images(count, height, width), seconds(count), embedder.card)
         inputs = embedder._inputs([clip], [stamps])
-        tokens = int((inputs["input_ids"] == embedder._model.config.video_token_id).sum())
+        tokens = int((inputs["input_ids"] == embedder.model.config.video_token_id).sum())
         assert tokens == frames // 2 * (px // 32) ** 2 == Qwen3VLBranch.visual_tokens(card)
         assert inputs["video_grid_thw"][0].tolist() == [frames // 2, px // 16, px // 16]
 
 
 def test_the_prompt_carries_the_true_times_and_each_marker_once(embedder: Qwen3VLEmbedder) -> None:
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resampled_clip(images(8), seconds(8), embedder.card)
     inputs = embedder._inputs([clip], [stamps])
-    text = embedder._processor.tokenizer.decode(inputs["input_ids"][0])
+    text = embedder.processor.tokenizer.decode(inputs["input_ids"][0])
     # Mean time of each pair, one decimal: .125, .625, 1.125, 1.625.
     for stamp in ("<0.1 seconds>", "<0.6 seconds>", "<1.1 seconds>", "<1.6 seconds>"):
         assert text.count(stamp) == 1
@@ -114,7 +115,7 @@ def test_the_model_sees_what_the_plain_architecture_computes(
     from transformers import Qwen3VLForConditionalGeneration
 
     model = Qwen3VLForConditionalGeneration.from_pretrained(tiny_qwen).eval()
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resampled_clip(images(8), seconds(8), embedder.card)
     inputs = embedder._inputs([clip], [stamps])
     with torch.inference_mode():
         hidden = model(**inputs, output_hidden_states=True).hidden_states[-1][0, -1, :48]
@@ -140,8 +141,7 @@ def test_a_segment_is_judged_by_its_detailed_frames(tiny_bundle: Path) -> None:
     assert score.feature.shape == (branch.embedder.card.dim,)
     expected = branch.embedder.embed([details], [seconds(8)])[0]
     np.testing.assert_allclose(score.feature, expected, atol=1e-6)
-    with torch.inference_mode():
-        logits = branch.head(torch.from_numpy(expected)[None])[0].numpy()
+    logits = branch.head.logits(expected[None])[0]
     np.testing.assert_allclose(score.logits, logits, atol=1e-5)
     later = branch.score(segment(details, start=500.0))
     np.testing.assert_allclose(later.feature, score.feature, atol=1e-6)
@@ -159,15 +159,15 @@ def test_a_segment_without_pixels_is_refused(tiny_bundle: Path) -> None:
 def test_a_vector_that_is_not_finite_is_refused(tiny_qwen: Path) -> None:
     card = msgspec.structs.replace(CARD, weights=str(tiny_qwen))
     embedder = Qwen3VLEmbedder.load(card, Path())
-    embedder._model.language_model.norm.weight.fill_(float("nan"))
+    embedder.model.language_model.norm.weight.fill_(float("nan"))
     with pytest.raises(BundleError, match="not finite"):
         embedder.embed([images(8)], [seconds(8)])
 
 
 def test_other_weights_or_sizes_are_refused(tiny_qwen: Path) -> None:
     card = msgspec.structs.replace(CARD, weights=str(tiny_qwen))
-    state = Qwen3VLEmbedder.load(card, Path())._model.state_dict()
-    pinned = msgspec.structs.replace(card, weights_sha256=weights_sha256(state))
+    state = Qwen3VLEmbedder.load(card, Path()).model.state_dict()
+    pinned = msgspec.structs.replace(card, weights_sha256=state_sha256(state))
     Qwen3VLEmbedder.load(pinned, Path())
     with pytest.raises(BundleError, match="trained on other weights"):
         Qwen3VLEmbedder.load(msgspec.structs.replace(card, weights_sha256="0"), Path())

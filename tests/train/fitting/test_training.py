@@ -333,9 +333,9 @@ def test_an_evidence_bundle_with_a_wrong_table_is_refused(evidence_bundle: Path)
     card = load_bundle(evidence_bundle).card
     tensors = part(read_tensors(evidence_bundle), "small.")
     with pytest.raises(BundleError, match=r"tables\.need"):
-        StepStatisticsBranch.load(card, {**tensors, "tables.need": torch.zeros(3, 3)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.need": np.zeros((3, 3))})
     with pytest.raises(BundleError, match=r"tables\.workflow"):
-        StepStatisticsBranch.load(card, {**tensors, "tables.workflow": torch.full((4,), 9.0)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.workflow": np.full(4, 9.0)})
     del tensors["psi.weight"]
     with pytest.raises(BundleError, match=r"psi\.weight"):
         StepStatisticsBranch.load(card, tensors)

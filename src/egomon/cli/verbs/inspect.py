@@ -144,12 +144,22 @@ def doctor(
     chaos: Annotated[
         bool, typer.Option("--chaos", help="Self-test with a source that misbehaves.")
     ] = False,
+    security: Annotated[
+        bool,
+        typer.Option("--security", help="Look at addresses, keys, files and command lines only."),
+    ] = False,
+    config: opt.ConfigFile = None,
     json: opt.Json = False,
 ) -> None:
     """Check this machine and say what to do about each finding; exit 0 with warnings."""
-    from egomon.cli.checks import run_checks
+    from egomon.cli.doctor.machine import findings_of, run_checks
 
-    findings = run_checks(model or "workbench", source=source, chaos=chaos)
+    if security:
+        from egomon.cli.doctor.security import security_checks
+
+        findings = findings_of([("security", lambda: security_checks(config))])
+    else:
+        findings = run_checks(model or "workbench", source=source, chaos=chaos)
     if json:
         _write_json(
             {

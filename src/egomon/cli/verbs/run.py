@@ -38,7 +38,9 @@ def _shared(
     no_large: opt.NoLarge = False,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
+    engine: opt.Engine = None,
     threads: opt.ThreadCount = None,
+    profile: opt.Profile = None,
     store: opt.Store = None,
     sink: opt.SinkUris = None,
     out: opt.Out = None,
@@ -61,6 +63,7 @@ def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
 
 def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, Any]) -> Settings:
     """Merge settings; `sections` are those that the verb itself sets."""
+    from egomon.cli.names import dereference
     from egomon.config import load_settings
 
     publish, sinks = shared["publish"], shared["sink"]
@@ -71,6 +74,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "name": model,
                 "device": shared["torch_device"],
                 "dtype": shared["dtype"],
+                "engine": shared["engine"],
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
@@ -92,10 +96,27 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "insecure_bind": shared["insecure_bind"],
             },
             store={"path": shared["store"]},
-            sinks={"uris": tuple(sinks) if sinks is not None else None},
+            sinks={
+                "uris": None
+                if sinks is None
+                else tuple(dereference(each, option="--sink") for each in sinks)
+            },
             **sections,
         ),
+        _profile(model, shared),
     )
+
+
+def _profile(model: str | None, shared: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """The settings of --profile, for the bundle that the other settings name."""
+    if shared["profile"] is None:
+        return None
+    from egomon.branches.bundle.locate import find_bundle, read_card
+    from egomon.config import load_settings
+    from egomon.profiles import profile
+
+    named = load_settings(shared["config"], {"model": {"name": model}}).model.name
+    return profile(shared["profile"], read_card(find_bundle(named)))
 
 
 def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
@@ -117,7 +138,8 @@ def live(
             "--device",
             "-d",
             help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
-            "synthetic:...; may be given more than once.",
+            "synthetic:...; @FILE or env:NAME = the address is in there; may be given more than "
+            "once.",
         ),
     ] = None,
     name: Annotated[
@@ -144,6 +166,10 @@ def live(
     blur_faces: Annotated[
         Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
     ] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show."),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
     ] = None,
@@ -160,10 +186,10 @@ def live(
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
-    from egomon.cli.names import default_name
+    from egomon.cli.names import default_name, dereference
 
     seconds = opt.parse_duration(duration)
-    references = device or ["0"]
+    references = [dereference(each, option="--device") for each in device or ["0"]]
     names = list(name or [])
     if names and len(names) != len(references):
         raise UsageError(f"{len(references)} --device but {len(names)} --name: give one for each")
@@ -182,6 +208,7 @@ def live(
                 "snapshot": snapshot,
                 "folder": record_evidence,
                 "blur_faces": blur_faces,
+                "describe": describe,
             },
             metrics={"address": metrics},
             view={"address": view_address},
@@ -222,7 +249,7 @@ def replay(
     from egomon.cli.names import default_name
     from egomon.cli.session import parse_latency_model
 
-    factor = _speed(speed)
+    factor = opt.parse_speed(speed)
     if shared["publish"] is None:  # a replay is no service unless it is asked to be one
         shared |= {"publish": [], "control": shared["control"] or "none"}
     session = _session(_settings(model, shared), shared, expect=expect)
@@ -233,15 +260,3 @@ def replay(
         latency_model=parse_latency_model(latency_model) if as_live else None,
     )
     _check(summary, shared)
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return 0.0
-    try:
-        factor = float(text.removesuffix("x"))
-    except ValueError:
-        factor = -1.0
-    if not 0 < factor < float("inf"):
-        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
-    return factor

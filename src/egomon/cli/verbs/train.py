@@ -128,6 +128,7 @@ def evaluate(
     cached: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
     ] = True,
+    engine: opt.Engine = None,
     json: opt.Json = False,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
@@ -139,7 +140,7 @@ def evaluate(
         from egomon.train.features.vector_cache import VectorCache
 
         cache = VectorCache() if cached else None
-        report = evaluate_videos(model, videos, quiet=json, cache=cache)
+        report = evaluate_videos(model, videos, engine=engine or "auto", quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 

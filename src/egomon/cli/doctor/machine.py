@@ -9,17 +9,20 @@ import platform
 import shutil
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from egomon.branches.threads import usable_cores
 from egomon.errors import EgomonError, PluginError
 
 LEAST_FREE_GB = 1.0
 SELF_TEST_SECONDS = 5
-PACKAGES = ("torch", "transformers", "open_clip_torch", "av", "opencv-python-headless", "pyzmq")
+PACKAGES = ("onnxruntime", "numpy", "av", "opencv-python-headless", "pyzmq")
+LITTLE_MEMORY_GB = 4.5
 PORTS = (5556, 5557)
 
 
@@ -33,13 +36,19 @@ class CheckResult:
     advice: str = ""
 
 
+Check: TypeAlias = tuple[str, Callable[[], Iterator[CheckResult]]]
+"""Name, and what looks."""
+
+
 def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResult]:
-    """Run all checks; an exception in one of them becomes a result of level error."""
-    checks: list[tuple[str, Callable[[], Iterator[CheckResult]]]] = [
+    """Run all checks of the machine."""
+    checks: list[Check] = [
         ("python", _python),
         ("packages", _packages),
         ("plug-ins", _plugins),
-        ("torch", _torch),
+        ("extras", _extras),
+        ("engines", _engines),
+        ("priority", _priority),
         ("codecs", _codecs),
         ("curve", _curve),
         ("cameras", _cameras),
@@ -50,6 +59,11 @@ def run_checks(model: str, *, source: str | None, chaos: bool) -> list[CheckResu
     ]
     if source is not None:
         checks.append(("source", lambda: _source(source)))
+    return findings_of(checks)
+
+
+def findings_of(checks: Iterable[Check]) -> list[CheckResult]:
+    """Run checks; an exception in one of them becomes a result of level error."""
     findings: list[CheckResult] = []
     for name, check in checks:
         try:
@@ -83,15 +97,56 @@ def _plugins() -> Iterator[CheckResult]:
             yield CheckResult("plug-in", "ok", str(plugin))
 
 
-def _torch() -> Iterator[CheckResult]:
-    import torch
+def _extras() -> Iterator[CheckResult]:
+    from egomon.extras import EXTRAS, USES, is_installed
 
-    if torch.cuda.is_available():
-        yield CheckResult("gpu", "ok", torch.cuda.get_device_name(0))
+    for extra in EXTRAS:
+        if is_installed(extra):
+            yield CheckResult(f"extra {extra}", "ok", "installed")
+        else:
+            detail = f"not installed; for {USES[extra]}: pip install 'egomon[{extra}]'"
+            yield CheckResult(f"extra {extra}", "ok", detail)
+
+
+def _engines() -> Iterator[CheckResult]:
+    import onnxruntime
+
+    from egomon.branches.onnx.session import PROVIDERS
+    from egomon.extras import is_installed
+
+    there = onnxruntime.get_available_providers()
+    usable = [name for name, provider in PROVIDERS.items() if provider in there and name != "onnx"]
+    yield CheckResult("engines", "ok", f"ONNX Runtime on {', '.join(usable)}")
+    if is_installed("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            yield CheckResult("gpu", "ok", torch.cuda.get_device_name(0))
+        else:
+            advice = "a large branch of real size needs one; small bundles run without"
+            yield CheckResult("gpu", "warning", "no CUDA device, models run on the CPU", advice)
+    yield CheckResult("cores", "ok", f"{usable_cores()} usable")
+    gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    if gb < LITTLE_MEMORY_GB or platform.machine() in ("aarch64", "armv7l"):
+        advice = "try --profile small; see the page on Raspberry Pi and Jetson"
+        yield CheckResult("memory", "ok", f"{gb:.1f} GB on {platform.machine()}", advice)
     else:
-        advice = "a large branch of real size needs one; small bundles run without"
-        yield CheckResult("gpu", "warning", "no CUDA device, models run on the CPU", advice)
-    yield CheckResult("cores", "ok", f"{len(os.sched_getaffinity(0))} usable")
+        yield CheckResult("memory", "ok", f"{gb:.1f} GB")
+
+
+def _priority() -> Iterator[CheckResult]:
+    from egomon.stream.priority import raise_priority
+
+    granted: list[str] = []
+    asking = threading.Thread(target=lambda: granted.append(raise_priority()))  # keeps it: it ends
+    asking.start()
+    asking.join()
+    if granted == ["usual"]:
+        advice = "on a busy machine allow it: `ulimit -e 30`, or LimitNICE=-10 in the systemd unit"
+        detail = "capture and alerts run like any other program"
+        yield CheckResult("priority", "ok", detail, advice)
+    else:
+        yield CheckResult("priority", "ok", f"capture and alerts run before others ({granted[0]})")
 
 
 def _codecs() -> Iterator[CheckResult]:
@@ -154,12 +209,25 @@ def _ports() -> Iterator[CheckResult]:
 
 def _bundle(model: str) -> Iterator[CheckResult]:
     from egomon.branches.load_bundle import load_bundle
+    from egomon.branches.onnx.forms import LARGE
+    from egomon.extras import is_installed
 
     begin = time.perf_counter()
     bundle = load_bundle(model)
     seconds = time.perf_counter() - begin
     note = "; a demonstration, not for real work" if bundle.card.demonstration else ""
     yield CheckResult("bundle", "ok", f"{bundle.model_id} loads in {seconds:.1f} s{note}")
+    runs = getattr(bundle.encoder, "backend", "an encoder of another package")
+    yield CheckResult("frame encoder", "ok", runs)
+    if bundle.card.large is None:
+        return
+    if LARGE in bundle.card.runtime:
+        yield CheckResult("large branch", "ok", "ONNX Runtime")
+    elif is_installed("torch"):
+        yield CheckResult("large branch", "ok", "torch")
+    else:
+        advice = "pip install 'egomon[torch]', or run with --no-large"
+        yield CheckResult("large branch", "warning", "has no ONNX form and needs torch", advice)
 
 
 def _self_test(model: str, chaos: bool) -> Iterator[CheckResult]:
@@ -211,4 +279,4 @@ def _source(reference: str) -> Iterator[CheckResult]:
     yield CheckResult("source", level, detail)
 
 
-__all__ = ["CheckResult", "run_checks"]
+__all__ = ["CheckResult", "findings_of", "run_checks"]
