@@ -39,7 +39,7 @@ class PhonePlace:
     @property
     def was_reached(self) -> bool:
         """Whether a camera was ever let in."""
-        return self._waiting is not None or self._active is not None
+        return bool(self._here())
 
     def admits(self, given: str) -> str | None:
         """Who comes with this secret: `page` or `program`; None for nobody."""
@@ -64,26 +64,19 @@ class PhonePlace:
 
     def check_free(self, owner: str) -> None:
         """Raise `PlaceTakenError` while a camera of another owner is here."""
-        for each in (self._waiting, self._active):
-            if each is not None and not each.pictures.closed and each.owner != owner:
+        for each in self._here():
+            if not each.pictures.closed and each.owner != owner:
                 raise PlaceTakenError("another camera sends here; stop it first")
 
     async def put(self, session: WhipSession) -> None:
-        """Put a camera here, in the loop; the one before it ends.
-
-        Raises:
-            PlaceTakenError: it belongs to somebody else.
-        """
-        self.check_free(session.owner)
+        """Put a camera here, in the loop; the one before it ends."""
         with self._changed:
-            before = {self._waiting, self._active} - {None}
+            before = self._here()
             self._waiting = session
-            for each in before:
-                assert each is not None
-                each.pictures.close()
             self._changed.notify()
         for each in before:
-            assert each is not None
+            each.pictures.close()
+        for each in before:
             with suppress(ConnectionError):
                 await each.aclose()
 
@@ -98,8 +91,7 @@ class PhonePlace:
 
     def find(self, session_id: str) -> WhipSession | None:
         """The camera of this id, if it is here."""
-        here = (each for each in (self._waiting, self._active) if each is not None)
-        return next((each for each in here if _equal(each.id, session_id)), None)
+        return next((each for each in self._here() if _equal(each.id, session_id)), None)
 
     def tell(self, text: str) -> None:
         """Send a text to the camera's page; from any thread, never waits."""
@@ -110,9 +102,11 @@ class PhonePlace:
     def clear(self) -> None:
         """End who is here, and let nobody in; from any thread but the loop's."""
         self.closed = True
-        for each in (self._waiting, self._active):
-            if each is not None:
-                each.close()
+        for each in self._here():
+            each.close()
+
+    def _here(self) -> list[WhipSession]:
+        return [each for each in (self._waiting, self._active) if each is not None]
 
 
 def _equal(given: str, known: str) -> bool:

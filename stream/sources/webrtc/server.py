@@ -152,7 +152,8 @@ class PhoneServer(HttpServer):
         return HTMLResponse(self._page, 200, {**HEADERS, "Content-Security-Policy": self._policy})
 
     async def _offer(self, request: Request) -> Response:
-        given, found = _bearer(request), self._find(_bearer(request))
+        given = _bearer(request)
+        found = self._find(given)
         if found is None:
             return await self._refuse(request)
         place, owner = found
@@ -168,6 +169,10 @@ class PhoneServer(HttpServer):
             place.check_free(owner)
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await session.answer(body.decode("utf-8", "replace"))
+            if place.admits(given) is None:  # the code was used while this offer was read
+                return await self._refuse(request)
+            place.check_free(owner)
+            secret = place.secret_for(given)
             await place.put(session)
         except (OfferError, PlaceTakenError, TimeoutError) as error:
             said = str(error) or "the offer could not be answered in time"
@@ -177,7 +182,7 @@ class PhoneServer(HttpServer):
             if place.find(session.id) is None:
                 await session.aclose()
         headers = {**HEADERS, "Location": f"/whip/{session.id}"}
-        if (secret := place.secret_for(given)) is not None:
+        if secret is not None:
             headers[SESSION_HEADER] = secret
         return Response(answer, 201, headers, media_type="application/sdp")
 
