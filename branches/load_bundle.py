@@ -60,7 +60,7 @@ class Bundle:
     small: SmallBranch
     guard: DomainGuard | None
     activity: ActivityModel | None
-    compute: Compute = Compute()
+    compute: Compute = field(default_factory=Compute)
     gate_tensors: Tensors = field(default_factory=dict, repr=False)
     """Those under `gate.`, prefix removed; `fusion.gate.load_gate` reads them."""
     _large_head: Tensors = field(default_factory=dict, repr=False)

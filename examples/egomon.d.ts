@@ -17,7 +17,7 @@ export interface AlertData {
   rev: number;
   phase: "end" | "new" | "retract" | "update";
   state: "closed" | "confirmed" | "provisional" | "retracted";
-  /** Open list; today: small_score, refined, refine_expired, breaker_open, severity_raised, evidence_ready, below_t_off, source_lost, source_ended, monitor_restarted, shutdown, context_reset, out_of_domain, refined_below_threshold */
+  /** Open list; today: small_score, refined, refine_expired, breaker_open, severity_raised, evidence_ready, described, below_t_off, source_lost, source_ended, monitor_restarted, shutdown, context_reset, out_of_domain, refined_below_threshold */
   reason: string;
   explanation: string;
   source?: string;

@@ -187,6 +187,7 @@ def _card(base: BundleCard, report: TeachReport, name: str) -> BundleCard:
         created=datetime.now(UTC).date().isoformat(),
         egomon_version=__version__,
         licence="the owner's",
+        demonstration=False,
         large=None,
         gate=None,
         runtime={name: pin for name, pin in base.runtime.items() if name != LARGE},

@@ -14,6 +14,7 @@ from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
+from egomon.fusion.media.describe import Describer
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
 from egomon.fusion.sinks.sink import SinkContext
@@ -85,6 +86,11 @@ class Services:
                 wake=wake,
                 write=write_clip if self._blur is None else self._blur.write_clip,
             )
+        self.describer: Describer | None = None
+        if evidence.describe is not None and live:
+            self.describer = Describer(
+                evidence.describe, model=evidence.describe_model, wake=wake, blur=self._blur
+            )
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
@@ -126,12 +132,15 @@ class Services:
             snapshot=self._snapshot,
             blur=self._blur,
             writer=self.writer,
+            describer=self.describer,
             announce=self._live,
         )
 
     def __enter__(self) -> Self:
         if self.writer is not None:
             self.writer.worker.start()
+        if self.describer is not None:
+            self.describer.worker.start()
         if self.health is not None:
             self.health.__enter__()
         return self
@@ -139,6 +148,8 @@ class Services:
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.writer.close()
+        if self.describer is not None:
+            self.describer.close()
         if self.health is not None:
             self.health.__exit__()
 
