@@ -84,7 +84,7 @@ def install(bench: Bench) -> dict[str, Measured]:
         "LICENSE",
     )
     source.mkdir()
-    for name in (*kept, *files):
+    for name in kept:
         path = EXAMPLE.parents[1] / name
         if path.is_dir():
             shutil.copytree(path, source / name, symlinks=True)
