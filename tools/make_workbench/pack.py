@@ -19,9 +19,9 @@ from egomon.branches.bundle.card import (
     GuardCard,
     LargeEncoderCard,
 )
+from egomon.branches.bundle.locate import read_card
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.workbench import KeyPointTower
-from egomon.branches.bundle.locate import read_card
 from egomon.branches.export.bundle import export_bundle
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
