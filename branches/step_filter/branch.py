@@ -101,6 +101,11 @@ class StreamFollower:
         self._window: Float32 | None = None
         self._row = np.zeros(self._model.steps.shape[1], np.float32)
 
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """See `CorrectableBranch`."""
+        self._corrections = tuple(corrections)
+        self._filter.correct(self._corrections)
+
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Log odds are the mistake's distance to the threshold, so p = .5 is the threshold.
 

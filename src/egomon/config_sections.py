@@ -67,6 +67,12 @@ class SourceSettings(Section):
         None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
     )
     fps: float | None = Field(None, gt=0, description="Camera frame rate")
+    certificate: Path | None = Field(
+        None, description="Phone: certificate of its page (PEM); default: a self-made one"
+    )
+    private_key: Path | None = Field(
+        None, description="Phone: key of the certificate (PEM), where it is a file of its own"
+    )
     gaze: bool = Field(True, description="Pupil Labs glasses: also read where the wearer looks")
 
     @property
@@ -166,8 +172,8 @@ class SinkSettings(Section):
 
     uris: tuple[str, ...] = Field(
         (),
-        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, or NAME:... of "
-        "an installed package",
+        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, say:, sound:, "
+        "or NAME:... of an installed package",
     )
     site: str | None = Field(
         None,

@@ -73,8 +73,8 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; @FILE or env:NAME = the address is in "
-        "there; may be given more than once.",
+        "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
+        "address is in there; may be repeated.",
     ),
 ]
 Out = Annotated[

@@ -16,6 +16,7 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
+from egomon.monitor.exchange import BundleExchange
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
@@ -123,6 +124,9 @@ class Pipeline:
             stats=self._stats,
             ordered=not live and simulated_clock is None,
             clock=self._clock,
+        )
+        self.exchange = BundleExchange(
+            self.parts, self.scoring, self.alert_worker, inputs, attacher, boot=boot
         )
 
     @property

@@ -52,12 +52,14 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [film(folder / f"right{i}.mp4", "abc", i) for i in range(3)]
 
 
-def base_of(tiny: Path, folder: Path, *, limit: float) -> Path:
+def base_of(tiny: Path, folder: Path, *, limit: float, demonstration: bool = False) -> Path:
     """A copy of the tiny bundle with fixed windows and this guard limit."""
     shutil.copytree(tiny, folder)
     card = msgspec.json.decode((folder / "bundle.json").read_bytes(), type=BundleCard)
     guard = None if card.guard is None else msgspec.structs.replace(card.guard, limit=limit)
-    changed = msgspec.structs.replace(card, stream=WINDOWS, guard=guard)
+    changed = msgspec.structs.replace(
+        card, stream=WINDOWS, guard=guard, demonstration=demonstration
+    )
     (folder / "bundle.json").write_bytes(msgspec.json.encode(changed))
     return folder
 
