@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.large_weights import pinned
 from egomon.errors import UsageError
@@ -28,4 +30,6 @@ def open_large(
     from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 
     dtype = "auto" if dtype == "int8" else dtype
-    return pinned(large, folder), Qwen3VLEmbedder.load(large, folder, device=device, dtype=dtype)
+    # What a server is compared with says nothing about the vectors of a set.
+    unprobed = msgspec.structs.replace(pinned(large, folder), probe="")
+    return unprobed, Qwen3VLEmbedder.load(large, folder, device=device, dtype=dtype)
