@@ -25,7 +25,7 @@ def installed(group: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _entry_points() -> EntryPoints:
-    return entry_points()  # reads a file of each package, whatever group is asked for
+    return cast(EntryPoints, entry_points())  # reads a file of each package, whatever group is asked for
 
 
 @dataclass(frozen=True, slots=True)
