@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
+from egomon.stream.frame import Detail, Frame, Grab, PrepareImage, UInt8Image
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Source
 from egomon.stream.worker import Worker
@@ -64,6 +64,10 @@ class Sampling:
     grid: SamplingGrid
     prepare: PrepareImage
     detail: Callable[[UInt8Image], UInt8Image] | None = None
+    between: Callable[[float], bool] = lambda t: False
+    """Told the time of a frame beside the grid; True = its detail is kept too."""
+    letterboxed: bool = False
+    """Whether `detail` keeps the proportions."""
 
 
 class FrameSink(Protocol):
@@ -88,6 +92,9 @@ class SourceReader:
         pace: called with each grab's media time before it is used; a replay at real speed waits
             here.
         range_seconds: half-open piece of the file to read.
+        between: told the time of a frame beside the grid; True = its detail is kept too, in the
+            next sampled frame. What comes after the last sampled frame is forgotten.
+        letterboxed: whether `detail` keeps the proportions.
         on_grab: called with each grab as it comes.
         tap: gives what sees full pictures at the moment, if anything does.
     """
@@ -102,16 +109,19 @@ class SourceReader:
         detail: Callable[[UInt8Image], UInt8Image] | None = None,
         pace: Callable[[float], object] = lambda t: None,
         range_seconds: tuple[float, float | None] = (0.0, None),
+        between: Callable[[float], bool] = lambda t: False,
+        letterboxed: bool = False,
         on_grab: Callable[[Grab], object] = lambda grab: None,
         tap: Callable[[], FrameTap | None] = lambda: None,
     ) -> None:
         self._source = source
         self._buffer = buffer
-        self._sampling = Sampling(grid, prepare, detail)
+        self._sampling = Sampling(grid, prepare, detail, between, letterboxed)
         self._next_sampling: Sampling | None = None
         self._tap = tap
         self._pace = pace
         self._range_seconds = range_seconds
+        self._between: list[Detail] = []
         self._on_grab = on_grab
         self._timeline = Timeline()
         self._epochs_before = 0
@@ -152,6 +162,8 @@ class SourceReader:
             self._epochs_before += 1
         if self._epochs_before:
             grab = replace(grab, epoch=grab.epoch + self._epochs_before)
+        if grab.epoch != self._epoch:
+            self._between.clear()  # no clip spans two epochs
         self._epoch = grab.epoch
         t = self._timeline.place(grab)
         first, end = self._range_seconds
@@ -165,7 +177,11 @@ class SourceReader:
         if tap is not None and tap.wants(t):
             rgb = grab.to_rgb()
             tap.take(rgb, t)
-        if not self._sampling.grid.accepts(t):
+        sampling = self._sampling
+        if not sampling.grid.accepts(t):
+            if sampling.detail is not None and sampling.between(t):
+                picture = sampling.detail(grab.to_rgb() if rgb is None else rgb)
+                self._between.append(Detail(t, picture))
             return True
         self._pace(t - first)
         self.counts.sampled += 1
@@ -173,6 +189,7 @@ class SourceReader:
 
     def _frame(self, grab: Grab, rgb: UInt8Image, t_seconds: float) -> Frame:
         sampling = self._sampling
+        between, self._between = tuple(self._between), []
         return Frame(
             image=sampling.prepare(rgb),
             detail=None if sampling.detail is None else sampling.detail(rgb),
@@ -183,4 +200,6 @@ class SourceReader:
             epoch=grab.epoch,
             pts_seconds=grab.pts_seconds,
             gaze=grab.gaze,
+            between=between,
+            letterboxed=sampling.letterboxed,
         )

@@ -43,6 +43,11 @@ def write_large(
     Raises:
         BundleError: with what stood in the way of an exact graph.
     """
+    if card.rules != "fixed":
+        raise BundleError(
+            f"the large branch takes any number of frames (field `large.rules` is {card.rules!r}), "
+            "and the graph only a fixed one; run it with --engine torch"
+        )
     path = folder / LARGE
     try:
         table = token_table(card, embedder)
@@ -80,7 +85,7 @@ def token_table(card: LargeEncoderCard, embedder: Qwen3VLEmbedder) -> TokenTable
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    head, tail = prompt(card.instruction).split("<|video_pad|>")
+    head, tail = prompt(card).split("<|video_pad|>")
     table = TokenTable(
         head=ids(head),
         opening=ids("<"),

@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("matplotlib",),
     "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
+    "phone": ("aiortc", "cryptography", "segno"),
     "pupil": ("zeroconf",),
 }
 """Extra to the modules that it brings."""
@@ -33,6 +34,7 @@ USES = {
     "train": "figures of `evaluate --plots`",
     "dcr": "egomon dcr",
     "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "phone": "--device phone",
     "pupil": "finding Pupil Labs glasses",
 }
 """What each is for."""

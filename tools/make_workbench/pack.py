@@ -27,7 +27,7 @@ from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.torch_modules import state_sha256, to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from tools.make_workbench.networks import small, tower
 from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.large import HEAD_WIDTH

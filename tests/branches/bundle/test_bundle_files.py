@@ -148,6 +148,7 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large", None, "`large` and `gate` go together"),
         ("large.frames", 3, "take an even number"),
         ("large.frame_px", 50, "multiple of 32"),
+        ("large.rules", "official", "at least 128 visual tokens: take 384"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from egomon.stream.sources.pupil.discovery import Glasses
 
 models_app = typer.Typer(
-    invoke_without_command=True, help="The model bundles that come with egomon."
+    invoke_without_command=True,
+    help="The model bundles that come with egomon, and files that name encoders.",
 )
 
 
@@ -108,6 +109,29 @@ def models_export(
         say(f"{written.folder / 'onnx' / name}: cosine with torch at least {pin.cosine:.5f}")
     for reason in written.refused:
         say(f"Left to torch: {reason}")
+
+
+@models_app.command("new")
+def models_new(
+    preset: Annotated[
+        str, typer.Option("--preset", help="paper, paper-8b, clip-b32, siglip2, pe-core, ... .")
+    ] = "paper",
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path(
+        "encoders.toml"
+    ),
+) -> None:
+    """Write a commented file that names both encoders, for `egomon extract --encoders`."""
+    from egomon.branches.bundle.encoders_file import preset_text
+
+    text = preset_text(preset)
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{out} is there already; give another file with -o") from None
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
+    say(str(out))
 
 
 def _show_graph(folder: Path, svg: Path | None) -> None:

@@ -216,6 +216,8 @@ class SourceWorker:
             grid=sampling.grid,
             prepare=sampling.prepare,
             detail=sampling.detail,
+            between=sampling.between,
+            letterboxed=sampling.letterboxed,
             pace=self._pace,
             range_seconds=self._range_seconds,
             on_grab=self.on_grab,
@@ -263,7 +265,13 @@ class SourceWorker:
 
 def _sampling(plan: RunPlan) -> Sampling:
     assert plan.bundle.encoder is not None
-    return Sampling(SamplingGrid(plan.stream.fps), plan.bundle.encoder.prepare, plan.detail)
+    return Sampling(
+        SamplingGrid(plan.stream.fps),
+        plan.bundle.encoder.prepare,
+        plan.detail,
+        between=lambda t: plan.samples_source,
+        letterboxed=plan.large is not None and plan.large.crop == "letterbox",
+    )
 
 
 def ring_for(evidence: EvidenceSettings) -> PacketRing | None:

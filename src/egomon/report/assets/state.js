@@ -28,7 +28,7 @@ function stateOf(store, name, steps, alarm, lead) {
   const recording = lead && lead.kind === "recording";
   if (alarm && !recording) {
     const over = alarm.phase === "retract";
-    return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + reasonOf(alarm) };
+    return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + alarm.explanation };
   }
   const lost = names.find((each) => LOST.includes(store.source(each).status?.source_state));
   if (lost !== undefined) {
