@@ -25,7 +25,8 @@ def installed(group: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _entry_points() -> EntryPoints:
-    return cast(EntryPoints, entry_points())  # reads a file of each package, whatever group is asked for
+    # Reads a file of each package, whatever group is asked for.
+    return cast(EntryPoints, entry_points())
 
 
 @dataclass(frozen=True, slots=True)
