@@ -103,6 +103,17 @@ def test_a_replay_of_the_demonstration_asks_both_branches(tmp_path: Path) -> Non
     assert not summary["degraded"]
 
 
+def test_the_doctor_says_what_is_there_and_what_runs_each_network(tmp_path: Path) -> None:
+    done = egomon("doctor", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {each["name"]: each["detail"] for each in json.loads(done.stdout)["checks"]}
+    assert found["extra torch"].startswith("not installed; for training")
+    assert found["engines"] == "ONNX Runtime, --engine onnx"
+    assert found["frame encoder"].startswith("onnxruntime")
+    assert found["large branch"] == "ONNX Runtime"
+    assert "capture and alerts run" in found["priority"]
+
+
 def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:
     made = egomon("simulate", "-o", "work", "--minutes", "0.5", "--correct-only", folder=tmp_path)
     assert made.returncode == 0, made.stderr
