@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("matplotlib",),
     "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
+    "remote": ("httpx",),
     "phone": ("aiortc", "cryptography", "segno"),
     "pupil": ("zeroconf",),
 }
@@ -34,6 +35,7 @@ USES = {
     "train": "figures of `evaluate --plots`",
     "dcr": "egomon dcr",
     "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "remote": "--large-endpoint, a large branch on another machine",
     "phone": "--device phone",
     "pupil": "finding Pupil Labs glasses",
 }
