@@ -24,6 +24,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
     "pupil": ("zeroconf",),
+    "ray": ("ray",),
+    "s3": ("upath", "s3fs", "fsspec"),
 }
 """Extra to the modules that it brings."""
 
@@ -34,6 +36,8 @@ USES = {
     "dcr": "egomon dcr",
     "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
     "pupil": "finding Pupil Labs glasses",
+    "ray": "egomon extract --ray",
+    "s3": "feature sets at s3:// and other addresses",
 }
 """What each is for."""
 

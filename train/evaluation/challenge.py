@@ -123,7 +123,7 @@ def challenge(
     mode = check_mode(context)
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
     mode = mode or mode_of(bundle.card.stream)
-    if isinstance(data, Path):
+    if not isinstance(data, FeatureSet):
         data = open_data(data, bundle.card.frame_encoder)
     if split is not None:
         data = data.split(split)
