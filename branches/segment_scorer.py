@@ -14,6 +14,7 @@ from egomon.branches.frame_sampling import spread_indices, uniform_indices
 from egomon.branches.interfaces import (
     ActivityModel,
     BranchScore,
+    CorrectableBranch,
     DomainGuard,
     Float32,
     FollowingBranch,
@@ -21,6 +22,7 @@ from egomon.branches.interfaces import (
     StreamBranch,
 )
 from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetector
+from egomon.branches.taught.corrections import Correction
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.frame import Detail, Frame, Segment
 from egomon.stream.segmenter import Segmenter, Span
@@ -152,6 +154,11 @@ class SegmentScorer:
         """Begin a new workflow."""
         if self._newest is not None:
             self.context.reset(self._newest.t_seconds)
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Let the small branch learn from what people said, if it can; the workflow goes on."""
+        if isinstance(self._small, CorrectableBranch):
+            self._small.correct(corrections)
 
     def progress(self) -> Progress:
         """Return how far this scorer is."""

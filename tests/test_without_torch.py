@@ -101,10 +101,26 @@ def test_a_replay_of_the_demonstration_asks_both_branches(tmp_path: Path) -> Non
     assert not summary["degraded"]
 
 
+def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:
+    made = egomon("simulate", "-o", "work", "--minutes", "0.5", "--correct-only", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    videos = [str(path) for path in sorted((tmp_path / "work").glob("*.mp4"))]
+    for base in ("workbench", "lite0"):
+        done = egomon(
+            *("teach", *videos, "--name", base, "--base", base, "-o", base, "--json"),
+            folder=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["written"]
+        seen = egomon("replay", videos[0], "--model", base, "--json", folder=tmp_path)
+        assert seen.returncode == 0, seen.stderr
+        assert json.loads(seen.stdout)["frames"]["encoded"] > 0
+
+
 @pytest.mark.parametrize(
     ("args", "extra"),
     [
-        (("replay", str(BENCH), "--dtype", "bfloat16"), "torch"),
+        (("replay", str(BENCH), "--engine", "torch"), "torch"),
         (("dcr", ".", "--clip", ".", "--diffusion", ".", "-o", "out"), "dcr"),
         (("replay", str(BENCH), "--model", "someone/bundle"), "hub"),
     ],

@@ -103,6 +103,11 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
     dim: int
     """MRL dimension: the vector is cut to it, then normalised."""
+    probe: str = ""
+    """h_l of `branches.remote.probe.probe_clip`, half precision in base64, which a server's vector
+    is compared with; empty = not recorded."""
+    least_cosine: float = 0.99
+    """Of the two; a server below it is refused."""
 
 
 class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,6 +153,9 @@ class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context_frames: int = 32
     """N: most frames of the context, uniformly gathered."""
     context_max_seconds: float = 3600.0
+    context_from: Literal["context_start", "recording_start"] = "context_start"
+    """Where V^c began in training: with each segment's `context_start`, such as HoloAssist's coarse
+    action, or with the recording. Live it is the recording, or the last reset."""
     context_until: Literal["segment_end", "segment_start", "recording_end"] = "segment_end"
     """Where V^c ends. `recording_end` looks ahead (trained offline); live it is `segment_end`."""
     policy: Literal["fixed", "activity", "given"] = "fixed"

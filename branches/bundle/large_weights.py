@@ -17,6 +17,7 @@ from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.locate import LARGE_FOLDER
 from egomon.errors import BundleError
 
+_FILES = "*.safetensors"
 _PIECE = 1 << 22
 """Values converted at once: the largest matrix has 620 million."""
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
@@ -33,9 +34,11 @@ def large_folder(weights: str, folder: Path) -> Path | None:
     path = folder / (LARGE_FOLDER if weights == "bundle" else weights)
     if path.is_dir():
         return path
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return None  # without the extra nothing comes from the hub
     try:
         config = try_to_load_from_cache(weights, "config.json")
     except HFValidationError:
@@ -68,8 +71,10 @@ def check_large_weights(card: LargeEncoderCard | None, folder: Path | None = Non
     if card is None or card.weights_sha256 is None:
         return
     where = large_folder(card.weights, folder or Path())
-    found = None if where is None else stored_sha256(where)
-    if found not in (None, card.weights_sha256):
+    if where is None or not any(where.glob(_FILES)):
+        return  # not here, or in another form, which has a hash of its own
+    found = stored_sha256(where)
+    if found != card.weights_sha256:
         raise BundleError(
             f"field `large.weights_sha256` is {card.weights_sha256}, but {card.weights!r} has "
             f"{found}: the vectors were made and the heads trained on other weights; get those, "
@@ -84,7 +89,7 @@ def stored_sha256(folder: Path) -> str:
         BundleError: if the folder holds no safetensors, or one is damaged.
     """
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob(_FILES)):
         found |= {_name(name): (path, about) for name, about in _header(path).items()}
     found.pop("lm_head.weight", None)  # of the generating model; an embedding has no use for it
     if not found:

@@ -108,6 +108,13 @@ def token_table(card: LargeEncoderCard, embedder: Qwen3VLEmbedder) -> TokenTable
 class QwenGraph(nn.Module):
     """The model's own layers, in the order of its forward pass for one clip of fixed size."""
 
+    mean: Tensor
+    std: Tensor
+    axes: Tensor
+    places: Tensor
+    patch_cos: Tensor
+    patch_sin: Tensor
+
     def __init__(self, embedder: Qwen3VLEmbedder, clip: np.ndarray[Any, Any]) -> None:
         super().__init__()
         model, self.dim = embedder.model, embedder.card.dim
@@ -185,7 +192,7 @@ class QwenGraph(nn.Module):
         convolution = self.visual.patch_embed.proj
         x = F.linear(x, convolution.weight.flatten(1), convolution.bias)
         x = x.view(pairs, 4 * side**2, -1) + self.places
-        deep = []
+        deep: list[Tensor] = []
         for i, block in enumerate(self.visual.blocks):
             x = x + self._look(block.attn, block.norm1(x))
             x = x + block.mlp(block.norm2(x))
@@ -201,7 +208,8 @@ class QwenGraph(nn.Module):
         q, k, v = attention.qkv(x).view(pairs, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
         q, k = (_turned(y, self.patch_cos, self.patch_sin) for y in (q, k))
         shares = (q @ k.transpose(-1, -2) * attention.scaling).softmax(dim=-1)
-        return attention.proj((shares @ v).transpose(1, 2).reshape(pairs, count, width))
+        out: Tensor = attention.proj((shares @ v).transpose(1, 2).reshape(pairs, count, width))
+        return out
 
     def _attend(self, a: Any, x: Tensor, cos: Tensor, sin: Tensor, hidden: Tensor) -> Tensor:
         """Causal attention, keys shared by groups of heads: (L, D)."""
@@ -213,8 +221,9 @@ class QwenGraph(nn.Module):
         q = _turned(q, cos, sin).reshape(shared, groups, -1, depth)
         k = _turned(k, cos, sin)
         scores = q @ k.unsqueeze(1).transpose(-1, -2) * a.scaling + hidden
-        out = scores.softmax(dim=-1) @ v.unsqueeze(1)
-        return a.o_proj(out.flatten(0, 1).transpose(0, 1).flatten(1))
+        mixed = (scores.softmax(dim=-1) @ v.unsqueeze(1)).flatten(0, 1)
+        out: Tensor = a.o_proj(mixed.transpose(0, 1).flatten(1))
+        return out
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

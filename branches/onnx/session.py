@@ -177,7 +177,8 @@ def _read(path: Path, pin: OnnxFileCard) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read ({error.strerror}); copy the bundle again, or use --engine torch"
+            f"{path} cannot be read ({error.strerror}); copy the bundle again, or use "
+            "--engine torch"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != pin.sha256:

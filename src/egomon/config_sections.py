@@ -42,6 +42,24 @@ class ModelSettings(Section):
     large: bool = Field(True, description="Use the large branch where the bundle has one")
 
 
+class LargeSettings(Section):
+    """A server that computes the large branch's embeddings, for many monitors."""
+
+    endpoint: str | None = Field(
+        None, description="Address of its /v1, e.g. http://gpu:8000/v1; None = on this machine"
+    )
+    model: str | None = Field(
+        None, description="Name under which it serves the model; default: the only one it serves"
+    )
+    api_key_file: Path | None = Field(
+        None, description="File with its key; or in the variable EGOMON_LARGE_API_KEY"
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificates for https://; default: the system's"
+    )
+    in_flight: int = Field(4, ge=1, le=64, description="Most calls under way at a time")
+
+
 class SourceSettings(Section):
     """How a source is opened and buffered."""
 
@@ -67,6 +85,12 @@ class SourceSettings(Section):
         None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
     )
     fps: float | None = Field(None, gt=0, description="Camera frame rate")
+    certificate: Path | None = Field(
+        None, description="Phone: certificate of its page (PEM); default: a self-made one"
+    )
+    private_key: Path | None = Field(
+        None, description="Phone: key of the certificate (PEM), where it is a file of its own"
+    )
     gaze: bool = Field(True, description="Pupil Labs glasses: also read where the wearer looks")
 
     @property
@@ -166,8 +190,8 @@ class SinkSettings(Section):
 
     uris: tuple[str, ...] = Field(
         (),
-        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, or NAME:... of "
-        "an installed package",
+        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, say:, sound:, "
+        "or NAME:... of an installed package",
     )
     site: str | None = Field(
         None,

@@ -62,9 +62,10 @@ def context_view(
     """V^c of a segment, gathered exactly as `WorkflowContext.view` does; by default as trained."""
     mode = mode or mode_of(stream)
     until = row.start if stream.context_until == "segment_start" else row.end
-    start = max(row.context_start, until - stream.context_max_seconds)
+    begin = row.context_start if stream.context_from == "context_start" else 0.0
+    start = max(begin, until - stream.context_max_seconds)
     if mode == "offline":
-        start, until = row.context_start, float("inf")
+        start, until = begin, float("inf")
     if mode == "none":
         until = start
     low, high = np.searchsorted(track.times, (start, until), side="left")

@@ -39,6 +39,7 @@ def extract(
     model: str = "workbench",
     encoders: Path | None = None,
     large: bool | None = None,
+    rows: Sequence[SegmentRow] | None = None,
     quiet: bool = False,
     options: ExtractOptions | None = None,
     ray: RayOptions | None = None,
@@ -55,6 +56,7 @@ def extract(
         model: what `open_base` knows: its encoders and sampling rate are used.
         encoders: instead of it, a file of `egomon models new`.
         large: also run the large encoder, one vector a segment; None = where `encoders` names one.
+        rows: segments instead of those beside the videos.
         quiet: without a progress bar on stderr.
         options: device, jobs, shard.
         ray: do it on a Ray cluster.
@@ -68,7 +70,7 @@ def extract(
     """
     options = (options or ExtractOptions()) if ray is None else on_ray(options, ray)
     options.check(device=ray is None)
-    rows, found = find_videos(videos if ray is None else videos.resolve())
+    rows, found = find_videos(videos if ray is None else videos.resolve(), rows)
     chosen = found if options.shard is None else options.shard.of(found)
     choice = EncoderChoice(model, encoders, large)
     # On a cluster the actors load encoders of their own, where their accelerators are.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.large_weights import pinned
 from egomon.errors import UsageError
@@ -57,7 +59,8 @@ class EncoderChoice:
                 f"{base.card.name} has no large branch, so --large has nothing to run; take a "
                 "bundle that has one, or --encoders with a file of `egomon models new`"
             )
-        return pinned(card, base.folder)
+        # What a server is compared with says nothing about the vectors of a set.
+        return msgspec.structs.replace(pinned(card, base.folder), probe="")
 
     def open_large(self, base: Base, device: str = "auto", dtype: str = "auto") -> Embedder | None:
         """Load the large encoder; None where it is not run.

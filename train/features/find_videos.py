@@ -67,8 +67,14 @@ class Shard:
         return f"{self.number}/{self.count}"
 
 
-def find_videos(folder: Path) -> tuple[list[SegmentRow], list[LabelledVideo]]:
+def find_videos(
+    folder: Path, rows: Sequence[SegmentRow] | None = None
+) -> tuple[list[SegmentRow], list[LabelledVideo]]:
     """Find the segments of a folder, in their order, and their videos, sorted by name.
+
+    Args:
+        folder: of the videos.
+        rows: instead of the segments that lie beside them.
 
     Raises:
         DataError: there are no segments, a row is malformed, or a segment names no video.
@@ -77,10 +83,11 @@ def find_videos(folder: Path) -> tuple[list[SegmentRow], list[LabelledVideo]]:
         found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
     except OSError as error:
         raise DataError(f"{folder} cannot be read as a folder ({error.strerror})") from error
-    rows = [_named(row) for row in read_table(folder)]
-    if is_published(folder):
-        # HoloAssist's own tree; whoever took only some of its videos gets the segments of those.
-        found |= {path.parts[-3]: path for path in sorted(folder.glob(HOLOASSIST_VIDEOS))}
+    found |= {path.parts[-3]: path for path in sorted(folder.glob(HOLOASSIST_VIDEOS))}
+    beside = rows is None
+    rows = [_named(row) for row in read_table(folder)] if rows is None else list(rows)
+    if beside and is_published(folder):
+        # Whoever took only some of HoloAssist's videos gets the segments of those.
         rows = [row for row in rows if row.recording in found]
         if not rows:
             raise DataError(

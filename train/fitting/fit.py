@@ -23,7 +23,7 @@ from egomon.train.evaluation.evaluate import EvaluationReport
 from egomon.train.evaluation.scoring import check_mode
 from egomon.train.features.feature_set import FeatureSet, check_splits, check_two_classes
 from egomon.train.feedback import FeedbackUse, apply_feedback
-from egomon.train.fitting.checkpoint import Checkpoints
+from egomon.train.fitting.heads.checkpoint import Checkpoints
 from egomon.train.fitting.recipe import Recipe, load_recipe
 from egomon.train.fitting.record import TrainRecord, describe_data, versions
 from egomon.train.fitting.trained import FittedModel, spread_of_seeds
@@ -133,11 +133,11 @@ def _fit(
     recipe: Recipe, features: FeatureSet, quiet: bool, checkpoints: Checkpoints
 ) -> FittedModel:
     if recipe.kind == "evidence":
-        from egomon.train.fitting import step_statistics_bundle
+        from egomon.train.fitting.statistics import bundle
 
-        return step_statistics_bundle.fit(recipe, features, quiet=quiet)
+        return bundle.fit(recipe, features, quiet=quiet)
     with needs_extra(f"training the recipe {recipe.name}", "torch"):
-        from egomon.train.fitting import uemcm
+        from egomon.train.fitting.heads import uemcm
     return uemcm.fit(recipe, features, quiet=quiet, checkpoints=checkpoints)
 
 
@@ -177,6 +177,8 @@ def _for_data(recipe: Recipe, data: FeatureSet) -> Recipe:
 def _stream(recipe: Recipe, data: FeatureSet) -> StreamCard:
     # Vectors exist at the rate they were extracted with, whatever a recipe says.
     stream = msgspec.structs.replace(recipe.stream, fps=data.card.fps)
+    if all(row.context_start == 0 for row in data.segments):
+        stream = msgspec.structs.replace(stream, context_from="recording_start")
     if recipe.context_mode == "offline":
         stream = msgspec.structs.replace(stream, context_until="recording_end")
     if not recipe.fit_windows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -95,7 +95,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_recipe(ref: str | Path) -> Recipe:
-    """A bundled name, or a TOML file.
+    """A bundled name, or a TOML file; its key `base` names a bundled recipe that it changes.
 
     Raises:
         ConfigError: if there is no such recipe, or a key is unknown or has a bad value.
@@ -110,7 +110,27 @@ def load_recipe(ref: str | Path) -> Recipe:
         raise ConfigError(f"no recipe {str(ref)!r} ({error.strerror}); bundled: {known}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
+    if "base" in table:
+        table = _on_top(path, table)
     try:
         return msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _on_top(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """The table with what it leaves out from the bundled recipe that it names."""
+    base = table.pop("base")
+    home = FOLDER / f"{base}.toml"
+    if not isinstance(base, str) or home.parent != FOLDER or not home.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        raise ConfigError(
+            f"{path}: base is {base!r}, which is no bundled recipe; there are: {known}"
+        )
+    under = tomllib.loads(home.read_text(encoding="utf-8"))
+    parts = {
+        key: under[key] | table[key]
+        for key in ("stream", "prior")
+        if isinstance(under.get(key), dict) and isinstance(table.get(key), dict)
+    }
+    return under | table | parts

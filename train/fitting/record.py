@@ -5,15 +5,25 @@ from __future__ import annotations
 import hashlib
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import msgspec
 import numpy as np
 
 from egomon.train.features.feature_set import FeatureSet
-from egomon.train.fitting.fit_heads import EpochRecord
 from egomon.train.fitting.recipe import Recipe
 
 _PACKAGES = ("egomon", "numpy", "torch")
+
+
+class EpochRecord(msgspec.Struct, frozen=True):
+    """Course of one epoch."""
+
+    loss: float
+    """Mean over its batches."""
+    roc_auc: float
+    """This and the next: on the held segments, after it."""
+    pr_auc: float
 
 
 class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,4 +102,5 @@ def describe_data(data: FeatureSet) -> DataRecord:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that the weights depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    found = {name: version(name) for name in _PACKAGES if find_spec(name) is not None}
+    return {"python": platform.python_version()} | found

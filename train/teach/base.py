@@ -16,6 +16,7 @@ from egomon.branches.bundle.card import (
     StreamCard,
 )
 from egomon.branches.bundle.encoders_file import read_encoders
+from egomon.branches.bundle.locate import ONNX_FOLDER
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.interfaces import ActivityModel, DomainGuard, FrameEncoder
@@ -41,6 +42,8 @@ class Base:
     """With the bundle's prefixes; empty for an encoder alone."""
     guard: DomainGuard | None
     activity: ActivityModel | None
+    onnx_folder: Path | None = None
+    """Holds the ONNX files that the card pins."""
 
 
 def open_base(ref: str, *, device: str = "auto", dtype: str = "auto") -> Base:
@@ -69,8 +72,15 @@ def open_base(ref: str, *, device: str = "auto", dtype: str = "auto") -> Base:
         raise BundleError(f"bundle {ref} has no frame encoder, so it cannot see videos")
     encoder = _with_full_path(_described(bundle.encoder, bundle.card), bundle.folder)
     card = msgspec.structs.replace(bundle.card, frame_encoder=encoder)
-    tensors = read_tensors(bundle.folder)
-    return Base(card, bundle.encoder, bundle.folder, tensors, bundle.guard, bundle.activity)
+    return Base(
+        card,
+        bundle.encoder,
+        bundle.folder,
+        read_tensors(bundle.folder),
+        bundle.guard,
+        bundle.activity,
+        bundle.folder / ONNX_FOLDER if card.runtime else None,
+    )
 
 
 def open_encoders(path: Path, *, device: str = "auto", dtype: str = "auto") -> Base:

@@ -43,6 +43,13 @@ SegmentsFile = Annotated[
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
+LargeEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--large-endpoint",
+        help="vLLM server of the large branch, e.g. http://gpu:8000/v1; key: EGOMON_LARGE_API_KEY.",
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", help="Probability that raises an alert, both stages."),
@@ -73,8 +80,8 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; @FILE or env:NAME = the address is in "
-        "there; may be given more than once.",
+        "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
+        "address is in there; may be repeated.",
     ),
 ]
 Out = Annotated[

@@ -16,6 +16,7 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
+from egomon.monitor.exchange import exchange_in
 from egomon.monitor.loading import announced, load_serving, warm_up
 from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.fault_codes import (
@@ -174,6 +175,10 @@ class Monitor:
     def reset_context(self, source: str) -> bool:
         """Begin a new workflow at this source; False where there is no such source yet."""
         return self.pipeline is not None and self.pipeline.reset_context(source)
+
+    def exchange(self, bundle: Bundle) -> None:
+        """Watch with another bundle while the sources go on; from any thread, see `exchange_in`."""
+        exchange_in(self.pipeline if self._live else None, bundle, self._reloader.settings)
 
     def _watch(
         self,

@@ -20,7 +20,7 @@ from egomon.branches.bundle.large_weights import (
     stored_sha256,
 )
 from egomon.branches.bundle.locate import BUNDLED_ROOT, read_card
-from egomon.branches.bundle.weights import weights_sha256
+from egomon.branches.torch_modules import state_sha256
 from egomon.errors import BundleError
 
 
@@ -32,7 +32,7 @@ def test_it_is_the_hash_of_the_loaded_model(tiny_qwen: Path) -> None:
     import transformers
 
     loaded = transformers.AutoModel.from_pretrained(tiny_qwen)
-    assert stored_sha256(tiny_qwen) == weights_sha256(loaded.state_dict())
+    assert stored_sha256(tiny_qwen) == state_sha256(loaded.state_dict())
 
 
 def test_bundles_that_were_pinned_by_the_loaded_model_still_match() -> None:
@@ -56,7 +56,7 @@ def test_shards_number_formats_and_pieces_do_not_matter(
     first = {"model.b.weight": wide.pop("b.weight"), "lm_head.weight": torch.ones(2)}
     save_file(first, tmp_path / "two" / "model-00001-of-00002.safetensors")
     save_file(wide, tmp_path / "two" / "model-00002-of-00002.safetensors")
-    expected = weights_sha256(half)
+    expected = state_sha256(half)
     assert stored_sha256(tmp_path / "one") == stored_sha256(tmp_path / "two") == expected
     monkeypatch.setattr(large_weights, "_PIECE", 4)
     assert stored_sha256(tmp_path / "one") == expected

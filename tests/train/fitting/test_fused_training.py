@@ -25,8 +25,8 @@ from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.scoring import large_vectors, small_scores
 from egomon.train.features.extract import extract
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads.uemcm_model import UemcmModel
 from egomon.train.fitting.recipe import Recipe
-from egomon.train.fitting.uemcm_model import UemcmModel
 
 STREAM = StreamCard(fps=1.0, fine_frames=16, context_frames=64)
 

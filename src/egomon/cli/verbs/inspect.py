@@ -85,6 +85,32 @@ def models_show(
     typer.echo(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
 
 
+@models_app.command("export")
+def models_export(
+    ref: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write a copy here; default: into the bundle itself."),
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Give a bundle its networks as ONNX, so that it runs without torch; needs torch once."""
+    from egomon.branches.bundle.locate import find_bundle
+    from egomon.extras import needs_extra
+
+    with needs_extra("egomon models export", "torch"):
+        from egomon.branches.export.bundle import export_bundle
+
+    written = export_bundle(find_bundle(ref), out)
+    if json:
+        _write_json(written)
+        return
+    for name, pin in written.files.items():
+        say(f"{written.folder / 'onnx' / name}: cosine with torch at least {pin.cosine:.5f}")
+    for reason in written.refused:
+        say(f"Left to torch: {reason}")
+
+
 @models_app.command("new")
 def models_new(
     preset: Annotated[

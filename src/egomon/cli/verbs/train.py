@@ -171,11 +171,23 @@ def challenge(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
     ],
-    data: FeatureSetFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
     clips: Annotated[
         Path | None,
         typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
+    ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=opt.folder,
+            metavar="DIR",
+            help="Feature set; with --videos where it goes: OUT-vectors.",
+        ),
     ] = None,
     context: Annotated[
         str | None,
@@ -194,7 +206,19 @@ def challenge(
     """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
     from egomon.train.evaluation.challenge import challenge as run
 
-    report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
+    if data is None and videos is None:
+        raise UsageError("give --videos DIR, or --data DIR (features), or both")
+    report = run(
+        model,
+        data or out.with_name(f"{out.stem}-vectors"),
+        out,
+        videos=videos,
+        clips=clips,
+        context=context,
+        split=split,
+        threshold=threshold,
+        quiet=json,
+    )
     show(report, json)
 
 

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.train.fitting.batches import Views, stratified
-from egomon.train.fitting.checkpoint import Checkpoints, restore, snapshot
-from egomon.train.fitting.header_start import start_header
+from egomon.branches.torch_modules import StateDict, to_arrays, to_torch
+from egomon.train.fitting.heads.batches import Views, stratified
+from egomon.train.fitting.heads.checkpoint import Checkpoints
+from egomon.train.fitting.heads.fit_state import restore, snapshot
+from egomon.train.fitting.heads.header_start import start_header
+from egomon.train.fitting.heads.uemcm_model import Output, UemcmModel
 from egomon.train.fitting.recipe import Recipe
-from egomon.train.fitting.uemcm_model import Output, UemcmModel
+from egomon.train.fitting.record import EpochRecord
 from egomon.train.losses import class_weights, total_loss
 from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Labels
@@ -38,21 +41,11 @@ class HeldOutScores:
     large: ScoreArray | None
 
 
-class EpochRecord(msgspec.Struct, frozen=True):
-    """Course of one epoch."""
-
-    loss: float
-    """Mean over its batches."""
-    roc_auc: float
-    """This and the next: on the held segments, after it."""
-    pr_auc: float
-
-
 @dataclass(slots=True, eq=False)
 class _Course:
     """Course of a fit so far."""
 
-    best_state: Tensors
+    best_state: StateDict
     best_scores: HeldOutScores
     best: float = -1.0
     waited: int = 0
@@ -142,15 +135,15 @@ def _parts(course: _Course) -> tuple[dict[str, object], Tensors]:
             "waited": course.waited,
             "epochs": msgspec.to_builtins(course.epochs),
         },
-        {f"best.{name}": value for name, value in course.best_state.items()}
-        | {name: torch.from_numpy(value) for name, value in scores.items() if value is not None},
+        {f"best.{name}": value for name, value in to_arrays(course.best_state).items()}
+        | {name: value for name, value in scores.items() if value is not None},
     )
 
 
 def _course(state: dict[str, object], tensors: Tensors) -> _Course:
-    scores = {name: value.numpy() for name, value in part(tensors, "scores.").items()}
+    scores = part(tensors, "scores.")
     return _Course(
-        best_state=part(tensors, "best."),
+        best_state=to_torch(part(tensors, "best.")),
         best_scores=HeldOutScores(scores["fused"], scores["small"], scores.get("large")),
         best=msgspec.convert(state["best"], float),
         waited=msgspec.convert(state["waited"], int),

@@ -12,13 +12,13 @@ from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.torch_modules import to_arrays
 from egomon.errors import ConfigError
 from egomon.train.features.feature_set import FeatureSet
-from egomon.train.fitting.batches import make_views, pool
-from egomon.train.fitting.checkpoint import Checkpoints
-from egomon.train.fitting.fit_heads import HeldOutScores, fit_model
+from egomon.train.fitting.heads.batches import make_views, pool
+from egomon.train.fitting.heads.checkpoint import Checkpoints
+from egomon.train.fitting.heads.fit_heads import HeldOutScores, fit_model
+from egomon.train.fitting.heads.uemcm_model import gate_card
 from egomon.train.fitting.recipe import Recipe
 from egomon.train.fitting.record import FitRecord
 from egomon.train.fitting.trained import FittedFusion, FittedModel, split_for_validation
-from egomon.train.fitting.uemcm_model import gate_card
 from egomon.train.metrics.curves import roc_auc
 
 
