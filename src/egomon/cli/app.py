@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from egomon.cli.verbs.dcr import register as register_dcr_verb
+from egomon.cli.verbs.extract import register as register_extract_verb
 from egomon.cli.verbs.inspect import register as register_inspect_verbs
 from egomon.cli.verbs.listen import register as register_listen_verb
 from egomon.cli.verbs.play import register as register_play_verb
@@ -47,6 +48,7 @@ register_listen_verb(app)
 register_play_verb(app)
 register_inspect_verbs(app)
 register_store_verbs(app)
+register_extract_verb(app)
 register_train_verbs(app)
 register_teach_verb(app)
 register_dcr_verb(app)

@@ -92,6 +92,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no 
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
 
 
+def folder(text: str) -> Path:
+    """Parse a folder of a feature set: a path, or an address."""
+    from egomon.train.features.folders import open_folder
+
+    return open_folder(text)
+
+
 def parse_duration(text: str | None) -> float | None:
     """Convert `10s`, `200ms`, `5m`, `1h` or a plain number to seconds.
 
