@@ -17,6 +17,8 @@ class SinkContext:
     """Names of the sources of this run."""
     boot: str = ""
     """Name of this run, as in each envelope."""
+    bundle: str = ""
+    """Bundle of the run, as its user named it."""
     site: str = "site"
     """Where the monitor stands: letters, digits and `. _ -`."""
     stop: threading.Event = field(default_factory=threading.Event)

@@ -87,7 +87,7 @@ class Services:
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
-            SinkContext(names, bus.boot, settings.sinks.site or host_site()),
+            SinkContext(names, bus.boot, settings.model.name, settings.sinks.site or host_site()),
             wait=not live,
             store=store_path(settings, live=live),
         )
