@@ -11,6 +11,7 @@ from egomon.cli.verbs.fleet import register as register_fleet_verb
 from egomon.cli.verbs.inspect import register as register_inspect_verbs
 from egomon.cli.verbs.listen import register as register_listen_verb
 from egomon.cli.verbs.run import register as register_run_verbs
+from egomon.cli.verbs.serve_large import register as register_serve_large_verb
 from egomon.cli.verbs.store import register as register_store_verbs
 from egomon.cli.verbs.teach import register as register_teach_verb
 from egomon.cli.verbs.train import register as register_train_verbs
@@ -50,3 +51,4 @@ register_store_verbs(app)
 register_train_verbs(app)
 register_teach_verb(app)
 register_dcr_verb(app)
+register_serve_large_verb(app)
