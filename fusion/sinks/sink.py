@@ -39,6 +39,8 @@ class SinkContext:
     """Names of the sources of this run."""
     boot: str = ""
     """Name of this run, as in each envelope."""
+    bundle: str = ""
+    """Bundle of the run, as its user named it."""
     site: str = "site"
     """Where the monitor stands: letters, digits and `. _ -`."""
     mute: Mute = field(default_factory=Mute)

@@ -95,7 +95,13 @@ class Services:
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
-            SinkContext(names, bus.boot, settings.sinks.site or host_site(), self.mute),
+            SinkContext(
+                sources=names,
+                boot=bus.boot,
+                bundle=settings.model.name,
+                site=settings.sinks.site or host_site(),
+                mute=self.mute,
+            ),
             wait=not live,
             store=store_path(settings, live=live),
         )
