@@ -26,6 +26,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "remote": ("httpx",),
     "phone": ("aiortc", "cryptography", "segno"),
     "pupil": ("zeroconf",),
+    "ray": ("ray",),
+    "s3": ("upath", "s3fs", "fsspec"),
 }
 """Extra to the modules that it brings."""
 
@@ -38,6 +40,8 @@ USES = {
     "remote": "--large-endpoint, a large branch on another machine",
     "phone": "--device phone",
     "pupil": "finding Pupil Labs glasses",
+    "ray": "egomon extract --ray",
+    "s3": "feature sets at s3:// and other addresses",
 }
 """What each is for."""
 
