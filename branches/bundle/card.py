@@ -89,10 +89,25 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Frames T resampled from the segment (even)."""
     frame_px: int = 224
     """Side of the square frames that are handed over; the detail size the buffer keeps."""
+    crop: Literal["squash", "letterbox"] = "squash"
+    """How a frame becomes square; `letterbox` keeps its proportions. This and the next two have
+    the values of bundles that are older than them."""
+    sampling: Literal["grid", "source"] = "grid"
+    """What the T frames are taken from: the sampled frames (`grid`), or every frame of the video
+    (`source`): the first at or after each of T evenly spread times, see `spread_indices`."""
+    rules: Literal["fixed", "official"] = "fixed"
+    """`fixed`: always T frames, repeated where there are fewer. `official`, as the authors' own
+    code for Qwen3-VL-Embedding: no frame is repeated, a frame has at least as many pixels as its
+    processor makes of any, and their rule for the end of the instruction."""
     max_tokens: int = 1024
     """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
     dim: int
     """MRL dimension: the vector is cut to it, then normalised."""
+    probe: str = ""
+    """h_l of `branches.remote.probe.probe_clip`, half precision in base64, which a server's vector
+    is compared with; empty = not recorded."""
+    least_cosine: float = 0.99
+    """Of the two; a server below it is refused."""
 
 
 class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,7 +153,11 @@ class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context_frames: int = 32
     """N: most frames of the context, uniformly gathered."""
     context_max_seconds: float = 3600.0
-    context_until: Literal["segment_end", "segment_start"] = "segment_end"
+    context_from: Literal["context_start", "recording_start"] = "context_start"
+    """Where V^c began in training: with each segment's `context_start`, such as HoloAssist's coarse
+    action, or with the recording. Live it is the recording, or the last reset."""
+    context_until: Literal["segment_end", "segment_start", "recording_end"] = "segment_end"
+    """Where V^c ends. `recording_end` looks ahead (trained offline); live it is `segment_end`."""
     policy: Literal["fixed", "activity", "given"] = "fixed"
     length_seconds: float = 2.0
     """Fixed windows: length."""

@@ -17,6 +17,8 @@ CARD_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 LARGE_FOLDER = "large"
 ONNX_FOLDER = "onnx"
+RECORD_FILE = "train_record.json"
+"""How a bundle was trained; no part of its hash, since nothing that it does depends on it."""
 EXTRA_FILES = "*.toml"
 """Files of a part that people may edit, such as a taught workflow."""
 MAX_CARD_BYTES = 4 << 20

@@ -43,6 +43,11 @@ def write_large(
     Raises:
         BundleError: with what stood in the way of an exact graph.
     """
+    if card.rules != "fixed":
+        raise BundleError(
+            f"the large branch takes any number of frames (field `large.rules` is {card.rules!r}), "
+            "and the graph only a fixed one; run it with --engine torch"
+        )
     path = folder / LARGE
     try:
         table = token_table(card, embedder)
@@ -80,7 +85,7 @@ def token_table(card: LargeEncoderCard, embedder: Qwen3VLEmbedder) -> TokenTable
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    head, tail = prompt(card.instruction).split("<|video_pad|>")
+    head, tail = prompt(card).split("<|video_pad|>")
     table = TokenTable(
         head=ids(head),
         opening=ids("<"),
@@ -102,6 +107,13 @@ def token_table(card: LargeEncoderCard, embedder: Qwen3VLEmbedder) -> TokenTable
 
 class QwenGraph(nn.Module):
     """The model's own layers, in the order of its forward pass for one clip of fixed size."""
+
+    mean: Tensor
+    std: Tensor
+    axes: Tensor
+    places: Tensor
+    patch_cos: Tensor
+    patch_sin: Tensor
 
     def __init__(self, embedder: Qwen3VLEmbedder, clip: np.ndarray[Any, Any]) -> None:
         super().__init__()
@@ -180,7 +192,7 @@ class QwenGraph(nn.Module):
         convolution = self.visual.patch_embed.proj
         x = F.linear(x, convolution.weight.flatten(1), convolution.bias)
         x = x.view(pairs, 4 * side**2, -1) + self.places
-        deep = []
+        deep: list[Tensor] = []
         for i, block in enumerate(self.visual.blocks):
             x = x + self._look(block.attn, block.norm1(x))
             x = x + block.mlp(block.norm2(x))
@@ -196,7 +208,8 @@ class QwenGraph(nn.Module):
         q, k, v = attention.qkv(x).view(pairs, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
         q, k = (_turned(y, self.patch_cos, self.patch_sin) for y in (q, k))
         shares = (q @ k.transpose(-1, -2) * attention.scaling).softmax(dim=-1)
-        return attention.proj((shares @ v).transpose(1, 2).reshape(pairs, count, width))
+        out: Tensor = attention.proj((shares @ v).transpose(1, 2).reshape(pairs, count, width))
+        return out
 
     def _attend(self, a: Any, x: Tensor, cos: Tensor, sin: Tensor, hidden: Tensor) -> Tensor:
         """Causal attention, keys shared by groups of heads: (L, D)."""
@@ -208,8 +221,9 @@ class QwenGraph(nn.Module):
         q = _turned(q, cos, sin).reshape(shared, groups, -1, depth)
         k = _turned(k, cos, sin)
         scores = q @ k.unsqueeze(1).transpose(-1, -2) * a.scaling + hidden
-        out = scores.softmax(dim=-1) @ v.unsqueeze(1)
-        return a.o_proj(out.flatten(0, 1).transpose(0, 1).flatten(1))
+        mixed = (scores.softmax(dim=-1) @ v.unsqueeze(1)).flatten(0, 1)
+        out: Tensor = a.o_proj(mixed.transpose(0, 1).flatten(1))
+        return out
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class TemporalHeader(nn.Module):
 
     seqTransf: vectors as the encoder gives them, positions, CLIP's text transformer (pre-norm,
     feed-forward four times as wide, QuickGELU, no dropout) with a residual around it, then as
-    meanP. `egomon.train.fitting.header_start` gives it CLIP's or CLIP4Clip's weights.
+    meanP. `egomon.train.fitting.heads.header_start` gives it CLIP's or CLIP4Clip's weights.
 
     seqTransf-light: unit vectors times sqrt(D), an optional projection, positions, a transformer
     half as wide (GELU, dropout) with a residual around it, and a plain masked mean.

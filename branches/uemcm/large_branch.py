@@ -9,6 +9,7 @@ from typing import Protocol
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.interfaces import BranchScore, Float32
+from egomon.branches.uemcm.clip_frames import clip_of
 from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.stream.frame import Segment, UInt8Image
 
@@ -48,10 +49,7 @@ class Qwen3VLBranch:
             BundleError: if the embedding is not finite.
         """
         started = self._clock()
-        if not segment.frames:
-            raise ValueError(f"segment {segment.index} holds no frames, only their times")
-        clip = [f.image if f.detail is None else f.detail for f in segment.frames]
-        times = [f.t_seconds - segment.t_start for f in segment.frames]
+        clip, times = clip_of(segment)
         feature = self.embedder.embed([clip], [times])
         logits = self.head.logits(feature)
         return BranchScore(

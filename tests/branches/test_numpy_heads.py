@@ -21,7 +21,7 @@ from egomon.branches.uemcm.heads import LargeHead, build_small
 from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.errors import BundleError
 from egomon.fusion.gate import UemcmGate
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CARD = tiny_card(Path("clip"), large=True)
 assert CARD.large is not None

@@ -100,6 +100,23 @@ class Browser:
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
 
+    def before_pages(self, script: str) -> str:
+        """Run a script in each page before its own; returns what `forget` takes."""
+        reply = self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        return str(reply["identifier"])
+
+    def forget(self, script: str) -> None:
+        self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+
+    def press(self, selector: str) -> None:
+        """Click the middle of an element, as a person does: it counts as a gesture."""
+        box = self.run(
+            f"(() => {{ const b = document.querySelector({json.dumps(selector)});"
+            " b.scrollIntoView({ block: 'nearest' }); const r = b.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        self.click(*box)
+
     def run(self, expression: str) -> Any:
         """Value of an expression; promises are awaited."""
         reply = self.call(

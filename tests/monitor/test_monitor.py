@@ -30,7 +30,7 @@ from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, St
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.stream.source import Discontinuity
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CARD = BundleCard(
     name="fake",
@@ -52,7 +52,7 @@ MEAN_GATE = to_arrays(AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).s
 def bundle(large: Any) -> Any:
     """What `load_bundle` gives, made of fakes; `large` may be an error of loading, or load."""
 
-    def load_large() -> Any:
+    def load_large(endpoint: object = None) -> Any:
         if isinstance(large, Exception):
             raise large
         return large() if inspect.isfunction(large) else large

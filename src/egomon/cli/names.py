@@ -13,15 +13,24 @@ _LONGEST_BYTES = 64 << 10
 """Of the first line of a file."""
 
 
-def default_name(reference: str, taken: set[str]) -> str:
+def default_name(reference: str, taken: set[str], *, live: bool = False) -> str:
     """Choose a topic name for a source: the file's stem or `camN`, made unique.
+
+    The path of a live stream's address names its server's business, no camera.
 
     >>> default_name("My Video.mp4", set())
     'my-video'
     >>> default_name("0", {"cam0"})
     'cam0-2'
+    >>> default_name("rtsp://10.0.0.5/stream1", set(), live=True)
+    'camera'
     """
-    stem = f"cam{reference}" if reference.isdigit() else Path(redact(reference)).stem
+    if reference.isdigit():
+        stem = f"cam{reference}"
+    elif live and "://" in reference:
+        stem = "camera"
+    else:
+        stem = Path(redact(reference)).stem
     name = topic_name(stem)
     unique, number = name, 2
     while unique in taken:

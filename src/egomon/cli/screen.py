@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from egomon.cli.keys import Keys
+from egomon.cli.keys import Keys, in_foreground
 from egomon.fusion.messages.types import Data
 from egomon.stream.channel import Channel
 
@@ -44,7 +44,10 @@ class Screen:
         self._state: Any = None
         self._plain: Any = None
         self._started = time.monotonic()
-        self._use_dashboard = not quiet and sys.stderr.isatty()
+        # In the background (`&`) it would draw over what the person does there.
+        self._use_dashboard = (
+            not quiet and sys.stderr.isatty() and in_foreground(sys.stderr.fileno())
+        )
 
     def listener(self, source: str, data: Data) -> None:
         """An `EventListener`; never waits."""
@@ -57,6 +60,8 @@ class Screen:
 
             self._state = ViewState([request.name for request in self._requests])
             self._state.page_url = self.page_url
+            self._state.is_loading = True
+            self._state.has_keys = sys.stdin.isatty()
         if self._use_dashboard and not self._hold():
             self._begin_dashboard()
         else:
@@ -86,8 +91,9 @@ class Screen:
         self._drain()
         if self._dashboard is None and self._use_dashboard and not self._hold():
             self._begin_dashboard()
-        if self._dashboard is None:
+        if self._dashboard is None or not in_foreground(sys.stderr.fileno()):
             return
+        self._state.is_loading = False
         self._obey(monitor)
         item = monitor.inputs[0]
         if not item.is_live and item.duration_seconds:

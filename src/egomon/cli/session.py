@@ -17,6 +17,7 @@ from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
+    from egomon.cli.learn.folder import WorkFolder
     from egomon.config import Settings
     from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.monitor.messages import LatencyModel
@@ -89,6 +90,7 @@ class MonitorSession:
         quiet: bool,
         expect: Path | None = None,
         live_page: bool = False,
+        work: WorkFolder | None = None,
         reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
@@ -97,7 +99,7 @@ class MonitorSession:
         self._json = json
         self._quiet = quiet
         self._expect = expect
-        self._live_page = live_page
+        self._live_page, self._work = live_page, work
         self._file = AlertFile(out) if out is not None else None
         self._collector = Collector(everything=report is not None)
         self._signal: int | None = None
@@ -129,13 +131,14 @@ class MonitorSession:
         listeners: list[EventListener] = [self._collector, screen.listener, phones.publish]
         if self._file is not None:
             listeners.append(self._file)
-        page: AbstractContextManager[str] = nullcontext("")
-        hub = None
+        shown: AbstractContextManager[str] = nullcontext("")
+        page = None
         if self._live_page:
-            from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
+            from egomon.cli.live_page import HERE, LivePage, served
 
-            hub = live_hub(", ".join(name for name, _, _ in references), self._settings)
-            listeners.append(hub.publish)
+            title = ", ".join(name for name, _, _ in references)
+            page = LivePage(title, self._settings, self._work)
+            listeners.append(page.hub.publish)
         monitor = Monitor(
             requests,
             self._settings,
@@ -146,16 +149,18 @@ class MonitorSession:
             latency_model=latency_model,
             reread=self._reread,
         )
-        if hub is not None:
-            hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
-            page = served(hub, self._settings.view.address or HERE)
+        if page is not None:
+            page.connect(monitor)
+            shown = served(page.hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
         try:
-            with phones, page as screen.page_url, screen:
+            with phones, shown as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            if page is not None:
+                page.close()
             if self._file is not None:
                 self._file.close()
         self._finish(summary, requests)
@@ -174,6 +179,7 @@ class MonitorSession:
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.monitor.large_endpoint import check_endpoint
         from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()
@@ -187,7 +193,10 @@ class MonitorSession:
                     f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
                     code="STREAM_NOT_FOUND",
                 )
-        find_library(read_card(find_bundle(self._settings.model.name)).frame_encoder.library)
+        card = read_card(find_bundle(self._settings.model.name))
+        find_library(card.frame_encoder.library)
+        if self._settings.model.large:
+            check_endpoint(self._settings.large, card)
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:

@@ -10,7 +10,7 @@ import msgspec
 
 from egomon.http.app import hash_source
 
-STYLES = ("page.css",)
+STYLES = ("page.css", "state.css")
 SCRIPTS = (
     "store.js",
     "words.js",
@@ -21,7 +21,7 @@ SCRIPTS = (
     "list.js",
     "app.js",
 )
-LIVE_SCRIPTS = ("live.js",)
+LIVE_SCRIPTS = ("state.js", "sound.js", "learn.js", "live.js")
 LAST_SCRIPT = "start.js"
 
 _UNSAFE = str.maketrans(

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from egomon.errors import EgomonError
+from egomon.errors import EgomonError, UsageError
 from egomon.http.access import COOKIE, Access
 from egomon.http.app import HEADERS, read_body, text
 from egomon.report.html import (
@@ -46,6 +46,8 @@ def page_routes(hub: LiveHub, access: Access) -> list[Route]:
         Route("/events", page.guarded(page.events)),
         Route("/frame/{source}", page.guarded(page.frames)),
         Route("/still/{alert_id}", page.guarded(page.still)),
+        Route("/step/{step}", page.guarded(page.step)),
+        Route("/do/{action}", page.guarded(page.act), methods=["POST"]),
         Route("/feedback", page.guarded(page.feedback), methods=["POST"]),
         Route("/login", page.login, methods=["POST"]),
     ]
@@ -137,10 +139,36 @@ class _Page:
             return text("no such picture", 404)
         return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
 
+    async def step(self, request: Request) -> Response:
+        """The picture of a step of the workflow."""
+        jpeg = await asyncio.to_thread(self._hub.step_picture, request.path_params["step"])
+        if jpeg is None:
+            return text("no such picture", 404)
+        return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
+
+    async def act(self, request: Request) -> Response:
+        """Do what one of the hub's actions does with the fields of a JSON object."""
+        if not self._may_change(request):
+            return text("not allowed from another origin", 403)
+        action = self._hub.actions.get(request.path_params["action"])
+        if action is None:
+            return text("this page cannot do that", 404)
+        try:
+            return text(
+                await asyncio.to_thread(action, _fields(await read_body(request, MOST_BODY_BYTES)))
+            )
+        except UsageError as error:
+            return text(str(error), 400)
+        except EgomonError as error:
+            return text(str(error), 500)
+
+    def _may_change(self, request: Request) -> bool:
+        headers = request.headers
+        return self._access.is_same_origin(headers) or self._access.has_bearer(headers)
+
     async def feedback(self, request: Request) -> Response:
         """`{"alert_id": ..., "verdict": "true" | "false" | "unsure"}`."""
-        headers = request.headers
-        if not (self._access.is_same_origin(headers) or self._access.has_bearer(headers)):
+        if not self._may_change(request):
             return text("not allowed from another origin", 403)
         fields = _fields(await read_body(request, MOST_BODY_BYTES))
         alert_id, verdict = fields.get("alert_id"), fields.get("verdict")

@@ -23,7 +23,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     """
     # Not `frame.side_data`: frame and container would hold each other, and 250 pictures would wait
     # for the collector (measured: 118 MB at 640x480).
-    side_data: Any = SideDataContainer(frame)
+    of_frame: Any = SideDataContainer  # its stub lacks the argument
+    side_data = of_frame(frame)
     data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return UPRIGHT

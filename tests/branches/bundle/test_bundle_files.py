@@ -80,6 +80,26 @@ def test_saving_writes_the_same_bytes_and_loading_the_same_values(tmp_path: Path
     assert loaded["small.count"].shape == ()
 
 
+def test_the_onnx_files_that_a_card_pins_come_along(tmp_path: Path) -> None:
+    from egomon.branches.bundle.card import OnnxFileCard
+
+    card = tiny_card(tmp_path / "clip", large=False)
+    pin = OnnxFileCard(sha256="0" * 64, opset=17, dtype="float32", cosine=1.0)
+    card = msgspec.structs.replace(card, runtime={"encoder.onnx": pin})
+    source = tmp_path / "onnx"
+    source.mkdir()
+    for name in ("encoder.onnx", "large.onnx"):
+        (source / name).write_bytes(name.encode())
+    saved = save_bundle(tmp_path / "one", card, tiny_tensors(card), onnx_folder=source)
+    assert [path.name for path in (saved / "onnx").iterdir()] == ["encoder.onnx"]
+    with pytest.raises(BundleError, match="give the folder"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card))
+    (source / "encoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"encoder\.onnx cannot be copied"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card), onnx_folder=source)
+    assert not (tmp_path / "two").exists()
+
+
 def test_the_id_changes_with_any_file_of_the_bundle(tiny_bundle: Path, bundle: Path) -> None:
     reference = load_bundle(tiny_bundle, with_encoder=False).hash
     assert load_bundle(bundle, with_encoder=False).hash == reference
@@ -128,6 +148,7 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large", None, "`large` and `gate` go together"),
         ("large.frames", 3, "take an even number"),
         ("large.frame_px", 50, "multiple of 32"),
+        ("large.rules", "official", "at least 128 visual tokens: take 384"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),

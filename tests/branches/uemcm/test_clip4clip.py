@@ -18,7 +18,7 @@ from egomon.branches.uemcm.clip4clip import TemporalHeader
 from egomon.branches.uemcm.context_network import named_as_now
 from egomon.branches.uemcm.heads import build_small
 from egomon.errors import BundleError, ConfigError
-from egomon.train.fitting.header_start import header_state, start_header
+from egomon.train.fitting.heads.header_start import header_state, start_header
 
 DIM, LAYERS, HEADS = 32, 2, 2
 CARD = SmallCard(header="seqTransf", header_layers=LAYERS, header_heads=HEADS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.load_bundle import load_bundle
 from egomon.branches.torch_modules import state_sha256
-from egomon.branches.uemcm.clip_frames import resampled_clip
+from egomon.branches.uemcm.clip_frames import clip_of, resampled_clip
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
-from egomon.stream.frame import Frame, Segment
+from egomon.stream.frame import Detail, Frame, Segment
 
 CARD = LargeEncoderCard(weights="tiny", frames=8, frame_px=96, max_tokens=64, dim=48)
 REAL_TOKENIZER = Path(__file__).parents[4] / "shared" / "data" / "qwen3-tokenizer"
@@ -75,9 +76,55 @@ def test_the_prompt_carries_the_true_times_and_each_marker_once(embedder: Qwen3V
     assert text.endswith("<|im_start|>assistant\n")
 
 
-def test_an_instruction_without_final_punctuation_gets_a_full_stop() -> None:
-    assert prompt("Say it") == prompt("Say it.")
-    assert prompt("Say it?") != prompt("Say it.")
+@pytest.mark.parametrize(
+    ("given", "fixed", "official"),
+    [
+        ("Say it", "Say it.", "Say it."),
+        ("Say it?", "Say it?", "Say it?"),
+        ("Say it:", "Say it:.", "Say it:"),
+        ("说。", "说。.", "说。"),
+        (" Say it \n", " Say it \n.", "Say it."),
+        ("", "", "Represent the user's input."),
+        ("  ", "  .", "Represent the user's input."),
+    ],
+)
+def test_an_instruction_ends_as_the_card_s_rules_say(given: str, fixed: str, official: str) -> None:
+    for rules, expected in (("fixed", fixed), ("official", official)):
+        card = msgspec.structs.replace(CARD, instruction=given, rules=rules)
+        assert f"<|im_start|>system\n{expected}<|im_end|>" in prompt(card)
+
+
+def test_with_the_official_rules_a_clip_costs_what_its_frames_do(tiny_qwen: Path) -> None:
+    card = msgspec.structs.replace(CARD, weights=str(tiny_qwen), rules="official", crop="letterbox")
+    embedder = Qwen3VLEmbedder.load(card, Path())
+    clips = [images(count, 60, 90, seed=count) for count in (1, 3, 4, 8, 20)]
+    times = [seconds(len(clip)) for clip in clips]
+    pairs = [resampled_clip(clip, stamps, card) for clip, stamps in zip(clips, times, strict=True)]
+    assert [len(frames) for frames, _ in pairs] == [2, 4, 4, 8, 8]
+    assert pairs[1][1] == [0.0, 0.25, 0.5, 0.5]  # frames go in pairs
+    inputs = embedder._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
+    tokens = (inputs["input_ids"] == embedder.model.config.video_token_id).sum(1).tolist()
+    assert tokens == [9, 18, 18, 36, 36]
+    together = embedder.embed(clips, times)
+    alone = [embedder.embed([c], [t])[0] for c, t in zip(clips, times, strict=True)]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+
+
+def test_a_letterboxed_clip_keeps_its_proportions() -> None:
+    card = msgspec.structs.replace(CARD, crop="letterbox")
+    frames, _ = resampled_clip([np.full((48, 96, 3), 200, np.uint8)], [0.0], card)
+    assert frames.shape == (8, 96, 96, 3)
+    assert (frames[:, 24:72] == 200).all()
+    assert frames[:, :24].max() == frames[:, 72:].max() == 0
+
+
+def test_a_clip_of_the_source_s_own_frames_goes_before_the_sampled_ones() -> None:
+    own = tuple(Detail(10.0 + k / 10, np.full((4, 4, 3), k, np.uint8)) for k in range(3))
+    plain = segment(images(8))
+    clip, times = clip_of(replace(plain, clip=own))
+    assert [int(image[0, 0, 0]) for image in clip] == [0, 1, 2]
+    np.testing.assert_allclose(times, [0, 0.1, 0.2])
+    assert len(clip_of(plain)[0]) == 8
 
 
 def test_vectors_are_unit_and_alike_alone_and_in_a_batch(embedder: Qwen3VLEmbedder) -> None:
@@ -237,8 +284,8 @@ def test_the_real_tokenizer_knows_the_markers_and_ends_as_the_tiny_one_does() ->
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(REAL_TOKENIZER, local_files_only=True)
-    ids = tokenizer(prompt(CARD.instruction))["input_ids"]
+    ids = tokenizer(prompt(CARD))["input_ids"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     assert tokens.count("<|video_pad|>") == 1
     assert tokens.count("<|im_start|>") == 3
-    assert tokenizer.decode(ids) == prompt(CARD.instruction)
+    assert tokenizer.decode(ids) == prompt(CARD)

@@ -13,6 +13,7 @@ from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
 
 if TYPE_CHECKING:
+    from egomon.cli.learn.folder import WorkFolder
     from egomon.cli.session import MonitorSession
     from egomon.config import Settings
     from egomon.monitor import RunSummary
@@ -36,6 +37,7 @@ def _shared(
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
     no_large: opt.NoLarge = False,
+    large_endpoint: opt.LargeEndpointUrl = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,
@@ -78,6 +80,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
+            large={"endpoint": shared["large_endpoint"]},
             segments={
                 "policy": shared["policy"],
                 "file": shared["segments_file"],
@@ -138,8 +141,7 @@ def live(
             "--device",
             "-d",
             help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
-            "synthetic:...; @FILE or env:NAME = the address is in there; may be given more than "
-            "once.",
+            "synthetic:...; @FILE or env:NAME = the address is in there; may be repeated.",
         ),
     ] = None,
     name: Annotated[
@@ -183,24 +185,39 @@ def live(
             help="Serve it on host:port; other machines need the token that is then printed.",
         ),
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            "--learn",
+            help="Folder of runs that are recorded and learned on the live page; a bundle that was "
+            "learned there watches, unless --model names another.",
+        ),
+    ] = None,
+    say: Annotated[
+        bool, typer.Option("--say", help="This machine speaks alerts; as --sink say:.")
+    ] = False,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="... plays a tone for each; as --sink sound:.")
+    ] = False,
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
     from egomon.cli.names import default_name, dereference
 
     seconds = opt.parse_duration(duration)
+    heard = [*(["say:"] if say else []), *(["sound:"] if sound else [])]
     references = [dereference(each, option="--device") for each in device or ["0"]]
     names = list(name or [])
     if names and len(names) != len(references):
         raise UsageError(f"{len(references)} --device but {len(names)} --name: give one for each")
     requests, taken = [], set[str]()
     for index, reference in enumerate(references):
-        label = names[index] if names else default_name(reference, taken)
+        label = names[index] if names else default_name(reference, taken, live=True)
         taken.add(label)
         requests.append((label, reference, None))
 
     def read_settings() -> Settings:
-        return _settings(
+        found = _settings(
             model,
             shared,
             source={"kind": kind, "wait": wait_source},
@@ -213,11 +230,31 @@ def live(
             metrics={"address": metrics},
             view={"address": view_address},
         )
+        sinks = found.sinks.model_copy(update={"uris": (*found.sinks.uris, *heard)})
+        return found.model_copy(update={"sinks": sinks})
 
     settings = read_settings()
-    page = view or settings.view.address is not None
-    session = _session(settings, shared, live_page=page, reread=read_settings)
+    page = view or learn is not None or settings.view.address is not None
+    work = _work_folder(learn, settings) if page else None
+    if model is None and work is not None and work.has_bundle:
+        model = str(work.bundle)
+        settings = read_settings()
+    session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
     _check(session.run(requests, duration_seconds=seconds), shared)
+
+
+def _work_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
+    """Folder that the page teaches into; None where a bundle of another place was asked for."""
+    import platformdirs
+
+    from egomon.cli.learn.folder import WorkFolder
+    from egomon.config_sections import ModelSettings
+
+    if learn is not None:
+        return WorkFolder(learn, is_wanted=True)
+    if settings.model.name != ModelSettings().name:
+        return None
+    return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")
 
 
 def replay(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from egomon.branches.bundle.card import GateCard, SmallCard
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead, SmallOutput
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from egomon.train.fitting.recipe import Recipe
 
 Clips = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -12,7 +12,8 @@ from egomon.branches.step_statistics.features import STATISTICS
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet
 from egomon.train.fitting.recipe import Recipe
-from egomon.train.fitting.step_statistics import (
+from egomon.train.fitting.statistics.data import prepare
+from egomon.train.fitting.statistics.fit import (
     FittedStatistics,
     StatisticsPlan,
     by_recording,
@@ -20,7 +21,6 @@ from egomon.train.fitting.step_statistics import (
     cross_validate,
     fit_statistics,
 )
-from egomon.train.fitting.step_statistics_data import prepare
 from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import pr_auc, roc_auc
 

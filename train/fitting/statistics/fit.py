@@ -13,8 +13,8 @@ from egomon.branches.step_statistics.features import NAMES, collect
 from egomon.branches.step_statistics.tables import Array, StepTables
 from egomon.errors import ConfigError
 from egomon.train.fitting.calibration import fit_calibration
-from egomon.train.fitting.step_statistics_data import Demonstrations, Ints, Recorded, among
-from egomon.train.fitting.step_statistics_tables import RATE_BOUNDS, Space, count, reduce
+from egomon.train.fitting.statistics.data import Demonstrations, Ints, Recorded, among
+from egomon.train.fitting.statistics.tables import RATE_BOUNDS, Space, count, reduce
 
 INNER_FOLDS = 8
 PSI_RIDGE = 1.5

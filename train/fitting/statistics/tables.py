@@ -10,7 +10,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32
 from egomon.branches.step_statistics.features import log_seconds
 from egomon.branches.step_statistics.tables import PACE, Array, StepTables
-from egomon.train.fitting.step_statistics_data import Demonstrations, Ints, Recorded
+from egomon.train.fitting.statistics.data import Demonstrations, Ints, Recorded
 
 REDUCED = 256
 """Principal directions kept."""
