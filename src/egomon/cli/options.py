@@ -49,7 +49,7 @@ Cycle = Annotated[
     ),
 ]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
-LargeEndpoint = Annotated[
+LargeEndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--large-endpoint",
@@ -96,6 +96,13 @@ Out = Annotated[
 Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+
+
+def folder(text: str) -> Path:
+    """Parse a folder of a feature set: a path, or an address."""
+    from egomon.train.features.folders import open_folder
+
+    return open_folder(text)
 
 
 def parse_duration(text: str | None) -> float | None:

@@ -38,7 +38,7 @@ def _shared(
     threshold: opt.Threshold = None,
     cycle: opt.Cycle = None,
     no_large: opt.NoLarge = False,
-    large_endpoint: opt.LargeEndpoint = None,
+    large_endpoint: opt.LargeEndpointUrl = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,
