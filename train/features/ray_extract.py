@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,7 +124,15 @@ def extract_on_ray(
     with needs_extra("--ray", "ray"):
         import ray
         import ray.data
-    _connect(ray, ray_options)
+    # Ray tells of lost nodes on stdout, which belongs to the report.
+    with redirect_stdout(sys.stderr):
+        _connect(ray, ray_options)
+        yield from _map(ray, ray_options, task, quiet)
+
+
+def _map(
+    ray: Any, ray_options: RayOptions, task: RayTask, quiet: bool
+) -> Iterator[RecordingResult]:
     try:
         _check_room(ray.cluster_resources(), ray_options)
         context = ray.data.DataContext.get_current()
