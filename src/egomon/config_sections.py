@@ -40,6 +40,9 @@ class ModelSettings(Section):
         description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
+    others: dict[str, Path] = Field(
+        {}, description="Bundles that a client may turn to, by name: { tea = '/data/tea-bundle' }"
+    )
 
 
 class LargeSettings(Section):

@@ -43,7 +43,7 @@ SegmentsFile = Annotated[
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
-LargeEndpoint = Annotated[
+LargeEndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--large-endpoint",

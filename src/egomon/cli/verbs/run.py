@@ -37,7 +37,7 @@ def _shared(
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
     no_large: opt.NoLarge = False,
-    large_endpoint: opt.LargeEndpoint = None,
+    large_endpoint: opt.LargeEndpointUrl = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,

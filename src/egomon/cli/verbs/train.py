@@ -102,6 +102,7 @@ def train(
     json: opt.Json = False,
 ) -> None:
     """Labelled recordings to a model bundle; goes on where it was interrupted."""
+    from egomon.stream.redact import redact
     from egomon.train.fitting.fit import train as run
 
     report = run(
@@ -112,7 +113,7 @@ def train(
         seeds=seeds,
         context=context,
         feedback=feedback,
-        command=shlex.join(["egomon", *sys.argv[1:]]),
+        command=shlex.join(["egomon", *map(redact, sys.argv[1:])]),
         quiet=json,
     )
     show(report, json)
