@@ -170,6 +170,24 @@ class LargeBranch(Protocol):
         """May be slow; raises on failure."""
 
 
+@runtime_checkable
+class RemoteLargeBranch(LargeBranch, Protocol):
+    """A large branch on another machine: it waits, so several calls may be under way at a time."""
+
+    @property
+    def in_flight(self) -> int:
+        """Most calls at a time, each in a thread of its own."""
+
+    def connect(self) -> object:
+        """Compare the far model with the bundle's; raises an EgomonError on any failure."""
+
+    def score_within(self, segment: Segment, seconds: float | None) -> BranchScore:
+        """Score within so many seconds, None = no deadline; raises on failure."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
 class Gate(Protocol):
     """Weighs the two branches: z = a_s z_s + a_l z_l (paper, gate equations)."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from egomon.branches.activity_model import ActivityClassifier
 from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
@@ -40,6 +40,9 @@ from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.branches.uemcm.small_branch import UemcmSmallBranch
 from egomon.errors import BundleError
 from egomon.extras import needs_extra
+
+if TYPE_CHECKING:
+    from egomon.branches.remote.client import LargeEndpoint
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
@@ -80,14 +83,21 @@ class Bundle:
             return None
         return LargeClassifier.load(self.card, self._large_head)
 
-    def load_large(self) -> LargeBranch | None:
+    def load_large(self, endpoint: LargeEndpoint | None = None) -> LargeBranch | None:
         """Load the large branch, None if the bundle has none; heavy, so done only on request.
+
+        Args:
+            endpoint: a server that computes its embeddings; nothing is loaded here then.
 
         Raises:
             BundleError: if its weights cannot be had or do not fit the card.
         """
         if self.card.large is None:
             return None
+        if endpoint is not None:
+            from egomon.branches.remote.load import load_endpoint_branch
+
+            return load_endpoint_branch(self.card, self._large_head, self.folder, endpoint)
         # The head first: it is small and tells at once whether the files belong together.
         head = LargeClassifier.load(self.card, self._large_head)
         embedder: ClipEmbedder | None = self._forms.large(self.card.large, self.compute)

@@ -103,6 +103,11 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
     dim: int
     """MRL dimension: the vector is cut to it, then normalised."""
+    probe: str = ""
+    """h_l of `branches.remote.probe.probe_clip`, half precision in base64, which a server's vector
+    is compared with; empty = not recorded."""
+    least_cosine: float = 0.99
+    """Of the two; a server below it is refused."""
 
 
 class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -136,6 +136,7 @@ def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
     yield from _range(f"{path}.frames", card.frames, 2, MAX_FRAMES)
     yield from _range(f"{path}.frame_px", card.frame_px, 32, MAX_IMAGE_PX)
     yield from _range(f"{path}.dim", card.dim, 1, MAX_WIDTH)
+    yield from _range(f"{path}.least_cosine", card.least_cosine, 0, 1)
     yield from _weights(f"{path}.weights", card.weights)
     if card.frames % 2:
         yield f"field `{path}.frames` is {card.frames}, but frames go in pairs: take an even number"

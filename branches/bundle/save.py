@@ -49,7 +49,8 @@ def save_bundle(
         folder: target folder; its parent is created.
         card: the card.
         tensors: all weights, named with the prefixes in `PREFIXES`.
-        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
+        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`; vLLM can
+            serve the copy, and the card gets the vector that a server is compared with.
         files: text of further files by name, such as `workflow.toml`.
         onnx_folder: holds the ONNX files that the card pins; those are copied.
         record: of the training, for `train_record.json`.
@@ -81,7 +82,9 @@ def save_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch, "new")
         new.mkdir()
-        _write(new, card, tensors, large_folder)
+        if large_folder is not None:
+            card = _copy_large(new, card, large_folder)
+        _write(new, card, tensors)
         if onnx_folder is not None:
             _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
         for name, text in (files or {}).items():
@@ -111,11 +114,18 @@ def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, NDArray[Any]]) -
         )
 
 
-def _write(
-    folder: Path, card: BundleCard, tensors: Mapping[str, NDArray[Any]], large_folder: Path | None
-) -> None:
-    if large_folder is not None:
-        shutil.copytree(large_folder, folder / LARGE_FOLDER)
+def _copy_large(folder: Path, card: BundleCard, large_folder: Path) -> BundleCard:
+    """Copy the model as vLLM serves it; the card with the vector that a server is compared with."""
+    from egomon.branches.remote.load import with_probe
+    from egomon.branches.remote.vllm_folder import copy_model_folder
+
+    copy_model_folder(large_folder, folder / LARGE_FOLDER)
+    if card.large is None or card.large.weights != "bundle":
+        return card
+    return msgspec.structs.replace(card, large=with_probe(card.large, folder))
+
+
+def _write(folder: Path, card: BundleCard, tensors: Mapping[str, NDArray[Any]]) -> None:
     # Unlike `ascontiguousarray` this leaves numbers without axes as they are.
     stored = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     (folder / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(stored))

@@ -1,4 +1,4 @@
-"""A segment's frames, and its instruction, as the large branch takes them."""
+"""A segment's frames, and its instruction, as the large model takes them, local or on a server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.frame_sampling import uniform_indices
 from egomon.stream.frame import Segment, UInt8Image
 
+STAMP_FPS = 1000.0
+"""Frames are numbered in milliseconds, so that the processor writes their true times."""
 DEFAULT_INSTRUCTION = "Represent the user's input."
 """Of the published models, where there is none."""
 
@@ -74,3 +76,8 @@ def full_instruction(card: LargeEncoderCard) -> str:
         text = text.strip() or DEFAULT_INSTRUCTION
         return text if unicodedata.category(text[-1]).startswith("P") else f"{text}."
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def stamps_ms(times: Sequence[float]) -> list[int]:
+    """Frame numbers on the processor's clock of `STAMP_FPS`: whole milliseconds from the start."""
+    return [round(STAMP_FPS * max(t, 0.0)) for t in times]

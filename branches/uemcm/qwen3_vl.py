@@ -26,14 +26,16 @@ from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.bundle.locate import LARGE_FOLDER
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
-from egomon.branches.uemcm.clip_frames import full_instruction, resampled_clip
+from egomon.branches.uemcm.clip_frames import (
+    STAMP_FPS,
+    full_instruction,
+    resampled_clip,
+    stamps_ms,
+)
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
 log = logging.getLogger(__name__)
-
-_STAMP_FPS = 1000.0
-"""Frames are numbered in milliseconds, so that the processor writes their true times."""
 
 _PATCH_PX = 16
 
@@ -128,8 +130,8 @@ class Qwen3VLEmbedder:
             video_metadata=[
                 VideoMetadata(
                     total_num_frames=len(stamps),
-                    fps=_STAMP_FPS,
-                    frames_indices=[round(_STAMP_FPS * max(t, 0.0)) for t in stamps],
+                    fps=STAMP_FPS,
+                    frames_indices=stamps_ms(stamps),
                 )
                 for stamps in times
             ],

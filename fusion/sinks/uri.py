@@ -59,27 +59,43 @@ class SinkUri:
             ConfigError: the file cannot be read, or the text is empty or has control characters.
         """
         path = self.options.get(option)
-        if path is None and variable not in os.environ:
-            return None
-        place = variable if path is None else f"the file of {option}"
         try:
-            text = os.environ[variable] if path is None else _read(Path(path))
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-            raise ConfigError(f"{self.shown}: cannot read {place}: {why}; give another") from error
-        if not text or not text.isprintable():
-            raise ConfigError(
-                f"{self.shown}: {place} is empty or holds control characters; write one line"
-            )
-        return text
+            return read_secret(None if path is None else Path(path), option, variable)
+        except ConfigError as error:
+            raise ConfigError(f"{self.shown}: {error}") from error
 
 
-def parse_uri(reference: str, options: Iterable[str]) -> SinkUri:
+def read_secret(path: Path | None, option: str, variable: str) -> str | None:
+    """Text of a file, else of an environment variable, else None.
+
+    Args:
+        path: the file; None = not given.
+        option: what names the file, for messages.
+        variable: name of the variable.
+
+    Raises:
+        ConfigError: the file cannot be read, or the text is empty or has control characters.
+    """
+    if path is None and variable not in os.environ:
+        return None
+    place = variable if path is None else f"the file of {option}"
+    try:
+        text = os.environ[variable] if path is None else _read(path)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"cannot read {place}: {why}; give another") from error
+    if not text or not text.isprintable():
+        raise ConfigError(f"{place} is empty or holds control characters; write one line")
+    return text
+
+
+def parse_uri(reference: str, options: Iterable[str], *, label: str = "") -> SinkUri:
     """Take an address apart.
 
     Args:
         reference: what the user wrote.
         options: names that may stand behind the `#`.
+        label: what the user gave, for messages; empty = `--sink`.
 
     Raises:
         UsageError: no host, a bad port, an unknown option, spaces or control characters.
@@ -96,13 +112,14 @@ def parse_uri(reference: str, options: Iterable[str]) -> SinkUri:
         given = dict(parse_qsl(parts.fragment, keep_blank_values=True, strict_parsing=strict))
     except ValueError as error:
         raise UsageError(
-            f"--sink {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
+            f"{label or '--sink'} {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
         ) from error
     known = sorted(options)
     for name in given:
         if name not in known:
             raise UsageError(
-                f"--sink {scheme}: unknown option {name!r} behind the #; known: {', '.join(known)}"
+                f"{label or '--sink'} {scheme}: unknown option {name!r} behind the #; known: "
+                + ", ".join(known)
             )
     return SinkUri(
         scheme,

@@ -17,6 +17,7 @@ from egomon.config_sections import (
     BusSettings,
     DecisionSettings,
     EvidenceSettings,
+    LargeSettings,
     MetricsSettings,
     ModelSettings,
     SegmentSettings,
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    large: LargeSettings = LargeSettings()
     source: SourceSettings = SourceSettings()
     segments: SegmentSettings = SegmentSettings()
     decision: DecisionSettings = DecisionSettings()

@@ -40,6 +40,27 @@ class ModelSettings(Section):
         description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
+    others: dict[str, Path] = Field(
+        {}, description="Bundles that a client may turn to, by name: { tea = '/data/tea-bundle' }"
+    )
+
+
+class LargeSettings(Section):
+    """A server that computes the large branch's embeddings, for many monitors."""
+
+    endpoint: str | None = Field(
+        None, description="Address of its /v1, e.g. http://gpu:8000/v1; None = on this machine"
+    )
+    model: str | None = Field(
+        None, description="Name under which it serves the model; default: the only one it serves"
+    )
+    api_key_file: Path | None = Field(
+        None, description="File with its key; or in the variable EGOMON_LARGE_API_KEY"
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificates for https://; default: the system's"
+    )
+    in_flight: int = Field(4, ge=1, le=64, description="Most calls under way at a time")
 
 
 class SourceSettings(Section):

@@ -22,7 +22,7 @@ from egomon.fusion.messages.types import Step
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.server import EventServer
 
-MISSING = "step 2 started, step 1 has not been seen"
+MISSING = "Expected step 1, which has not been seen; step 2 began at 00:07."
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import http.client
 import ssl
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import av
 from aiortc import (
+    AudioStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
     RTCSessionDescription,
@@ -58,8 +60,10 @@ class Pictures(VideoStreamTrack):
 class WhipCamera:
     """Sends to a WHIP address from `__enter__` to `__exit__`."""
 
-    def __init__(self, url: str, token: str, *, codec: str | None = None) -> None:
-        self._url, self._token, self._codec = url, token, codec
+    def __init__(
+        self, url: str, token: str, *, codec: str | None = None, sound: bool = False
+    ) -> None:
+        self._url, self._token, self._codec, self._sound = url, token, codec, sound
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.texts: list[str] = []
@@ -80,7 +84,8 @@ class WhipCamera:
     def __exit__(self, *_: object) -> None:
         if self.answer[0] == 201:
             location = self.answer[1]["location"]
-            ask(urljoin(self._url, location), "DELETE", self._token)
+            with suppress(OSError):  # the other end has left first
+                ask(urljoin(self._url, location), "DELETE", self._token)
         self.vanish()
 
     def vanish(self) -> None:
@@ -93,11 +98,13 @@ class WhipCamera:
 
     async def _offer(self) -> str:
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if self._sound:  # first, as OBS does it
+            self._peer.addTrack(AudioStreamTrack())
         self._peer.addTrack(Pictures())
         channel = self._peer.createDataChannel("alerts")
         channel.on("message", self._take)
         if self._codec is not None:
-            (sender,) = self._peer.getTransceivers()
+            sender = self._peer.getTransceivers()[-1]
             known = sender.receiver.getCapabilities("video").codecs
             sender.setCodecPreferences([each for each in known if self._codec in each.mimeType])
         await self._peer.setLocalDescription(await self._peer.createOffer())

@@ -209,7 +209,7 @@ def test_a_source_that_never_came_leaves_the_plain_screen_to_the_error() -> None
 
 
 def test_no_view_names_a_branch() -> None:
-    told = alert(explanation="Bolt loose (small branch alone).")
+    told = alert(explanation="Bolt loose.")
     absent = StatusData(source_state="online", refiner="absent", mode="small-only")
     state, out = busy(), io.StringIO()
     for event in (absent, told):

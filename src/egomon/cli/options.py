@@ -43,6 +43,13 @@ SegmentsFile = Annotated[
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
+LargeEndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--large-endpoint",
+        help="vLLM server of the large branch, e.g. http://gpu:8000/v1; key: EGOMON_LARGE_API_KEY.",
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", help="Probability that raises an alert, both stages."),
@@ -83,6 +90,13 @@ Out = Annotated[
 Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+
+
+def folder(text: str) -> Path:
+    """Parse a folder of a feature set: a path, or an address."""
+    from egomon.train.features.folders import open_folder
+
+    return open_folder(text)
 
 
 def parse_duration(text: str | None) -> float | None:

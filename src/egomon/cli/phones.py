@@ -15,7 +15,7 @@ from egomon.stream.sources.open import PHONE, find_source
 if TYPE_CHECKING:
     from egomon.config import Settings
     from egomon.monitor import SourceRequest
-    from egomon.stream.sources.webrtc.place import Place
+    from egomon.stream.sources.webrtc.place import PhonePlace
     from egomon.stream.sources.webrtc.server import PhoneServer
 
 
@@ -38,7 +38,7 @@ class Phones:
     ) -> None:
         self.requests = list(requests)
         """As given; those that are phones with the port that was found."""
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, PhonePlace] = {}
         self._held = ExitStack()
         for index, request in enumerate(self.requests):
             if request.source is None and find_source(request.reference).name == PHONE:
@@ -91,7 +91,7 @@ def alert_text(data: AlertData) -> str:
     return msgspec.json.encode(told).decode()
 
 
-def invitation(server: PhoneServer, place: Place, *, with_code: bool) -> str:
+def invitation(server: PhoneServer, place: PhonePlace, *, with_code: bool) -> str:
     """What the user needs to connect a phone, with its secrets: for the terminal alone."""
     link = server.link_of(place)
     drawn = io.StringIO()

@@ -55,6 +55,13 @@ class Screen:
             self._events.put((source, data))
 
     def __enter__(self) -> Self:
+        if self._use_dashboard:
+            from egomon.view.state import ViewState
+
+            self._state = ViewState([request.name for request in self._requests])
+            self._state.page_url = self.page_url
+            self._state.is_loading = True
+            self._state.has_keys = sys.stdin.isatty()
         if self._use_dashboard and not self._hold():
             self._begin_dashboard()
         else:
@@ -66,12 +73,8 @@ class Screen:
     def _begin_dashboard(self) -> None:
         from egomon.view.console import PlainConsole
         from egomon.view.live import LiveView
-        from egomon.view.state import ViewState
 
-        self._state = ViewState([request.name for request in self._requests])
-        self._state.page_url = self.page_url
-        self._state.is_loading = True
-        self._state.has_keys = sys.stdin.isatty()
+        self._plain = None
         self._dashboard = LiveView(PlainConsole(stderr=True), self._state)
         self._dashboard.__enter__()
         self._keys = Keys().__enter__()
@@ -111,6 +114,6 @@ class Screen:
 
     def _drain(self) -> None:
         while (event := self._events.get(0)) is not None:
-            source, data = event
-            shown = self._plain if self._state is None else self._state
-            shown.apply(source, data)
+            for shown in (self._state, self._plain):
+                if shown is not None:
+                    shown.apply(*event)

@@ -179,6 +179,7 @@ class MonitorSession:
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.monitor.large_endpoint import check_endpoint
         from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()
@@ -192,7 +193,10 @@ class MonitorSession:
                     f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
                     code="STREAM_NOT_FOUND",
                 )
-        find_library(read_card(find_bundle(self._settings.model.name)).frame_encoder.library)
+        card = read_card(find_bundle(self._settings.model.name))
+        find_library(card.frame_encoder.library)
+        if self._settings.model.large:
+            check_endpoint(self._settings.large, card)
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:

@@ -8,14 +8,14 @@ from contextlib import suppress
 
 from egomon.errors import EgomonError
 from egomon.http.access import new_token
-from egomon.stream.sources.webrtc.session import Session
+from egomon.stream.sources.webrtc.session import WhipSession
 
 
 class PlaceTakenError(EgomonError):
     """Another camera sends here."""
 
 
-class Place:
+class PhonePlace:
     """The place of one source.
 
     A link with a code is for one browser: the first offer that comes with the code is given a
@@ -33,13 +33,13 @@ class Place:
         self._session_secret = new_token()
         self._changed = threading.Condition()
         self._code_is_void = False
-        self._waiting: Session | None = None
-        self._active: Session | None = None
+        self._waiting: WhipSession | None = None
+        self._active: WhipSession | None = None
 
     @property
     def was_reached(self) -> bool:
         """Whether a camera was ever let in."""
-        return self._waiting is not None or self._active is not None
+        return bool(self._here())
 
     def admits(self, given: str) -> str | None:
         """Who comes with this secret: `page` or `program`; None for nobody."""
@@ -64,30 +64,23 @@ class Place:
 
     def check_free(self, owner: str) -> None:
         """Raise `PlaceTakenError` while a camera of another owner is here."""
-        for each in (self._waiting, self._active):
-            if each is not None and not each.pictures.closed and each.owner != owner:
+        for each in self._here():
+            if not each.pictures.closed and each.owner != owner:
                 raise PlaceTakenError("another camera sends here; stop it first")
 
-    async def put(self, session: Session) -> None:
-        """Put a camera here, in the loop; the one before it ends.
-
-        Raises:
-            PlaceTakenError: it belongs to somebody else.
-        """
-        self.check_free(session.owner)
+    async def put(self, session: WhipSession) -> None:
+        """Put a camera here, in the loop; the one before it ends."""
         with self._changed:
-            before = {self._waiting, self._active} - {None}
+            before = self._here()
             self._waiting = session
-            for each in before:
-                assert each is not None
-                each.pictures.close()
             self._changed.notify()
         for each in before:
-            assert each is not None
+            each.pictures.close()
+        for each in before:
             with suppress(ConnectionError):
                 await each.aclose()
 
-    def take(self, timeout_seconds: float) -> Session | None:
+    def take(self, timeout_seconds: float) -> WhipSession | None:
         """The camera that came, if one comes in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is not None, timeout_seconds)
@@ -96,10 +89,9 @@ class Place:
             self._active, self._waiting = self._waiting, None
             return self._active
 
-    def find(self, session_id: str) -> Session | None:
+    def find(self, session_id: str) -> WhipSession | None:
         """The camera of this id, if it is here."""
-        here = (each for each in (self._waiting, self._active) if each is not None)
-        return next((each for each in here if _equal(each.id, session_id)), None)
+        return next((each for each in self._here() if _equal(each.id, session_id)), None)
 
     def tell(self, text: str) -> None:
         """Send a text to the camera's page; from any thread, never waits."""
@@ -110,9 +102,11 @@ class Place:
     def clear(self) -> None:
         """End who is here, and let nobody in; from any thread but the loop's."""
         self.closed = True
-        for each in (self._waiting, self._active):
-            if each is not None:
-                each.close()
+        for each in self._here():
+            each.close()
+
+    def _here(self) -> list[WhipSession]:
+        return [each for each in (self._waiting, self._active) if each is not None]
 
 
 def _equal(given: str, known: str) -> bool:

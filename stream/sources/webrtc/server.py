@@ -19,8 +19,8 @@ from egomon.http.access import Access, is_loopback
 from egomon.http.app import HEADERS, create_app, hash_source, read_body, text
 from egomon.http.server import HttpServer
 from egomon.stream.sources.webrtc.certificate import check_certificate, own_certificate
-from egomon.stream.sources.webrtc.place import Place, PlaceTakenError
-from egomon.stream.sources.webrtc.session import OfferError, Session
+from egomon.stream.sources.webrtc.place import PhonePlace, PlaceTakenError
+from egomon.stream.sources.webrtc.session import OfferError, WhipSession
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ PROBLEMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class PhoneAddress:
     """Where and how a server listens."""
 
     host: str
@@ -78,10 +78,10 @@ class PhoneServer(HttpServer):
     _servers: ClassVar[dict[int, PhoneServer]] = {}
     _all = threading.Lock()
 
-    def __init__(self, listen: Listen) -> None:
+    def __init__(self, listen: PhoneAddress) -> None:
         certificate = listen.certificate or own_certificate(listen.name)
         check_certificate(certificate, listen.private_key)
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, PhonePlace] = {}
         self._page, self._policy = _page()
         routes = [
             Route("/", self._index),
@@ -102,7 +102,7 @@ class PhoneServer(HttpServer):
             logger.info("%s: who has the link can send video", self.url)
 
     @classmethod
-    def place(cls, listen: Listen, name: str) -> tuple[PhoneServer, Place]:
+    def place(cls, listen: PhoneAddress, name: str) -> tuple[PhoneServer, PhonePlace]:
         """The place of a source, at the server of this address; `leave` gives it back.
 
         Raises:
@@ -117,12 +117,12 @@ class PhoneServer(HttpServer):
                 cls._servers[server.port] = server
             place = server._places.get(name)
             if place is None:
-                place = server._places[name] = Place(name)
+                place = server._places[name] = PhonePlace(name)
             else:
                 place.users += 1
             return server, place
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: PhonePlace) -> None:
         """Give a place back; the last one ends the server."""
         with self._all:
             place.users -= 1
@@ -144,7 +144,7 @@ class PhoneServer(HttpServer):
             if place is not None:
                 place.tell(words)
 
-    def link_of(self, place: Place) -> str:
+    def link_of(self, place: PhonePlace) -> str:
         """Address for one browser. What follows the # stays in it: no server or log sees it."""
         return f"{self.url}#token={place.code}"
 
@@ -152,7 +152,8 @@ class PhoneServer(HttpServer):
         return HTMLResponse(self._page, 200, {**HEADERS, "Content-Security-Policy": self._policy})
 
     async def _offer(self, request: Request) -> Response:
-        given, found = _bearer(request), self._find(_bearer(request))
+        given = _bearer(request)
+        found = self._find(given)
         if found is None:
             return await self._refuse(request)
         place, owner = found
@@ -163,11 +164,15 @@ class PhoneServer(HttpServer):
         body = await read_body(request, MOST_OFFER_BYTES)
         if body is None:
             return text("this offer is too long or came too slowly", 413)
-        session = Session(owner)
+        session = WhipSession(owner)
         try:
             place.check_free(owner)
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await session.answer(body.decode("utf-8", "replace"))
+            if place.admits(given) is None:  # the code was used while this offer was read
+                return await self._refuse(request)
+            place.check_free(owner)
+            secret = place.secret_for(given)
             await place.put(session)
         except (OfferError, PlaceTakenError, TimeoutError) as error:
             said = str(error) or "the offer could not be answered in time"
@@ -177,7 +182,7 @@ class PhoneServer(HttpServer):
             if place.find(session.id) is None:
                 await session.aclose()
         headers = {**HEADERS, "Location": f"/whip/{session.id}"}
-        if (secret := place.secret_for(given)) is not None:
+        if secret is not None:
             headers[SESSION_HEADER] = secret
         return Response(answer, 201, headers, media_type="application/sdp")
 
@@ -202,7 +207,7 @@ class PhoneServer(HttpServer):
         logger.warning("%s: the phone sends no picture: %s", found[0].name, sentence)
         return text(sentence)
 
-    def _find(self, given: str) -> tuple[Place, str] | None:
+    def _find(self, given: str) -> tuple[PhonePlace, str] | None:
         """The place that a secret is for, and who comes with it."""
         found = [(each, each.admits(given)) for each in self._places.values()]
         return next(((place, owner) for place, owner in found if owner is not None), None)

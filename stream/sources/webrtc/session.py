@@ -40,7 +40,7 @@ class OfferError(Exception):
         self.status = status
 
 
-class Session:
+class WhipSession:
     """Lives in the server's event loop; what may be called from other threads says so.
 
     Args:
@@ -78,6 +78,8 @@ class Session:
         except Exception as error:  # whatever a text of others makes a parser raise
             raise OfferError("this is no WebRTC offer (SDP)", 400) from error
         for receiver in self._peer.getReceivers():
+            if receiver.track is None:  # what the other end wants to see
+                continue
             is_first = receiver.track.kind == "video" and self._receiver is None
             _take_encoded(receiver, self.pictures.put if is_first else _ignore)
             if is_first:

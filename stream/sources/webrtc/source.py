@@ -21,9 +21,9 @@ from egomon.stream.sources.device_thread import CHECK_SECONDS, Cancelled
 from egomon.stream.sources.network.connection import RawFrame
 from egomon.stream.sources.network.reconnecting import Reconnecting
 from egomon.stream.sources.webrtc.pictures import EncodedPicture
-from egomon.stream.sources.webrtc.place import Place
-from egomon.stream.sources.webrtc.server import Listen, PhoneServer
-from egomon.stream.sources.webrtc.session import Session
+from egomon.stream.sources.webrtc.place import PhonePlace
+from egomon.stream.sources.webrtc.server import PhoneAddress, PhoneServer
+from egomon.stream.sources.webrtc.session import WhipSession
 
 DEFAULT_HOST, DEFAULT_PORT = "0.0.0.0", 8443
 """The local network, by the word `phone` alone."""
@@ -32,7 +32,7 @@ REMIND_SECONDS = 30.0
 DECODERS = {"VP8": "vp8", "H264": "h264"}
 
 
-def listen_at(reference: str, options: SourceOptions) -> Listen:
+def listen_at(reference: str, options: SourceOptions) -> PhoneAddress:
     """Where `phone` or `phone://HOST:PORT` listens.
 
     Raises:
@@ -45,7 +45,7 @@ def listen_at(reference: str, options: SourceOptions) -> Listen:
         parts = None
     if parts is None or parts.path not in ("", "/", "phone"):
         raise UsageError(f"{reference!r}: write phone, or phone://HOST:PORT")
-    return Listen(
+    return PhoneAddress(
         "127.0.0.1" if host == "localhost" else host,
         DEFAULT_PORT if port is None else port,
         options.certificate,
@@ -72,7 +72,7 @@ def open_phone(reference: str, context: OpenContext) -> PhoneSource:
 class PhoneSource(Reconnecting):
     """Waits for its camera, and for its return."""
 
-    def __init__(self, server: PhoneServer, place: Place, context: OpenContext) -> None:
+    def __init__(self, server: PhoneServer, place: PhonePlace, context: OpenContext) -> None:
         uri = server.url
         # Opening is waiting: it must not hold up the start, and no pause comes before it.
         options = replace(context.options, wait_source=True)
@@ -112,13 +112,13 @@ class PhoneStream:
         self,
         shown: str,
         server: PhoneServer,
-        place: Place,
+        place: PhonePlace,
         stop: threading.Event,
         on_dropped: Callable[[int], None],
     ) -> None:
         self._shown, self._server, self._place, self._stop = shown, server, place, stop
         self._on_dropped = on_dropped
-        self._session: Session | None = None
+        self._session: WhipSession | None = None
         self._convert = Converter()
         self._decoder: av.VideoCodecContext | None = None
         self._codec = ""

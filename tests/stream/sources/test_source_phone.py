@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -28,6 +29,7 @@ from egomon.stream.sources.synthetic import read_index
 from egomon.stream.sources.webrtc.certificate import own_certificate
 from egomon.stream.sources.webrtc.pictures import MOST_WAITING, EncodedPicture, PictureQueue
 from egomon.stream.sources.webrtc.server import SESSION_HEADER, PhoneServer
+from egomon.stream.sources.webrtc.session import WhipSession
 from egomon.stream.sources.webrtc.source import PhoneSource, PhoneStream
 from egomon.testing import check_source
 
@@ -51,11 +53,13 @@ def comes_back(source: PhoneSource) -> bool:
     return any(grab.epoch == 1 for grab, _ in frames)
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-def test_a_camera_is_seen_from_its_first_picture_with_its_own_times(codec: str) -> None:
+@pytest.mark.parametrize(("codec", "sound"), [("VP8", False), ("H264", True)])
+def test_a_camera_is_seen_from_its_first_picture_with_its_own_times(
+    codec: str, sound: bool
+) -> None:
     listener = RecordingListener()
     assert is_live("phone")
-    with phone(listener) as source, WhipCamera(*source.whip, codec=codec):
+    with phone(listener) as source, WhipCamera(*source.whip, codec=codec, sound=sound):
         grabs = [grab for _ in range(20) if (grab := source.read())]
         numbers = [read_index(grabs[-1].to_rgb())]
         assert (source.info.width, source.info.height) == (320, 240)
@@ -105,6 +109,32 @@ def test_a_link_is_for_one_browser_which_may_come_back(caplog: pytest.LogCapture
     told = caplog.text + repr(listener.states) + repr(source.info)
     assert "gave a wrong code; it is refused" in caplog.text
     assert not [each for each in (code, key, secret) if each in told]
+
+
+def test_a_code_that_two_browsers_send_at_once_is_for_one_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer, here, are_both_here = WhipSession.answer, [], asyncio.Event()
+
+    async def answer_both_at_once(self: WhipSession, offer: str) -> str:
+        here.append(self)
+        if len(here) == 2:
+            are_both_here.set()
+        await are_both_here.wait()
+        return await answer(self, offer)
+
+    monkeypatch.setattr(WhipSession, "answer", answer_both_at_once)
+    with phone() as source:
+        url, code = source.whip[0], source.link.partition("#token=")[2]
+        cameras = [WhipCamera(url, code) for _ in range(2)]
+        both = [threading.Thread(target=camera.__enter__) for camera in cameras]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join(30)
+        assert sorted(camera.answer[0] for camera in cameras) == [201, 403]
+        for camera in cameras:
+            camera.vanish()
 
 
 def test_the_same_phone_takes_its_place_again_while_its_old_visit_seems_alive() -> None:
@@ -168,6 +198,7 @@ ONLY_H265 = offer_of(
     "a=rtpmap:96 H265/90000",
     *TRANSPORT,
 )
+VIEWER = ONLY_H265.replace("H265", "VP8").replace("sendonly", "recvonly")
 ONLY_SOUND = offer_of(
     "m=audio 9 UDP/TLS/RTP/SAVPF 111",
     "c=IN IP4 0.0.0.0",
@@ -184,6 +215,7 @@ ONLY_SOUND = offer_of(
     [
         (ONLY_H265, "application/sdp", 406, "takes VP8 and H.264, and this camera offers H265"),
         (ONLY_SOUND, "application/sdp", 422, "no video"),
+        (VIEWER, "application/sdp", 422, "no video"),
         ("not an offer", "application/sdp", 422, "no video"),
         ("v=0\r\nm=video", "application/sdp", 400, "no WebRTC offer"),
         ("{}", "application/json", 415, "application/sdp"),

@@ -114,7 +114,7 @@ def test_correct_work_stays_silent_and_a_skipped_step_is_named(
     assert max(s.score.log_odds for s in correct) < 0
     worst = max(skipping, key=lambda s: s.score.log_odds)
     assert worst.score.log_odds > 0
-    assert worst.score.reason == "step 3 started, step 2 has not been seen"
+    assert worst.score.reason == "expected step 2, which has not been seen; step 3 began"
 
 
 def test_what_was_said_of_alerts_moves_the_odds_of_their_kind_alone(

@@ -37,6 +37,7 @@ def _shared(
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
     no_large: opt.NoLarge = False,
+    large_endpoint: opt.LargeEndpointUrl = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,
@@ -79,6 +80,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
+            large={"endpoint": shared["large_endpoint"]},
             segments={
                 "policy": shared["policy"],
                 "file": shared["segments_file"],

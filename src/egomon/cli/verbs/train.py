@@ -1,4 +1,4 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`."""
+"""Offline verbs: `simulate`, `train`, `evaluate`, `challenge`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,27 @@ from egomon.errors import UsageError
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."),
+    typer.Option(
+        "--data",
+        parser=opt.folder,
+        metavar="DIR",
+        help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist.",
+    ),
+]
+FeatureSetFolder = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        parser=opt.folder,
+        metavar="DIR",
+        help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, challenge):
+    for verb in (simulate, train, evaluate, challenge):
         app.command()(verb)
 
 
@@ -64,59 +78,6 @@ def simulate(
     say(str(out))
 
 
-def extract(
-    videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
-    out: OutFolder,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    encoders: Annotated[
-        Path | None,
-        typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
-    ] = None,
-    large: Annotated[
-        bool | None,
-        typer.Option(
-            "--large/--no-large",
-            help="Run the large branch's encoder too; without either, where --encoders names one.",
-            show_default=False,
-        ),
-    ] = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Frames a call of the encoder: 16, on CUDA 64.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Videos read at once: 1, on CUDA up to 8.")
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="I/N: only the I-th of N parts of the videos.")
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="List damaged videos and go on.")
-    ] = False,
-    json: opt.Json = False,
-) -> None:
-    """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.features.extract import extract as run
-    from egomon.train.features.extract_worker import ExtractOptions
-    from egomon.train.features.find_videos import Shard
-
-    options = ExtractOptions(
-        device=device or "auto",
-        dtype=dtype or "auto",
-        batch=batch,
-        jobs=jobs,
-        shard=None if shard is None else Shard.parse(shard),
-        skip_damaged=skip_damaged,
-    )
-    report = run(
-        videos, out, model=model, encoders=encoders, large=large, quiet=json, options=options
-    )
-    show(report, json)
-
-
 def train(
     recipe: Annotated[
         str,
@@ -124,7 +85,7 @@ def train(
             "--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file."
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
+    data: FeatureSetFolder,
     out: OutFolder,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
     seeds: Annotated[
@@ -222,7 +183,12 @@ def challenge(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Feature set; with --videos where it goes: OUT-vectors."),
+        typer.Option(
+            "--data",
+            parser=opt.folder,
+            metavar="DIR",
+            help="Feature set; with --videos where it goes: OUT-vectors.",
+        ),
     ] = None,
     context: Annotated[
         str | None,

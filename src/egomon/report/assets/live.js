@@ -93,7 +93,7 @@ function drawState() {
 function hearAlert(alert) {
   const isNews = alert.phase === "new" || alert.phase === "retract";
   stateView.hear(alert, sound.repeats);
-  if (isNews) sound.tell(alert.phase === "new" ? "open" : "retracted", alert.phase === "new" ? `Mistake. ${reasonOf(alert)}` : "It was no mistake after all.");
+  if (isNews) sound.tell(alert.phase === "new" ? "open" : "retracted", alert.phase === "new" ? `Mistake. ${alert.explanation}` : "It was no mistake after all.");
 }
 
 function hearStatus({ source, status }) {

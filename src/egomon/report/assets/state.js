@@ -25,10 +25,9 @@ function progressOf(rows, steps, since) {
 function stateOf(store, name, steps, alarm, lead) {
   const names = [...store.sources.keys()];
   const where = (each) => (names.length > 1 ? `${each}: ` : "");
-  const recording = lead && lead.kind === "recording";
-  if (alarm && !recording) {
+  if (alarm && !(lead && lead.first)) {
     const over = alarm.phase === "retract";
-    return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + reasonOf(alarm) };
+    return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + alarm.explanation };
   }
   const lost = names.find((each) => LOST.includes(store.source(each).status?.source_state));
   if (lost !== undefined) {

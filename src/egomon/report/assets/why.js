@@ -59,7 +59,7 @@ function whyAlert(alert, { picture, verdicts, play }) {
   const opened = alert.revisions[0];
   const state = `${PHASES[alert.phase]}, ${alert.state}`;
   return [
-    h("p", { class: "lead" }, reasonOf(alert)),
+    h("p", { class: "lead" }, alert.explanation),
     h("div", { class: "chips" },
       h("span", { class: "chip" }, alertShape(alert), state), h("span", { class: "chip" }, alert.severity),
       h("span", { class: "chip" }, span(segment.media_start, alertEnd(alert))),

@@ -28,11 +28,6 @@ const STAGES = Object.freeze({
 
 const SCORES = Object.freeze({ small: "first score", large: "second score", fused: "both, weighted" });
 
-// Messages say which models took part; a page for the wearer shows the reason alone.
-function reasonOf(alert) {
-  return alert.explanation.replace(" (small branch alone)", "");
-}
-
 function clock(seconds, digits = 1) {
   const scale = 10 ** digits;
   const ticks = Math.floor(Math.max(0, seconds) * scale + 1e-6);

@@ -120,7 +120,8 @@ async function connect() {
     if (fresh) keep(fresh);
     place = answer.headers.get("Location");
     await mine.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-    timer = setTimeout(() => { if (mine === peer) lost("network"); }, CONNECT_MS);
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (mine === peer && mine.connectionState !== "connected") lost("network"); }, CONNECT_MS);
   } catch (error) {
     failed(error);
   } finally {
@@ -199,6 +200,7 @@ setInterval(() => {
 }, 1000);
 
 async function hold_awake() {
+  if (lock && !lock.released) return;
   try { lock = await navigator.wakeLock.request("screen"); } catch { lock = null; }
 }
 
