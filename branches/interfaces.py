@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egomon.stream.frame import Segment, UInt8Image
+
+if TYPE_CHECKING:
+    from egomon.branches.taught.corrections import Correction
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -149,6 +153,14 @@ class StreamBranch(SmallBranch, Protocol):
     @property
     def distance(self) -> float | None:
         """Of the place, 1 = the limit; None before it is known."""
+
+
+@runtime_checkable
+class CorrectableBranch(Protocol):
+    """Learns while it watches from what people say of its alerts."""
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Use these from the next frame on; what was seen so far is kept."""
 
 
 class LargeBranch(Protocol):

@@ -32,7 +32,7 @@ from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import fit_guard
 from egomon.branches.torch_modules import to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CLIP_PX = 64
 CLIP_DIM = 32

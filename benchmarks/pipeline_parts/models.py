@@ -33,7 +33,7 @@ from egomon.branches.torch_modules import to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from egomon.config import Settings, load_settings
 from egomon.stream.frame import UInt8Image
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 DIMS = {"ViT-B-32": 512, "ViT-S-32": 384, "ViT-L-14": 768}
 SEGMENT_SECONDS = 2.0

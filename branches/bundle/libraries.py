@@ -28,7 +28,7 @@ ENCODERS = PluginRegistry(
     {
         **LOADERS,
         "bundled": f"{HERE}.registry:build_frame_encoder",
-        "none": f"{HERE}.tower:PrecomputedEncoder",
+        "none": f"{HERE}.precomputed:PrecomputedEncoder",
     },
 )
 """library -> function (card, EncoderContext) -> FrameEncoder, for those of other packages."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from fnmatch import fnmatch
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import NAME_PATTERN, check_card
-from egomon.branches.bundle.locate import CARD_FILE, EXTRA_FILES, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.bundle.locate import (
+    CARD_FILE,
+    EXTRA_FILES,
+    LARGE_FOLDER,
+    ONNX_FOLDER,
+    RECORD_FILE,
+    WEIGHTS_FILE,
+)
 from egomon.branches.bundle.weights import check_finite, part, weights_sha256
 from egomon.errors import BundleError
 
@@ -30,6 +38,8 @@ def save_bundle(
     tensors: Mapping[str, NDArray[Any]],
     large_folder: Path | None = None,
     files: Mapping[str, str] | None = None,
+    onnx_folder: Path | None = None,
+    record: bytes | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -42,6 +52,8 @@ def save_bundle(
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`; vLLM can
             serve the copy, and the card gets the vector that a server is compared with.
         files: text of further files by name, such as `workflow.toml`.
+        onnx_folder: holds the ONNX files that the card pins; those are copied.
+        record: of the training, for `train_record.json`.
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` holds
@@ -59,6 +71,8 @@ def save_bundle(
         if not name.startswith(PREFIXES):
             raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
     _check_encoder_hash(card, tensors)
+    if card.runtime and onnx_folder is None:
+        raise BundleError("field `runtime` pins ONNX files; give the folder that they are in")
     for name in files or {}:
         if not fnmatch(name, EXTRA_FILES) or not NAME_PATTERN.fullmatch(name):
             raise BundleError(f"file {name!r} cannot be in a bundle; name it like {EXTRA_FILES}")
@@ -71,8 +85,12 @@ def save_bundle(
         if large_folder is not None:
             card = _copy_large(new, card, large_folder)
         _write(new, card, tensors)
+        if onnx_folder is not None:
+            _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
         for name, text in (files or {}).items():
             (new / name).write_text(text, encoding="utf-8")
+        if record is not None:
+            (new / RECORD_FILE).write_bytes(record)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)
@@ -115,6 +133,15 @@ def _write(folder: Path, card: BundleCard, tensors: Mapping[str, NDArray[Any]]) 
     for name in (WEIGHTS_FILE, CARD_FILE):
         with (folder / name).open("rb") as file:
             os.fsync(file.fileno())
+
+
+def _copy_pinned(source: Path, target: Path, card: BundleCard) -> None:
+    for name in card.runtime:
+        target.mkdir(exist_ok=True)
+        try:
+            shutil.copyfile(source / name, target / name)
+        except OSError as error:
+            raise BundleError(f"{source / name} cannot be copied ({error.strerror})") from error
 
 
 def _is_empty(folder: Path) -> bool:

@@ -103,7 +103,9 @@ class MahalanobisGuard:
             )
         if not np.isfinite(vectors).all():
             return float("inf")
-        return float(np.median(self.distances(vectors)))
+        # As `np.median`, which for its masked arrays imports another 20 ms of NumPy.
+        found = np.sort(self.distances(vectors))
+        return float(found[(len(found) - 1) // 2 : len(found) // 2 + 1].mean())
 
 
 def fit_guard(

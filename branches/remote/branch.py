@@ -16,7 +16,7 @@ from egomon.branches.interfaces import BranchScore, Float32
 from egomon.branches.remote.client import LONGEST_SECONDS, EmbeddingsClient, LargeEndpoint
 from egomon.branches.remote.probe import check_parity, cut, probe_clip
 from egomon.branches.remote.request import embedding_request
-from egomon.branches.uemcm.clip_frames import clip_of, resample_clip
+from egomon.branches.uemcm.clip_frames import clip_of, resampled_clip
 from egomon.errors import LargeEndpointError
 from egomon.stream.frame import Segment
 
@@ -97,7 +97,7 @@ class EndpointBranch:
             LargeEndpointError: no answer in time, a refusal, or another model.
         """
         started = self._clock()
-        frames, times = resample_clip(self._card, *clip_of(segment))
+        frames, times = resampled_clip(*clip_of(segment), self._card)
         name = self._same_model(seconds)
         left = None if seconds is None else seconds - (self._clock() - started)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.uemcm.clip_frames import STAMP_FPS, full_sentence, stamps_ms
+from egomon.branches.uemcm.clip_frames import STAMP_FPS, full_instruction, stamps_ms
 from egomon.errors import BundleError
 
 JPEG_OPTIONS = (
@@ -33,7 +33,7 @@ def embedding_request(
     Args:
         card: instruction, and the square that fixes the pixel budget.
         model: name under which the server serves the model.
-        frames: (T, S, S, 3) RGB, from `resample_clip`.
+        frames: (T, S, S, 3) RGB, from `resampled_clip`.
         times: their T seconds from the clip's start.
     """
     pixels = card.frames * card.frame_px**2
@@ -44,7 +44,7 @@ def embedding_request(
         "messages": [
             {
                 "role": "system",
-                "content": [{"type": "text", "text": full_sentence(card.instruction)}],
+                "content": [{"type": "text", "text": full_instruction(card)}],
             },
             {
                 "role": "user",

@@ -55,13 +55,17 @@ class TaughtBranch:
         self.model = model
         self.graphs = tuple(graphs)
         self.look = look
-        self._corrections = tuple(corrections)
+        self.correct(corrections)
         self._history = History(
             [Rules.of(graph, model.ids) for graph in graphs],
             model.ids,
             by_time=model.options.by_time,
         )
         self._clock = clock
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """See `CorrectableBranch`."""
+        self._corrections = tuple(corrections)
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Log odds are the score's distance to the threshold, so p = .5 is the threshold.

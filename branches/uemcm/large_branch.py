@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
+from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
-from egomon.branches.bundle.weights import Tensors
-from egomon.branches.interfaces import BranchScore
+from egomon.branches.interfaces import BranchScore, Float32
 from egomon.branches.uemcm.clip_frames import clip_of
 from egomon.branches.uemcm.large_head import LargeClassifier
-from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
-from egomon.stream.frame import Segment
+from egomon.stream.frame import Segment, UInt8Image
+
+
+class ClipEmbedder(Protocol):
+    """phi_l: frames of one segment to one unit vector."""
+
+    def embed(
+        self, clips: Sequence[Sequence[UInt8Image]], times: Sequence[Sequence[float]]
+    ) -> Float32:
+        """See `Qwen3VLEmbedder.embed`."""
 
 
 class Qwen3VLBranch:
@@ -21,33 +28,13 @@ class Qwen3VLBranch:
 
     def __init__(
         self,
-        embedder: Qwen3VLEmbedder,
+        embedder: ClipEmbedder,
         head: LargeClassifier,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.embedder = embedder
         self.head = head
         self._clock = clock
-
-    @classmethod
-    def load(
-        cls,
-        card: BundleCard,
-        head: Tensors,
-        folder: Path,
-        *,
-        device: str = "auto",
-        dtype: str = "auto",
-    ) -> Qwen3VLBranch:
-        """From a card and the bundle's tensors under `large_head.`, prefix removed.
-
-        Raises:
-            BundleError: if the weights cannot be had or do not fit the card.
-        """
-        # The head first: it is small and tells at once whether the files belong together.
-        classifier = LargeClassifier.load(card, head)
-        assert card.large is not None  # or there would be no head
-        return cls(Qwen3VLEmbedder.load(card.large, folder, device=device, dtype=dtype), classifier)
 
     @staticmethod
     def visual_tokens(card: LargeEncoderCard) -> int:

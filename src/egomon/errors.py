@@ -128,6 +128,10 @@ class StoreError(EgomonError):
     """The event store cannot be read or written."""
 
 
+class DamagedStoreError(StoreError):
+    """The file of the event store is no database, or a damaged one."""
+
+
 class DeliveryError(EgomonError):
     """A sink's far side does not take a message now; the same message is offered again later."""
 

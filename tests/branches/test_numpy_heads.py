@@ -12,15 +12,16 @@ from tiny_models import tiny_card, tiny_tensors
 from tools.make_workbench.networks.activity import ActivityModule
 
 from egomon.branches.activity_model import ActivityClassifier
-from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.bundle.card import LargeEncoderCard, SmallCard
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.interfaces import BranchScore
-from egomon.branches.torch_modules import fill
-from egomon.branches.uemcm.heads import LargeHead
+from egomon.branches.torch_modules import fill, to_arrays
+from egomon.branches.uemcm.context_network import load_network
+from egomon.branches.uemcm.heads import LargeHead, build_small
 from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.errors import BundleError
 from egomon.fusion.gate import UemcmGate
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CARD = tiny_card(Path("clip"), large=True)
 assert CARD.large is not None
@@ -60,6 +61,43 @@ def test_the_large_head() -> None:
     without = msgspec.structs.replace(CARD, large=None)
     with pytest.raises(BundleError, match="no large branch"):
         LargeClassifier.load(without, weights)
+
+
+HEADERS = {
+    "meanP": SmallCard(width=24, steps=("a", "b", "c")),
+    "no context": SmallCard(width=24, context=False),
+    "seqTransf": SmallCard(header="seqTransf", header_layers=2, header_heads=4, width=24),
+    "light": SmallCard(
+        header="seqTransf-light", header_width=16, header_heads=2, steps=("a", "b"), width=24
+    ),
+    "light, members": SmallCard(
+        header="seqTransf-light", members=3, steps=("a", "b"), workflows=("w",), width=24
+    ),
+}
+
+
+@pytest.mark.parametrize("small", HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize("count", [0, 1, 13])
+def test_the_small_branch(small: SmallCard, count: int) -> None:
+    dim = 32
+    torch.manual_seed(3)
+    module = build_small(dim, small).eval()
+    rng = np.random.default_rng(4)
+    for value in module.parameters():
+        value.data += torch.from_numpy(rng.normal(0, 0.1, value.shape)).float()
+    coarse, fine = rows(dim, count), rows(dim, 7)
+    batch = [torch.from_numpy(x[None]) for x in (coarse, fine)]
+    masks = [torch.ones(x.shape[:2], dtype=torch.bool) for x in batch]
+    with torch.inference_mode():
+        expected = module(batch[0], masks[0], batch[1], masks[1])
+    network = load_network(dim, small, to_arrays(module.state_dict()))
+    found = network(coarse, fine)
+    for name in found._fields:
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert ours.dtype == np.float32
+            np.testing.assert_allclose(ours, theirs[0].numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["adaptive", "mean"])

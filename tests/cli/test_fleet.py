@@ -71,7 +71,7 @@ def test_a_monitor_that_the_broker_lost_is_offline_with_all_its_sources() -> Non
 def test_the_command_prints_a_row_for_each_source_as_table_and_as_json(broker: Broker) -> None:
     for site in ("south", "north"):
         sink = MqttSink(broker.url)
-        sink.open(SinkContext(("cam0",), "test", "work", site))
+        sink.open(SinkContext(("cam0",), "test", site, bundle="work"))
         for message in sample_messages()[:3]:
             sink.send(message)
     run = CliRunner().invoke(app, ["fleet", broker.url, "--json", "--duration", "1s"])
@@ -106,7 +106,7 @@ def test_bad_addresses_are_refused() -> None:
 @needs_broker
 def test_listen_prints_the_site_before_the_source(broker: Broker) -> None:
     sink = MqttSink(broker.url)
-    sink.open(SinkContext(("cam0",), "test", "work", "north"))
+    sink.open(SinkContext(("cam0",), "test", "north", bundle="work"))
     sender = threading.Thread(target=lambda: sink.send(sample_messages()[0]))
     sender.start()  # retained: it is there whoever comes first
     arguments = ["listen", broker.url, "--topic", "egomon/north/#", "-n", "1"]

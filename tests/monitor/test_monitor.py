@@ -30,7 +30,7 @@ from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, St
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.stream.source import Discontinuity
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CARD = BundleCard(
     name="fake",

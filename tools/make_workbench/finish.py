@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
 from egomon.train.fitting.calibration import probabilities
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from tools.make_workbench import fuse
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,
     calibrate,
     threshold,
 )
-from tools.make_workbench.encode_recordings import EncodedRecording
+from tools.make_workbench.encode_recordings import BankedRecording
 from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.pack import LargePart
 from tools.make_workbench.run import WorkbenchTraining
@@ -37,7 +37,7 @@ class OperatingPoint:
 
 
 def operating_point(
-    scores: ScoreArray, gate_inputs: GateInputs, recordings: list[EncodedRecording]
+    scores: ScoreArray, gate_inputs: GateInputs, recordings: list[BankedRecording]
 ) -> OperatingPoint:
     """Calibrate and choose the threshold on recordings that no branch was trained on."""
     wrong = gate_inputs.kinds > 0

@@ -22,11 +22,12 @@ from egomon.branches.bundle.card import (
 from egomon.branches.bundle.locate import read_card
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.workbench import KeyPointTower
+from egomon.branches.export.bundle import export_bundle
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.torch_modules import state_sha256, to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
-from egomon.train.fitting.adaptive_gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from tools.make_workbench.networks import small, tower
 from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.large import HEAD_WIDTH
@@ -149,6 +150,7 @@ def save(folder: Path, parts: BundleParts) -> BundleCard:
         tensors |= _halved("large_head.", large.head) | _halved("gate.", large.gate)
     card = make_card(parts)
     save_bundle(folder, card, tensors, None if large is None else large.folder)
+    export_bundle(folder)
     return read_card(folder)
 
 

@@ -40,7 +40,7 @@ class StageScores:
         return np.asarray(self.p >= self.threshold)
 
 
-def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
+def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode | None = None) -> StageScores:
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch

@@ -1,240 +1,199 @@
-"""`egomon extract`: labelled videos to a feature set, each frame encoded once."""
+"""`egomon extract`: labelled videos to a feature set, each frame decoded and encoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import safetensors.numpy
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.branches.interfaces import FrameEncoder
-from egomon.branches.load_bundle import load_bundle
-from egomon.errors import DataError, UsageError
-from egomon.train.datasets.holoassist_files import is_published
-from egomon.train.datasets.table import read_table
-from egomon.train.features.encode_video import encode_video
-from egomon.train.features.extract_large import Embedder, embed_segments, open_large, write_large
-from egomon.train.features.feature_set import (
-    DATASET_FILE,
-    ENCODER_FILE,
-    FEATURES_FOLDER,
-    DatasetCard,
-    read_feature_set,
-    read_track,
+from egomon.errors import EgomonError
+from egomon.train.features.extract_encoders import EncoderChoice, card_of
+from egomon.train.features.extract_worker import (
+    ExtractOptions,
+    ExtractWorker,
+    Listener,
+    extract_videos,
 )
-from egomon.train.features.large_vectors import large_path, read_large
+from egomon.train.features.feature_set import ENCODER_FILE
+from egomon.train.features.find_videos import LabelledVideo, find_videos
+from egomon.train.features.folders import absolute
+from egomon.train.features.output import ExtractionFolder
+from egomon.train.features.progress import ExtractionProgress
+from egomon.train.features.ray_extract import RayOptions, RayTask, extract_on_ray, on_ray
 from egomon.train.features.rows import SegmentRow
-from egomon.train.features.write_feature_set import write_bytes, write_index, write_track
-from egomon.train.teach.base import open_base
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
-HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractReport:
-    """Result of an extraction."""
-
-    folder: Path
-    encoded: int
-    """Recordings that this run encoded."""
-    kept: int
-    """Recordings that an earlier run had finished."""
-    segments: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object of `--json`."""
-        return {
-            "out": str(self.folder),
-            "encoded": self.encoded,
-            "kept": self.kept,
-            "segments": self.segments,
-        }
-
-    def table(self) -> Table:
-        """Render the report as lines of text."""
-        table = Table("feature set", "encoded now", "kept", "segments")
-        table.add_row(str(self.folder), str(self.encoded), str(self.kept), str(self.segments))
-        return table
+from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
+from egomon.train.features.write_feature_set import write_bytes
+from egomon.train.teach.base import Base
 
 
 def extract(
-    videos: Path, out: Path, *, model: str = "workbench", large: bool = False, quiet: bool = False
+    videos: Path,
+    out: Path,
+    *,
+    model: str = "workbench",
+    encoders: Path | None = None,
+    large: bool | None = None,
+    rows: Sequence[SegmentRow] | None = None,
+    quiet: bool = False,
+    options: ExtractOptions | None = None,
+    ray: RayOptions | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ExtractReport:
-    """Encode every video that the segments name; an interrupted run goes on.
+    """Encode every video that the segments name; an interrupted run goes on where it was.
 
-    A recording's file appears only when it is complete. The index is written last, so a folder
-    with `dataset.json` is a whole feature set.
+    A recording's file appears only when it is complete. The index names the recordings that are
+    there, also where the run ends early; `runs/` gets a record of each run.
 
     Args:
         videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
-        model: bundle whose frame encoder and sampling rate are used.
-        large: also run the bundle's large encoder, one vector a segment.
+        model: what `open_base` knows: its encoders and sampling rate are used.
+        encoders: instead of it, a file of `egomon models new`.
+        large: also run the large encoder, one vector a segment; None = where `encoders` names one.
+        rows: segments instead of those beside the videos.
         quiet: without a progress bar on stderr.
+        options: device, jobs, shard.
+        ray: do it on a Ray cluster.
+        clock: monotonic seconds.
 
     Raises:
-        UsageError: `large` without a large branch, or a feature set of another encoder is there.
-        DataError: a segment names no video, or a row is malformed.
-        SourceError: a video cannot be read.
+        UsageError: `large` without a large branch, a feature set of another encoder is there, or
+            the cluster is not reached.
+        DataError: a segment names no video, a row is malformed, or the disk is full.
+        SourceError: a video is damaged; with `skip_damaged` only listed in the report.
     """
-    rows, paths = _find(videos)
-    base = open_base(model)
-    card = _card(base.card, videos.resolve().name)
-    embedder = None
-    if large:
-        large_card, embedder = open_large(load_bundle(model, with_encoder=False))
-        card = msgspec.structs.replace(card, large=large_card)
-    card = _merge(out, card)
-    left = {name: path for name, path in paths.items() if not _is_done(out, name, card)}
-    with _progress(quiet) as progress:
-        _encode(left, out, base.encoder, card.fps, progress)
-        if embedder is not None:
-            _embed(paths, rows, out, card, embedder, progress)
-    _keep_encoder(out, card, base.tensors)
-    write_index(out, card, rows)
-    read_feature_set(out)
-    return ExtractReport(out, len(left), len(paths) - len(left), len(rows))
+    options = (options or ExtractOptions()) if ray is None else on_ray(options, ray)
+    options.check(device=ray is None)
+    rows, found = find_videos(videos if ray is None else videos.resolve(), rows)
+    chosen = found if options.shard is None else options.shard.of(found)
+    choice = EncoderChoice(model, encoders, large)
+    # On a cluster the actors load encoders of their own, where their accelerators are.
+    base = choice.open_base("cpu") if ray else choice.open_base(options.device, options.dtype)
+    card = card_of(base.card, choice.large_card(base), videos.resolve().name)
+    folder = ExtractionFolder.begin(out, card)
+    _keep_encoder(folder, base.tensors)
+    run = _Run(folder, rows, _about(videos, choice, card.large is not None, options, ray), clock)
+    try:
+        with ExtractionProgress(len(chosen), quiet, clock) as progress:
+            if ray is None:
+                results = _here(folder, chosen, base, choice, options, progress, clock)
+            else:
+                task = RayTask(
+                    out=absolute(out),
+                    card=folder.card,
+                    choice=choice.absolute(),
+                    options=options,
+                    videos=tuple(chosen),
+                )
+                results = _told(extract_on_ray(ray, task, quiet), progress)
+            for result in results:
+                run.results.append(result)
+    except BaseException as error:
+        with suppress(EgomonError):  # the first error is the one to tell
+            run.end(str(error) if isinstance(error, EgomonError) else "interrupted")
+        raise
+    return run.end()
 
 
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=quiet)
-
-
-def _encode(
-    paths: dict[str, Path], out: Path, encoder: FrameEncoder, fps: float, progress: Progress
-) -> None:
-    task = progress.add_task("encoding", total=float(len(paths)))
-    for number, (name, path) in enumerate(paths.items()):
-        progress.update(task, description=name)
-        recording = encode_video(path, encoder, fps, _mover(progress, task, number))
-        write_track(out, name, recording.vectors, recording.times)
-        progress.update(task, completed=float(number + 1))
-
-
-def _embed(
-    paths: dict[str, Path],
-    rows: list[SegmentRow],
-    out: Path,
-    card: DatasetCard,
-    embedder: Embedder,
-    progress: Progress,
-) -> None:
-    task = progress.add_task("large branch", total=float(len(paths)))
-    for number, (name, path) in enumerate(paths.items()):
-        own = [row for row in rows if row.recording == name]
-        progress.update(task, description=f"{name}, large branch")
-        if not _has_large(out, name, own, card):
-            times = read_track(out, name, card).times
-            moved = _mover(progress, task, number)
-            write_large(out, name, own, embed_segments(path, own, embedder, times, card.fps, moved))
-        progress.update(task, completed=float(number + 1))
-
-
-def _mover(progress: Progress, task: TaskID, number: int) -> Callable[[float], None]:
-    return lambda share: progress.update(task, completed=number + share)
-
-
-def _keep_encoder(out: Path, card: DatasetCard, tensors: Tensors) -> None:
-    """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
-    if card.encoder.weights == "bundle":
-        write_bytes(out / ENCODER_FILE, safetensors.numpy.save(part(tensors, "encoder.")))
-
-
-def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
-    """Find the segments, and the video of each of their recordings."""
-    rows = [_named(row) for row in read_table(folder)]
-    found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
-    if is_published(folder):
-        # HoloAssist's own tree; whoever took only some of its videos gets the segments of those.
-        found |= {path.parts[-3]: path for path in sorted(folder.glob(HOLOASSIST_VIDEOS))}
-        rows = [row for row in rows if row.recording in found]
-        if not rows:
-            raise DataError(
-                f"{folder} holds no video of its annotation; put them there as <name>.mp4 or as "
-                f"published ({HOLOASSIST_VIDEOS})"
-            )
-    wanted = sorted({row.recording for row in rows})
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(
-            f"{folder}: a segment names {missing[0]!r}, but there is no such video beside it"
-        )
-    return rows, {name: found[name] for name in wanted}
-
-
-def _named(row: SegmentRow) -> SegmentRow:
-    """Strip the video's suffix from recordings, whether a row names `a.mp4` or `a`."""
-    path = Path(row.recording)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        return row
-    return msgspec.structs.replace(row, recording=path.stem)
-
-
-def _card(bundle: BundleCard, name: str) -> DatasetCard:
-    return DatasetCard(
-        name=name,
-        licence="yours",
-        encoder=bundle.frame_encoder,
-        fps=bundle.stream.fps,
-        dim=bundle.frame_encoder.dim,
+def _here(
+    folder: ExtractionFolder,
+    videos: Sequence[LabelledVideo],
+    base: Base,
+    choice: EncoderChoice,
+    options: ExtractOptions,
+    progress: ExtractionProgress,
+    clock: Callable[[], float],
+) -> Iterator[RecordingResult]:
+    listener = Listener(
+        on_frames=progress.on_frames,
+        on_segments=progress.on_segments,
+        on_share=progress.on_share,
     )
+    embedder = choice.open_large(base, options.device, options.dtype)
+    with ExtractWorker(folder, base.encoder, embedder, options, clock) as worker:
+        yield from extract_videos(worker, videos, options.chosen_jobs, listener)
 
 
-def _merge(out: Path, card: DatasetCard) -> DatasetCard:
-    """The card for this run: large vectors that an earlier run made stay in the set.
+def _told(
+    results: Iterator[RecordingResult], progress: ExtractionProgress
+) -> Iterator[RecordingResult]:
+    """Results of other processes, counted as whole recordings."""
+    for result in results:
+        progress.on_frames(result.frames)
+        progress.on_segments(result.segments)
+        progress.on_share(result.name, 1.0)
+        yield result
 
-    Raises:
-        UsageError: the folder holds vectors of another encoder.
-    """
-    if not (out / DATASET_FILE).is_file():
-        return card
-    old = read_feature_set(out).card
-    pinned, known = old.encoder.weights_sha256, card.encoder.weights_sha256
-    if pinned not in (None, known):
-        raise UsageError(
-            f"{out} holds vectors of weights with the hash {pinned}, but {card.encoder.weights!r} "
-            f"of {card.encoder.architecture} now has {known}; choose another folder"
+
+class _Run:
+    """What a run did, for the index, the record and the report."""
+
+    def __init__(
+        self,
+        folder: ExtractionFolder,
+        rows: Sequence[SegmentRow],
+        about: dict[str, Any],
+        clock: Callable[[], float],
+    ) -> None:
+        self._folder, self._rows, self._about, self._clock = folder, rows, about, clock
+        self._started, self._before = datetime.now(UTC).astimezone(), clock()
+        self.results: list[RecordingResult] = []
+
+    def end(self, error: str | None = None) -> ExtractReport:
+        """Write index and record.
+
+        Args:
+            error: the sentence that ended the run early.
+
+        Raises:
+            DataError: they cannot be written.
+        """
+        seconds = self._clock() - self._before
+        segments = self._folder.write_index(self._rows)
+        told = sorted(self.results, key=lambda result: result.name)
+        record = write_record(
+            self._folder.path,
+            self._folder.card,
+            self._about,
+            told,
+            started=self._started,
+            ended=datetime.now(UTC).astimezone(),
+            seconds=seconds,
+            error=error,
         )
-    unpinned = msgspec.structs.replace(card.encoder, weights_sha256=pinned)
-    if (old.encoder, old.fps) != (unpinned, card.fps):
-        raise UsageError(
-            f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s, or of "
-            "another preprocessing; choose another folder"
-        )
-    if card.large is None:
-        return msgspec.structs.replace(card, large=old.large)
-    if old.large not in (None, card.large):
-        raise UsageError(
-            f"{out} holds vectors of another large encoder or setting; choose another folder"
-        )
-    return card
+        return ExtractReport(self._folder.path, segments, tuple(told), seconds, record)
 
 
-def _is_done(out: Path, name: str, card: DatasetCard) -> bool:
-    if not (out / FEATURES_FOLDER / f"{name}.npz").is_file():
-        return False
-    try:
-        read_track(out, name, card)
-    except DataError:
-        return False  # of another encoder or damaged: encode it again
-    return True
+def _about(
+    videos: Path,
+    choice: EncoderChoice,
+    large: bool,
+    options: ExtractOptions,
+    ray: RayOptions | None,
+) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "videos": str(videos),
+        "model": str(choice.encoders or choice.model),
+        "large": large,
+        "device": options.device,
+        "dtype": options.dtype,
+        "batch": options.chosen_batch,
+        "jobs": options.chosen_jobs,
+        "shard": None if options.shard is None else str(options.shard),
+    }
+    if ray is not None:
+        about |= {"ray_actors": ray.actors, "ray_cpus": ray.cpus, "ray_gpus": ray.gpus}
+    return about
 
 
-def _has_large(out: Path, name: str, rows: list[SegmentRow], card: DatasetCard) -> bool:
-    if card.large is None or not large_path(out, name).is_file():
-        return False
-    try:
-        known = read_large(out, name, card.large)
-    except DataError:
-        return False
-    return all((row.start, row.end) in known for row in rows)
+def _keep_encoder(folder: ExtractionFolder, tensors: Tensors) -> None:
+    """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
+    if folder.card.encoder.weights == "bundle":
+        data = safetensors.numpy.save(part(tensors, "encoder."))
+        write_bytes(folder.path / ENCODER_FILE, data)

@@ -11,6 +11,7 @@ from egomon.branches.bundle.card import GateCard, SmallCard
 from egomon.branches.bundle.weights import Tensors
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet, check_two_classes
+from egomon.train.fitting.record import FitRecord
 from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 
 
@@ -44,6 +45,8 @@ class FittedModel:
     """Further metrics for the card."""
     fused: FittedFusion | None = None
     """None = the small branch alone."""
+    fits: tuple[FitRecord, ...] = ()
+    """Courses of fits by epochs."""
 
     def fitted_recordings(self, data: FeatureSet) -> set[str]:
         """Of the recordings given, those that the heads saw: with `cv` the last fit saw all."""

@@ -43,7 +43,7 @@ SegmentsFile = Annotated[
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
-LargeEndpoint = Annotated[
+LargeEndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--large-endpoint",
@@ -57,9 +57,21 @@ Threshold = Annotated[
 Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
     str | None,
-    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
+    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8."),
 ]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
+        "cuda, tensorrt, openvino or coreml.",
+    ),
+]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]
@@ -68,7 +80,8 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; may be given more than once.",
+        "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
+        "address is in there; may be repeated.",
     ),
 ]
 Out = Annotated[
@@ -77,6 +90,13 @@ Out = Annotated[
 Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+
+
+def folder(text: str) -> Path:
+    """Parse a folder of a feature set: a path, or an address."""
+    from egomon.train.features.folders import open_folder
+
+    return open_folder(text)
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -104,6 +124,23 @@ def parse_duration(text: str | None) -> float | None:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"{text!r} is not a duration; write 10s, 200ms, 5m or 1h")
     return seconds
+
+
+def parse_speed(text: str) -> float:
+    """Convert `max` to 0, and `1.0` or `4x` to a factor of real time.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text == "max":
+        return 0.0
+    try:
+        factor = float(text.removesuffix("x"))
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
+    return factor
 
 
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:

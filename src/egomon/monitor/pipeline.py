@@ -16,6 +16,7 @@ from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
+from egomon.monitor.exchange import BundleExchange
 from egomon.monitor.large_endpoint import await_server, large_endpoint
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
@@ -125,6 +126,9 @@ class Pipeline:
             ordered=not live and simulated_clock is None,
             clock=self._clock,
         )
+        self.exchange = BundleExchange(
+            self.parts, self.scoring, self.alert_worker, inputs, attacher, boot=boot
+        )
 
     @property
     def elapsed_seconds(self) -> float:
@@ -145,6 +149,7 @@ class Pipeline:
             self.alert_worker.run,
             on_crash=lambda _: self._workers.on_crash(),
             may_restart=may_restart,
+            first=threads.live,
         )
         threads.emit.start()
         if self.parts.refinement.queue is not None:

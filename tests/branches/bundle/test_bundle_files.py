@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
 from tiny_models import build_tiny_bundle, tiny_card, tiny_tensors
 
 from egomon.branches.bundle import locate
@@ -19,7 +19,6 @@ from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import check_card
 from egomon.branches.bundle.locate import find_bundle, list_bundles, read_card
 from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.interfaces import ClipView, ContextView
 from egomon.branches.load_bundle import load_bundle, read_tensors, save_bundle
 from egomon.errors import BundleError, ConfigError
@@ -81,6 +80,26 @@ def test_saving_writes_the_same_bytes_and_loading_the_same_values(tmp_path: Path
     assert loaded["small.count"].shape == ()
 
 
+def test_the_onnx_files_that_a_card_pins_come_along(tmp_path: Path) -> None:
+    from egomon.branches.bundle.card import OnnxFileCard
+
+    card = tiny_card(tmp_path / "clip", large=False)
+    pin = OnnxFileCard(sha256="0" * 64, opset=17, dtype="float32", cosine=1.0)
+    card = msgspec.structs.replace(card, runtime={"encoder.onnx": pin})
+    source = tmp_path / "onnx"
+    source.mkdir()
+    for name in ("encoder.onnx", "large.onnx"):
+        (source / name).write_bytes(name.encode())
+    saved = save_bundle(tmp_path / "one", card, tiny_tensors(card), onnx_folder=source)
+    assert [path.name for path in (saved / "onnx").iterdir()] == ["encoder.onnx"]
+    with pytest.raises(BundleError, match="give the folder"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card))
+    (source / "encoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"encoder\.onnx cannot be copied"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card), onnx_folder=source)
+    assert not (tmp_path / "two").exists()
+
+
 def test_the_id_changes_with_any_file_of_the_bundle(tiny_bundle: Path, bundle: Path) -> None:
     reference = load_bundle(tiny_bundle, with_encoder=False).hash
     assert load_bundle(bundle, with_encoder=False).hash == reference
@@ -129,6 +148,7 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large", None, "`large` and `gate` go together"),
         ("large.frames", 3, "take an even number"),
         ("large.frame_px", 50, "multiple of 32"),
+        ("large.rules", "official", "at least 128 visual tokens: take 384"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),
@@ -188,6 +208,14 @@ def test_head_weights_may_be_stored_in_half_precision(tiny_bundle: Path, bundle:
 @pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
 def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
     (bundle / file).unlink()
+    with pytest.raises(BundleError, match=file):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(bundle: Path, file: str) -> None:
+    (bundle / file).unlink()
+    os.mkfifo(bundle / file)
     with pytest.raises(BundleError, match=file):
         load_bundle(bundle)
 
@@ -326,7 +354,7 @@ px, times = bundle.encoder.image_px, np.arange(4.0)
 vectors = bundle.encoder.encode(np.zeros((4, px, px, 3), np.uint8))
 fine, sofar = ClipView(vectors, times, 0, 4), ContextView(vectors[:2], times[:2], 0, 4)
 assert np.isfinite(bundle.small.score(fine, sofar).logits).all()
-print({"torch._dynamo", "sympy", "transformers", "open_clip"} & set(sys.modules))
+print({"torch", "sympy", "transformers", "open_clip"} & set(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=100, capture_output=True, text=True
@@ -341,20 +369,6 @@ def test_every_number_of_a_card_must_be_finite(tmp_path: Path) -> None:
         check_card(msgspec.structs.replace(card, stream=stream))
     check_card(card)
     assert isinstance(card, BundleCard)
-
-
-def test_torch_leaves_a_core_to_capture_only_when_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 4)
-    assert configure_torch() == 3
-    assert configure_torch(live=False) == 4
-    assert configure_torch(2) == 2
-    assert chosen == [3, 4, 2]
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 1)
-    assert configure_torch() == 1
-    with pytest.raises(ConfigError, match="1 or more"):
-        configure_torch(0)
 
 
 @pytest.mark.parametrize("option", [{"device": "abacus"}, {"device": "cuda:99"}, {"dtype": "int3"}])

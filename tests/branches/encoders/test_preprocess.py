@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch  # noqa: F401  # the kernel that the bytes are compared with
 from PIL import Image
 
-import torch  # noqa: F401  # the kernel that the bytes are compared with
 from egomon.branches.encoders.preprocess import ImagePreparer
 
 SIZES = [(720, 1280), (480, 640), (640, 480), (300, 300), (97, 211), (100, 60)]

@@ -86,7 +86,7 @@ def test_the_template_renders_the_request_s_messages_as_the_local_prompt() -> No
     pixels = np.zeros((card.frames, card.frame_px, card.frame_px, 3), np.uint8)
     body = json.loads(embedding_request(card, "m", pixels, [0.0] * card.frames))
     rendered = Template(CHAT_TEMPLATE, keep_trailing_newline=True).render(messages=body["messages"])
-    assert rendered == prompt(card.instruction)
+    assert rendered == prompt(card)
 
 
 def test_the_shipped_bundle_can_be_served_and_holds_its_model_s_vector() -> None:

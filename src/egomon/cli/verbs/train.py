@@ -1,7 +1,8 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`."""
+"""Offline verbs: `simulate`, `train`, `evaluate`, `challenge`."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +16,27 @@ from egomon.errors import UsageError
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."),
+    typer.Option(
+        "--data",
+        parser=opt.folder,
+        metavar="DIR",
+        help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist.",
+    ),
+]
+FeatureSetFolder = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        parser=opt.folder,
+        metavar="DIR",
+        help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, challenge):
+    for verb in (simulate, train, evaluate, challenge):
         app.command()(verb)
 
 
@@ -63,24 +78,6 @@ def simulate(
     say(str(out))
 
 
-def extract(
-    videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
-    out: OutFolder,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    large: Annotated[
-        bool, typer.Option("--large", help="Also run the large branch's encoder.")
-    ] = False,
-    json: opt.Json = False,
-) -> None:
-    """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.features.extract import extract as run
-
-    report = run(videos, out, model=model, large=large, quiet=json)
-    show(report, json)
-
-
 def train(
     recipe: Annotated[
         str,
@@ -88,7 +85,7 @@ def train(
             "--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file."
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
+    data: FeatureSetFolder,
     out: OutFolder,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
     seeds: Annotated[
@@ -98,12 +95,27 @@ def train(
         Path | None,
         typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", help="causal, offline or none, instead of the recipe's."),
+    ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Labelled recordings to a model bundle."""
+    """Labelled recordings to a model bundle; goes on where it was interrupted."""
+    from egomon.stream.redact import redact
     from egomon.train.fitting.fit import train as run
 
-    report = run(recipe, data, out, seed=seed, seeds=seeds, feedback=feedback, quiet=json)
+    report = run(
+        recipe,
+        data,
+        out,
+        seed=seed,
+        seeds=seeds,
+        context=context,
+        feedback=feedback,
+        command=shlex.join(["egomon", *map(redact, sys.argv[1:])]),
+        quiet=json,
+    )
     show(report, json)
 
 
@@ -117,8 +129,11 @@ def evaluate(
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline or none: what context is worth.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
@@ -128,6 +143,7 @@ def evaluate(
     cached: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
     ] = True,
+    engine: opt.Engine = None,
     json: opt.Json = False,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
@@ -139,7 +155,7 @@ def evaluate(
         from egomon.train.features.vector_cache import VectorCache
 
         cache = VectorCache() if cached else None
-        report = evaluate_videos(model, videos, quiet=json, cache=cache)
+        report = evaluate_videos(model, videos, engine=engine or "auto", quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 
@@ -156,15 +172,30 @@ def challenge(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
     clips: Annotated[
         Path | None,
         typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
     ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=opt.folder,
+            metavar="DIR",
+            help="Feature set; with --videos where it goes: OUT-vectors.",
+        ),
+    ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline (the paper's setting) or none.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
@@ -176,7 +207,19 @@ def challenge(
     """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
     from egomon.train.evaluation.challenge import challenge as run
 
-    report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
+    if data is None and videos is None:
+        raise UsageError("give --videos DIR, or --data DIR (features), or both")
+    report = run(
+        model,
+        data or out.with_name(f"{out.stem}-vectors"),
+        out,
+        videos=videos,
+        clips=clips,
+        context=context,
+        split=split,
+        threshold=threshold,
+        quiet=json,
+    )
     show(report, json)
 
 
