@@ -176,8 +176,8 @@ def main() -> None:
     fleet(bench, broker)
     bench.start("broker")
     bench.end("north")
-    until(bench, broker, "north is offline", lambda rows: any(
-        row["site"] == "north" and row["state"] == "offline" for row in rows
+    until(bench, broker, "north is offline or silent", lambda rows: any(
+        row["site"] == "north" and row["state"] in ("offline", "silent") for row in rows
     ))  # fmt: skip
     bench.start("north")
     until(bench, broker, "north is online", lambda rows: all(r["state"] == "online" for r in rows))
