@@ -95,6 +95,7 @@ def teach_steps(
         model,
         (graph,),
         lambda share: progress("judging each recording by the others", 0.3 + 0.7 * share),
+        false_alarms_per_hour,
     )
     progress("done", 1.0)
     hours = sum(len(run.windows) for run in runs) * WINDOW_SECONDS / 3600
