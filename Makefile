@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test check bench docs pictures soak clean
+.PHONY: demo setup test lowest check bench docs pictures soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/egomon replay examples/bench.mp4 --speed max
 
 setup: $(VENV)/.installed-dev
 
+# What runs needs, without torch; an environment for the tests has it too.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -29,6 +30,13 @@ check: $(VENV)/.installed-dev
 
 test: check
 	$(BIN)/python -m pytest
+
+# The lowest versions that pyproject.toml allows, all together: 8 GB in build/lowest.
+lowest:
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet uv
+	build/lowest/bin/python -m uv pip install --quiet --resolution lowest-direct --editable ".[dev]"
+	build/lowest/bin/python -m pytest
 
 # A few minutes on a machine with nothing else to do; for the README's table add --markdown.
 bench: $(VENV)/.installed-dev

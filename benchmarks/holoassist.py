@@ -27,12 +27,12 @@ from sklearn.linear_model import LogisticRegression
 
 from egomon.train.datasets.holoassist import present, read_holoassist
 from egomon.train.features.feature_set import FeatureSet
-from egomon.train.fitting.batches import Views, make_views, pool
 from egomon.train.fitting.calibration import recall_at_budget
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads.batches import Views, make_views, pool
+from egomon.train.fitting.heads.uemcm import card_of, fit_model, targets_of
 from egomon.train.fitting.recipe import Recipe, load_recipe
 from egomon.train.fitting.trained import split_for_validation
-from egomon.train.fitting.uemcm import card_of, fit_model, targets_of
 from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -109,7 +109,7 @@ def ablation(track: Track, recipe: Recipe, seeds: int) -> Iterator[dict[str, Any
             one = msgspec.structs.replace(recipe, seed=seed, members=1, **changes)
             card = card_of(one, track.fitting)
             targets = targets_of(card, track.fitting)
-            _, said = fit_model(
+            _, said, _ = fit_model(
                 one, card, views, targets, held_views, track.held.labels, quiet=True
             )
             found.append(figures(track, said.fused))

@@ -39,6 +39,8 @@ from pipeline_parts.figures import BY_KEY, FIGURES, Measured, row_of
 GROUPS: dict[str, Callable[[Bench], dict[str, Measured]]] = {
     "help": start.help_,
     "start": start.start,
+    "resident": start.resident,
+    "install": start.install,
     "prepare": prepare.prepare,
     "bus": bus.bus,
     "lost": bus.lost,

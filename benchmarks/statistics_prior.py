@@ -16,8 +16,8 @@ import numpy as np
 
 from egomon.branches.step_statistics.features import NAMES
 from egomon.train.datasets.open import open_data
-from egomon.train.fitting.step_statistics import StatisticsPlan, fit_statistics
-from egomon.train.fitting.step_statistics_data import among, prepare
+from egomon.train.fitting.statistics.data import among, prepare
+from egomon.train.fitting.statistics.fit import StatisticsPlan, fit_statistics
 
 PLAN = StatisticsPlan(penalties=(0.003,), shares=(0.25,))
 """Of three penalties the strongest; weaker ones gain .01 on recordings of the same recipes."""

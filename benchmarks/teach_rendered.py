@@ -142,7 +142,7 @@ def base_odds(bundle: Bundle, recording: RecordingVectors, spans: Sequence[Span]
             context.append(recording.times[fed:end], recording.vectors[fed:end])
             fed = end
         clip = context.clip(span.t_start, span.t_end, stream.fine_frames)
-        until = span.t_end if stream.context_until == "segment_end" else span.t_start
+        until = span.t_start if stream.context_until == "segment_start" else span.t_end
         score = bundle.small.score(clip, context.view(until))
         found.append(score.log_odds - float(np.log(p / (1 - p))))
     return found

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from egomon.train.datasets.open import open_data
 from egomon.train.fitting.recipe import load_recipe
-from egomon.train.fitting.step_statistics import by_recording, cross_validate
-from egomon.train.fitting.step_statistics_bundle import plan_of
-from egomon.train.fitting.step_statistics_data import prepare
+from egomon.train.fitting.statistics.bundle import plan_of
+from egomon.train.fitting.statistics.data import prepare
+from egomon.train.fitting.statistics.fit import by_recording, cross_validate
 
 OutOfFold = dict[str, list[float]]
 """Log odds of each recording's segments, in order of their end, then start."""

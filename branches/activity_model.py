@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from egomon.branches.bundle.card import BundleCard
-from egomon.branches.bundle.weights import Tensors, fill
+from egomon.branches.bundle.weights import Tensors, as_float32
 from egomon.branches.interfaces import Float32
+from egomon.branches.layers import gelu, layer_norm, linear, sigmoid
 
 
-class ActivityModule(nn.Module):
-    """LayerNorm, linear, GELU, linear to one logit a frame.
+class ActivityClassifier:
+    """`ActivityModel`: LayerNorm, linear, GELU, linear to one logit a frame.
 
     Each frame is scored alone, so the result does not depend on how a stream was cut into
     batches; smoothing over time is the segmenter's hold time.
     """
 
-    def __init__(self, dim: int, width: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, width), nn.GELU(), nn.Linear(width, 1)
-        )
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """(..., D) to logits (...): positive where hands are at work."""
-        logits: Tensor = self.net(vectors).squeeze(-1)
-        return logits
-
-
-class ActivityClassifier:
-    """`ActivityModel` over an `ActivityModule`."""
-
-    def __init__(self, module: ActivityModule) -> None:
-        self.module = module.eval()
+    def __init__(self, weights: Tensors) -> None:
+        self._weights = weights
 
     @classmethod
     def load(cls, card: BundleCard, tensors: Tensors) -> ActivityClassifier:
@@ -44,11 +26,18 @@ class ActivityClassifier:
             BundleError: if they do not fit the card.
         """
         dim, width = card.frame_encoder.dim, card.activity_width
-        return cls(fill(lambda: ActivityModule(dim, width), tensors, "activity model"))
+        shapes = {
+            "net.0.weight": (dim,),
+            "net.0.bias": (dim,),
+            "net.1.weight": (width, dim),
+            "net.1.bias": (width,),
+            "net.3.weight": (1, width),
+            "net.3.bias": (1,),
+        }
+        return cls(as_float32(shapes, tensors, "activity model"))
 
-    @torch.inference_mode()
     def probability(self, vectors: Float32) -> Float32:
         """(T, D) frame vectors to (T,) probabilities."""
-        logits = self.module(torch.from_numpy(np.array(vectors, np.float32)))
-        result: Float32 = logits.sigmoid().numpy()
-        return result
+        weights = self._weights
+        hidden = gelu(linear(weights, "net.1", layer_norm(weights, "net.0", vectors)))
+        return sigmoid(linear(weights, "net.3", hidden))[:, 0]

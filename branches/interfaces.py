@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from egomon.stream.frame import Segment, UInt8Image
+
+if TYPE_CHECKING:
+    from egomon.branches.taught.corrections import Correction
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -151,11 +155,37 @@ class StreamBranch(SmallBranch, Protocol):
         """Of the place, 1 = the limit; None before it is known."""
 
 
+@runtime_checkable
+class CorrectableBranch(Protocol):
+    """Learns while it watches from what people say of its alerts."""
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Use these from the next frame on; what was seen so far is kept."""
+
+
 class LargeBranch(Protocol):
     """Scores a segment by its pixels alone."""
 
     def score(self, segment: Segment) -> BranchScore:
         """May be slow; raises on failure."""
+
+
+@runtime_checkable
+class RemoteLargeBranch(LargeBranch, Protocol):
+    """A large branch on another machine: it waits, so several calls may be under way at a time."""
+
+    @property
+    def in_flight(self) -> int:
+        """Most calls at a time, each in a thread of its own."""
+
+    def connect(self) -> object:
+        """Compare the far model with the bundle's; raises an EgomonError on any failure."""
+
+    def score_within(self, segment: Segment, seconds: float | None) -> BranchScore:
+        """Score within so many seconds, None = no deadline; raises on failure."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 class Gate(Protocol):

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from egomon.branches.activity_model import ActivityClassifier
-from egomon.branches.bundle.card import BundleCard
+from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.locate import (
     CARD_FILE,
     EXTRA_FILES,
@@ -22,7 +22,7 @@ from egomon.branches.bundle.locate import (
     read_card_bytes,
 )
 from egomon.branches.bundle.save import save_bundle
-from egomon.branches.bundle.weights import Tensors, fill, parse_safetensors, part
+from egomon.branches.bundle.weights import Tensors, parse_safetensors, part
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.interfaces import (
     ActivityModel,
@@ -31,11 +31,18 @@ from egomon.branches.interfaces import (
     LargeBranch,
     SmallBranch,
 )
+from egomon.branches.onnx.forms import Compute, OnnxForms
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
 from egomon.branches.step_statistics.branch import StepStatisticsBranch
-from egomon.branches.uemcm.heads import LargeHead
+from egomon.branches.threads import set_torch_threads
+from egomon.branches.uemcm.large_branch import ClipEmbedder, Qwen3VLBranch
+from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.branches.uemcm.small_branch import UemcmSmallBranch
 from egomon.errors import BundleError
+from egomon.extras import needs_extra
+
+if TYPE_CHECKING:
+    from egomon.branches.remote.client import LargeEndpoint
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
@@ -56,8 +63,7 @@ class Bundle:
     small: SmallBranch
     guard: DomainGuard | None
     activity: ActivityModel | None
-    device: str = "auto"
-    dtype: str = "auto"
+    compute: Compute = field(default_factory=Compute)
     gate_tensors: Tensors = field(default_factory=dict, repr=False)
     """Those under `gate.`, prefix removed; `fusion.gate.load_gate` reads them."""
     _large_head: Tensors = field(default_factory=dict, repr=False)
@@ -67,40 +73,61 @@ class Bundle:
         """Name and first 8 digits of the hash, as alerts carry it: `workbench@0123abcd`."""
         return f"{self.card.name}@{self.hash[:8]}"
 
-    def load_large_head(self) -> LargeHead | None:
+    def load_large_head(self) -> LargeClassifier | None:
         """The head g_l alone, for cached large-branch vectors; None if the bundle has none.
 
         Raises:
             BundleError: if it does not fit the card.
         """
-        large = self.card.large
-        if large is None:
+        if self.card.large is None:
             return None
-        width = self.card.large_width
-        return fill(lambda: LargeHead(large.dim, width), self._large_head, "large head")
+        return LargeClassifier.load(self.card, self._large_head)
 
-    def load_large(self) -> LargeBranch | None:
+    def load_large(self, endpoint: LargeEndpoint | None = None) -> LargeBranch | None:
         """Load the large branch, None if the bundle has none; heavy, so done only on request.
+
+        Args:
+            endpoint: a server that computes its embeddings; nothing is loaded here then.
 
         Raises:
             BundleError: if its weights cannot be had or do not fit the card.
         """
         if self.card.large is None:
             return None
-        # transformers takes seconds to import, and many runs have no large branch.
-        from egomon.branches.uemcm.large_branch import Qwen3VLBranch
+        if endpoint is not None:
+            from egomon.branches.remote.load import load_endpoint_branch
 
-        return Qwen3VLBranch.load(
-            self.card,
-            self._large_head,
-            self.folder,
-            device=self.device,
-            dtype="auto" if self.dtype == "int8" else self.dtype,
-        )
+            return load_endpoint_branch(self.card, self._large_head, self.folder, endpoint)
+        # The head first: it is small and tells at once whether the files belong together.
+        head = LargeClassifier.load(self.card, self._large_head)
+        embedder: ClipEmbedder | None = self._forms.large(self.card.large, self.compute)
+        if embedder is None:
+            embedder = self._torch_embedder(self.card.large)
+        return Qwen3VLBranch(embedder, head)
+
+    def _torch_embedder(self, large: LargeEncoderCard) -> ClipEmbedder:
+        with needs_extra(f"the large branch of {self.card.name}", "torch"):
+            from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
+
+        compute = self.compute
+        if compute.threads is not None:
+            set_torch_threads(compute.threads)
+        dtype = "auto" if compute.dtype == "int8" else compute.dtype
+        return Qwen3VLEmbedder.load(large, self.folder, device=compute.device, dtype=dtype)
+
+    @property
+    def _forms(self) -> OnnxForms:
+        return OnnxForms(self.folder, self.card.runtime)
 
 
 def load_bundle(
-    ref: str | Path, *, device: str = "auto", dtype: str = "auto", with_encoder: bool = True
+    ref: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    with_encoder: bool = True,
 ) -> Bundle:
     """Load a bundle and check that all its parts belong together.
 
@@ -109,12 +136,17 @@ def load_bundle(
         device: `auto`, `cpu`, `cuda` or `cuda:N`, for the two encoders; heads run on CPU.
         dtype: `auto`, `float32` or `bfloat16`, for the two encoders, or `int8` for the frame
             encoder alone; bundled towers are small and stay in float32.
+        engine: `auto` (ONNX Runtime on the CPU for each network that the card has as ONNX, unless
+            `device` or `dtype` asks for what it cannot do; else torch), `torch`, `onnx`, or an
+            accelerator of ONNX Runtime: `cuda`, `tensorrt`, `openvino`, `coreml`.
+        threads: of each operator of a network; None = the engine's own choice.
         with_encoder: False skips the frame encoder, where vectors are cached.
 
     Raises:
         BundleError: if a file is missing or damaged, or a value, shape or hash does not match;
             the message names file and field.
     """
+    compute = Compute(device, dtype, engine, threads)
     folder = find_bundle(ref)
     card_path, weights_path = folder / CARD_FILE, folder / WEIGHTS_FILE
     card_bytes = read_card_bytes(folder)
@@ -131,7 +163,10 @@ def load_bundle(
                 part(tensors, "encoder."),
                 device=device,
                 dtype=dtype,
+                engine=engine,
+                threads=threads,
                 folder=folder,
+                forms=OnnxForms(folder, card.runtime),
             )
     with about(weights_path):
         return Bundle(
@@ -146,8 +181,7 @@ def load_bundle(
             activity=None
             if card.activity_width == 0
             else ActivityClassifier.load(card, part(tensors, "activity.")),
-            device=device,
-            dtype=dtype,
+            compute=compute,
             gate_tensors=part(tensors, "gate."),
             _large_head=part(tensors, "large_head."),
         )
@@ -200,6 +234,8 @@ def _check_prefixes(card: BundleCard, tensors: Tensors) -> None:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise BundleError(f"{path} is no regular file; copy or train the bundle again")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.bundle.card import GuardCard, StreamCard
-from egomon.branches.frame_sampling import uniform_indices
+from egomon.branches.frame_sampling import spread_indices, uniform_indices
 from egomon.branches.interfaces import (
     ActivityModel,
     BranchScore,
+    CorrectableBranch,
     DomainGuard,
     Float32,
     FollowingBranch,
@@ -20,8 +22,9 @@ from egomon.branches.interfaces import (
     StreamBranch,
 )
 from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetector
+from egomon.branches.taught.corrections import Correction
 from egomon.branches.workflow_context import WorkflowContext
-from egomon.stream.frame import Frame, Segment
+from egomon.stream.frame import Detail, Frame, Segment
 from egomon.stream.segmenter import Segmenter, Span
 from egomon.units import NS_PER_SECOND
 
@@ -67,6 +70,8 @@ class ScoringModels:
     activity: ActivityModel | None = None
     pixel_frames: int = 0
     """Frames with pixels that a segment keeps for the large branch and evidence."""
+    clip_frames: int = 0
+    """Frames of the source itself that the large branch takes; 0 = it takes those above."""
 
 
 class SegmentScorer:
@@ -150,6 +155,11 @@ class SegmentScorer:
         if self._newest is not None:
             self.context.reset(self._newest.t_seconds)
 
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Let the small branch learn from what people said, if it can; the workflow goes on."""
+        if isinstance(self._small, CorrectableBranch):
+            self._small.correct(corrections)
+
     def progress(self) -> Progress:
         """Return how far this scorer is."""
         period = 1.0 / self._parts.stream.fps
@@ -185,7 +195,7 @@ class SegmentScorer:
     def _score(self, span: Span, last: Frame) -> ScoredSegment:
         card = self._parts.stream
         clip = self.context.clip(span.t_start, span.t_end, card.fine_frames)
-        until = span.t_end if card.context_until == "segment_end" else span.t_start
+        until = span.t_start if card.context_until == "segment_start" else span.t_end
         score = self._small.score(clip, self.context.view(until))
         if score.step is not None:
             self.context.add_step(score.step, span.t_start, span.t_end)
@@ -204,6 +214,7 @@ class SegmentScorer:
             dropped=max(0, expected - found),
             text=span.text,
             gaze=tuple(frame.gaze for frame in held if frame.gaze is not None),
+            clip=self._clip(span, last),
         )
         self._segments += 1
         elapsed_ns = int(span.duration_seconds * NS_PER_SECOND)
@@ -217,6 +228,21 @@ class SegmentScorer:
             capture_end_wall_ns=last.wall_ns,
             capture_end_mono_ns=last.mono_ns,
         )
+
+    def _clip(self, span: Span, last: Frame) -> tuple[Detail, ...]:
+        """Frames of the source, evenly spread: those up to the one that ended the span are held."""
+        most = self._parts.clip_frames
+        if not most:
+            return ()
+        found: list[Detail] = []
+        for frame in self._window(
+            span.t_start, math.nextafter(last.t_seconds, math.inf), last.epoch
+        ):
+            found += frame.between
+            if frame.detail is not None:
+                found.append(Detail(frame.t_seconds, frame.detail))
+        times = np.array([detail.t_seconds for detail in found])
+        return tuple(found[k] for k in spread_indices(times, span.t_start, span.t_end, most))
 
     def _held(self, span: Span, epoch: int) -> Sequence[Frame]:
         if not self._parts.pixel_frames:

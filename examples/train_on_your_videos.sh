@@ -14,7 +14,7 @@
 # text may be left out: every fifth recording is then kept for validation. TEST_FOLDER is work that
 # training never sees: only its figures say what to expect.
 #
-# ENCODER: a bundle, or a JSON file that names a frame encoder; see holoassist_challenge.py.
+# ENCODER: a bundle, or a file of `egomon models new` that names encoders (its name ends in .toml).
 # MINUTES sets how much is rendered.
 set -eu
 

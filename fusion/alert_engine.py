@@ -137,7 +137,8 @@ class AlertEngine:
             breaker.withdraw()
         elif result.score is None:
             counts["failed"] += 1
-            breaker.failure(out_of_memory=result.out_of_memory)
+            if entry is not None or result.out_of_memory:  # else `tick` has told it
+                breaker.failure(out_of_memory=result.out_of_memory)
         else:
             breaker.success()
             counts["ok" if entry is not None else "late"] += 1

@@ -65,5 +65,4 @@ def explain(verdict: Verdict) -> str:
         what = f"{score.step.text!r} looks wrong"
     else:
         what = "this part of the work looks wrong"
-    alone = " (small branch alone)" if verdict.gate_weights is None else ""
-    return f"{what[0].upper()}{what[1:]}{alone}."
+    return f"{what[0].upper()}{what[1:]}."

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from egomon.branches.interfaces import BranchScore, LargeBranch
+from egomon.branches.interfaces import BranchScore, LargeBranch, RemoteLargeBranch
 from egomon.branches.segment_scorer import ScoredSegment
 from egomon.stream.channel import WAIT_SECONDS, Channel
+from egomon.stream.worker import Worker
 
 QUEUE_CAPACITY = 8
 
@@ -100,6 +101,11 @@ class LargeBranchQueue:
         """True once closed."""
         return self._closed
 
+    def wait_closed(self, seconds: float) -> bool:
+        """Wait for so long; True once closed."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._closed, seconds)
+
     def close(self) -> None:
         """Drop waiting jobs and accept no more."""
         with self._condition:
@@ -121,7 +127,11 @@ def refine(branch: LargeBranch, job: LargeBranchJob, now: float) -> LargeBranchR
     if job.deadline is not None and now > job.deadline:
         return LargeBranchResult(job, None, "deadline passed while waiting", expired=True)
     try:
-        score = branch.score(job.scored.segment)
+        if isinstance(branch, RemoteLargeBranch):
+            left = None if job.deadline is None else job.deadline - now
+            score = branch.score_within(job.scored.segment, left)
+        else:
+            score = branch.score(job.scored.segment)
     except MemoryError as error:
         return LargeBranchResult(job, None, f"out of memory: {error}", out_of_memory=True)
     except Exception as error:  # a model of somebody else: anything may come
@@ -149,10 +159,25 @@ def run_refiner(
     results: Channel[LargeBranchResult],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Body of the large worker's thread: load once, then serve until the queue is closed."""
+    """Body of the large worker's thread: load once, then serve until the queue is closed.
+
+    A branch on another machine gets as many threads more as it takes calls at a time.
+    """
     # Not later, at the first job: imports of both branches then follow each other.
     branch = load()
-    while not queue.closed:
-        result = refine_next(branch, queue, WAIT_SECONDS, clock)
-        if result is not None:
-            results.put(result, timeout_seconds=WAIT_SECONDS)
+    calls = branch.in_flight if isinstance(branch, RemoteLargeBranch) else 1
+
+    def serve(worker: Worker | None = None) -> None:
+        while not queue.closed:
+            result = refine_next(branch, queue, WAIT_SECONDS, clock)
+            if result is not None:
+                results.put(result, timeout_seconds=WAIT_SECONDS)
+
+    others = [Worker(f"large-{number}", serve) for number in range(2, calls + 1)]
+    for worker in others:
+        worker.start()
+    serve()
+    if isinstance(branch, RemoteLargeBranch):
+        for worker in others:
+            worker.join(WAIT_SECONDS)
+        branch.close()

@@ -150,6 +150,21 @@ class AlertLifecycle:
         )
         return [self._open]
 
+    def described(self, words: str) -> list[AlertData]:
+        """Add a vision model's words to the open alert; its verdict stays as it is."""
+        if self._open is None:
+            return []
+        previous = self._open
+        self._open = msgspec.structs.replace(
+            previous,
+            rev=previous.rev + 1,
+            phase="update",
+            reason="described",
+            explanation=f"{previous.explanation} Seen: {words}",
+            prev=Previous(state=previous.state, p=previous.p),
+        )
+        return [self._open]
+
     def close(self, reason: Reason) -> list[AlertData]:
         """End (or retract) the open alert, if there is one."""
         alert = self._open

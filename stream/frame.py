@@ -75,6 +75,18 @@ class Grab:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Detail:
+    """One frame of the source that is not on the sampling grid, for the large branch. Read-only."""
+
+    t_seconds: float
+    image: UInt8Image
+    """As `Frame.detail`."""
+
+    def __post_init__(self) -> None:
+        self.image.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One sampled frame, resized once. Its arrays are read-only."""
 
@@ -92,6 +104,10 @@ class Frame:
     gaze: Gaze | None = None
     """The newest gaze that arrived at most 0.1 s before the frame did: matched by arrival here,
     not by the clocks of the sensors. None where none did, and for every source but glasses."""
+    between: tuple[Detail, ...] = ()
+    """Frames of the source since the one sampled before, where the large branch takes its own."""
+    letterboxed: bool = False
+    """`detail` keeps the source's proportions, between black bars; else it is squashed."""
 
     def __post_init__(self) -> None:
         self.image.setflags(write=False)
@@ -101,7 +117,8 @@ class Frame:
     @property
     def nbytes(self) -> int:
         """Bytes of pixels held."""
-        return self.image.nbytes + (0 if self.detail is None else self.detail.nbytes)
+        detail = 0 if self.detail is None else self.detail.nbytes
+        return self.image.nbytes + detail + sum(each.image.nbytes for each in self.between)
 
     def __repr__(self) -> str:
         detail = None if self.detail is None else self.detail.shape
@@ -130,6 +147,8 @@ class Segment:
     """Step name, for segments given from a file."""
     gaze: tuple[Gaze, ...] = field(default=(), repr=False)
     """Of all frames of the span that the buffer still holds and that have one, in order."""
+    clip: tuple[Detail, ...] = field(default=(), repr=False)
+    """What the large branch takes instead of `frames`, where it samples the source itself."""
 
     @property
     def duration_seconds(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from egomon.stream.frame import Frame, Grab, PrepareImage, UInt8Image
+from egomon.stream.frame import Detail, Frame, Grab, PrepareImage, UInt8Image
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Source
 from egomon.stream.worker import Worker
@@ -47,6 +47,29 @@ class ReaderCounts:
     ended: bool = False
 
 
+class FrameTap(Protocol):
+    """Sees full pictures beside the sampled frames, such as a recorder; in the reading thread."""
+
+    def wants(self, t_seconds: float) -> bool:
+        """Whether the picture of this moment is wanted."""
+
+    def take(self, rgb: UInt8Image, t_seconds: float) -> None:
+        """Accept a picture (H, W, 3); must not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which frames are sampled, and how they are resized."""
+
+    grid: SamplingGrid
+    prepare: PrepareImage
+    detail: Callable[[UInt8Image], UInt8Image] | None = None
+    between: Callable[[float], bool] = lambda t: False
+    """Told the time of a frame beside the grid; True = its detail is kept too."""
+    letterboxed: bool = False
+    """Whether `detail` keeps the proportions."""
+
+
 class FrameSink(Protocol):
     """Receiver of sampled frames, such as a `RollingBuffer`."""
 
@@ -69,7 +92,11 @@ class SourceReader:
         pace: called with each grab's media time before it is used; a replay at real speed waits
             here.
         range_seconds: half-open piece of the file to read.
+        between: told the time of a frame beside the grid; True = its detail is kept too, in the
+            next sampled frame. What comes after the last sampled frame is forgotten.
+        letterboxed: whether `detail` keeps the proportions.
         on_grab: called with each grab as it comes.
+        tap: gives what sees full pictures at the moment, if anything does.
     """
 
     def __init__(
@@ -82,15 +109,19 @@ class SourceReader:
         detail: Callable[[UInt8Image], UInt8Image] | None = None,
         pace: Callable[[float], object] = lambda t: None,
         range_seconds: tuple[float, float | None] = (0.0, None),
+        between: Callable[[float], bool] = lambda t: False,
+        letterboxed: bool = False,
         on_grab: Callable[[Grab], object] = lambda grab: None,
+        tap: Callable[[], FrameTap | None] = lambda: None,
     ) -> None:
         self._source = source
         self._buffer = buffer
-        self._grid = grid
-        self._prepare = prepare
-        self._detail = detail
+        self._sampling = Sampling(grid, prepare, detail, between, letterboxed)
+        self._next_sampling: Sampling | None = None
+        self._tap = tap
         self._pace = pace
         self._range_seconds = range_seconds
+        self._between: list[Detail] = []
         self._on_grab = on_grab
         self._timeline = Timeline()
         self._epochs_before = 0
@@ -119,11 +150,20 @@ class SourceReader:
         self._source = source
         self._epochs_before = self._epoch + 1
 
+    def resample(self, sampling: Sampling) -> None:
+        """Sample otherwise from the next grab on, in a new epoch; callable from any thread."""
+        self._next_sampling = sampling
+
     def take(self, grab: Grab) -> bool:
         """Process one grab; False at the end of the range or once the buffer is closed."""
         self._on_grab(grab)
+        if self._next_sampling is not None:
+            self._sampling, self._next_sampling = self._next_sampling, None
+            self._epochs_before += 1
         if self._epochs_before:
             grab = replace(grab, epoch=grab.epoch + self._epochs_before)
+        if grab.epoch != self._epoch:
+            self._between.clear()  # no clip spans two epochs
         self._epoch = grab.epoch
         t = self._timeline.place(grab)
         first, end = self._range_seconds
@@ -131,17 +171,28 @@ class SourceReader:
             return False
         self.counts.decoded += 1
         self.counts.t_seconds = t
-        if t < first or not self._grid.accepts(t):
+        if t < first:
+            return True
+        tap, rgb = self._tap(), None
+        if tap is not None and tap.wants(t):
+            rgb = grab.to_rgb()
+            tap.take(rgb, t)
+        sampling = self._sampling
+        if not sampling.grid.accepts(t):
+            if sampling.detail is not None and sampling.between(t):
+                picture = sampling.detail(grab.to_rgb() if rgb is None else rgb)
+                self._between.append(Detail(t, picture))
             return True
         self._pace(t - first)
         self.counts.sampled += 1
-        return self._buffer.push(self._frame(grab, t))
+        return self._buffer.push(self._frame(grab, grab.to_rgb() if rgb is None else rgb, t))
 
-    def _frame(self, grab: Grab, t_seconds: float) -> Frame:
-        rgb = grab.to_rgb()
+    def _frame(self, grab: Grab, rgb: UInt8Image, t_seconds: float) -> Frame:
+        sampling = self._sampling
+        between, self._between = tuple(self._between), []
         return Frame(
-            image=self._prepare(rgb),
-            detail=None if self._detail is None else self._detail(rgb),
+            image=sampling.prepare(rgb),
+            detail=None if sampling.detail is None else sampling.detail(rgb),
             t_seconds=t_seconds,
             mono_ns=grab.mono_ns,
             wall_ns=grab.wall_ns,
@@ -149,4 +200,6 @@ class SourceReader:
             epoch=grab.epoch,
             pts_seconds=grab.pts_seconds,
             gaze=grab.gaze,
+            between=between,
+            letterboxed=sampling.letterboxed,
         )

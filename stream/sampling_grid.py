@@ -11,13 +11,17 @@ class SamplingGrid:
 
     Defined by PTS, so training, replay and live see the same frames of the same video. After a
     hole the grid goes on with the next frame; no frame serves two points.
+
+    Args:
+        fps: points a second.
+        after_seconds: go on after a frame that was sampled before, at this time.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, *, after_seconds: float | None = None) -> None:
         if not fps > 0:
             raise ValueError(f"fps must be above 0, got {fps}")
         self.fps = fps
-        self._last = -1
+        self._last = -1 if after_seconds is None else self.point(after_seconds)
 
     @property
     def period_seconds(self) -> float:

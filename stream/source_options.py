@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from egomon.stream.frame import SourceKind
@@ -41,6 +42,10 @@ class SourceOptions:
     """A connection that was made to find out what the address is; used before a new one."""
     packets: PacketRing | None = None
     """Where compressed packets are kept for clips; None = nowhere. Files and streams only."""
+    certificate: Path | None = None
+    """Phone: certificate of its page, PEM; None = a self-made one."""
+    private_key: Path | None = None
+    """Phone: key of the certificate, PEM; None = in the same file."""
     gaze: bool = True
     """Glasses: also read where their wearer looks."""
     warmup_frames: int = 5

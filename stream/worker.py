@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from egomon.stream.priority import raise_priority
+
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.5
@@ -18,7 +20,8 @@ class Worker:
 
     A body that raises ends the worker, or is run again, in the same thread, if `may_restart` says
     so. The body looks at `stopping` often and calls `beat` when it has done something, so that a
-    watchdog can tell a stuck stage from an idle one.
+    watchdog can tell a stuck stage from an idle one. With `first` the thread asks the system to run
+    before others.
     """
 
     def __init__(
@@ -28,12 +31,14 @@ class Worker:
         *,
         on_crash: Callable[[Worker], None] = lambda worker: None,
         may_restart: Callable[[Worker, Exception], bool] = lambda worker, error: False,
+        first: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._body = body
         self._on_crash = on_crash
         self._may_restart = may_restart
+        self._first = first
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"egomon-{name}", daemon=True)
@@ -73,6 +78,8 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        if self._first:
+            raise_priority()
         while True:
             try:
                 return self._body(self)

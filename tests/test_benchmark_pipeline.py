@@ -46,7 +46,10 @@ TIMED = {
     "cameras8_over_single",
     "bus_cpu_ms",
     "help_seconds_over_python",
-    "start_over_import_torch",
+    "first_segment_over_python_start",
+    "install_mb",
+    "install_seconds_over_numpy_opencv",
+    "rss_mb_running",
     "gpu_pipeline_over_encoder",
     "gpu_large_over_floor",
 }

@@ -25,7 +25,7 @@ from egomon.config import Settings, SinkSettings
 from egomon.errors import ControlError, SourceError
 from egomon.fusion.messages import types as wire
 from egomon.monitor.operations.fault_codes import OWN_CODES
-from egomon.train.fitting.recipe import Recipe
+from egomon.train.fitting.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -237,7 +237,7 @@ def test_every_option_that_a_message_names_exists():
             assert not unknown, f"{text!r} names {unknown}"
 
 
-def test_the_files_that_are_shown_are_read():
+def test_the_files_that_are_shown_are_read(tmp_path):
     encoders, workflows = [], []
     for page in PAGES:
         for language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
@@ -253,7 +253,8 @@ def test_the_files_that_are_shown_are_read():
                 elif "sinks" in table:
                     SinkSettings.model_validate(table["sinks"])
                 else:
-                    msgspec.convert({"name": "", "description": ""} | table, Recipe)
+                    (tmp_path / "r.toml").write_text(f'name = ""\ndescription = ""\n{body}')
+                    load_recipe(tmp_path / "r.toml")
     assert {encoder.dim for encoder in encoders} == {512, 768}
     assert [set(each["step"][0]) for each in workflows] == [set(_STEP_KEYS)]
 

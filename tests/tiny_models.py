@@ -12,11 +12,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.qwen import token_ids
-from torch import Tensor
 
 import egomon
-from egomon.branches.activity_model import ActivityModule
 from egomon.branches.bundle.card import (
     BundleCard,
     FrameEncoderCard,
@@ -26,12 +25,14 @@ from egomon.branches.bundle.card import (
     SmallCard,
     StreamCard,
 )
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.registry import build_frame_encoder
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import fit_guard
+from egomon.branches.torch_modules import to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
-from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CLIP_PX = 64
 CLIP_DIM = 32
@@ -235,7 +236,7 @@ def tiny_card(clip_folder: Path, *, large: bool, name: str = "tiny") -> BundleCa
     )
 
 
-def tiny_tensors(card: BundleCard, seed: int = 0) -> dict[str, Tensor]:
+def tiny_tensors(card: BundleCard, seed: int = 0) -> Tensors:
     """Random weights of every part that the card has, with the bundle's prefixes."""
     dim = card.frame_encoder.dim
     with torch.random.fork_rng(devices=[]):
@@ -252,7 +253,7 @@ def tiny_tensors(card: BundleCard, seed: int = 0) -> dict[str, Tensor]:
     tensors = {
         f"{part}.{name}": value
         for part, module in modules.items()
-        for name, value in module.state_dict().items()
+        for name, value in to_arrays(module.state_dict()).items()
     }
     if card.guard is not None:
         frames = np.random.default_rng(seed).normal(size=(64, 8, dim)).astype(np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.threads import usable_cores
 from pipeline_parts import models, video
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "bench.mp4"

@@ -154,9 +154,20 @@ FIGURES = (
         "help_seconds_over_python", "`egomon --help` minus a bare python, s", "<=", 0.4, "help"
     ),
     Figure(
-        "start_over_import_torch",
-        "start of the command to its first scored segment, over `import torch`",
-        "<=", 2, "start",
+        "first_segment_over_python_start",
+        "start of the command to its first scored segment, over a python with numpy, cv2 and av",
+        "<=", 3, "start",
+    ),
+    Figure(
+        "rss_mb_running",
+        "most memory of a replay with the bundled models, both branches, MiB",
+        "<=", 250, "resident",
+    ),
+    Figure("install_mb", "`pip install egomon` in a fresh environment, MB", "<=", 350, "install"),
+    Figure(
+        "install_seconds_over_numpy_opencv",
+        "its seconds over those of `pip install numpy opencv-python-headless`, from pip's cache",
+        "<=", 3, "install",
     ),
     Figure(
         "gpu_pipeline_over_encoder",

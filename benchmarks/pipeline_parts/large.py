@@ -36,7 +36,7 @@ def tokens(bench: Bench) -> dict[str, Measured]:
     def count(module: Any, args: Any, inputs: dict[str, Any]) -> None:
         counts.append(int((inputs["input_ids"] == module.config.video_token_id).sum()))
 
-    branch.embedder._model.register_forward_pre_hook(count, with_kwargs=True)
+    branch.embedder.model.register_forward_pre_hook(count, with_kwargs=True)
     branch.score(_segment(frames=60, size=(720, 1280)))
     card = bundle.card.large
     assert card is not None

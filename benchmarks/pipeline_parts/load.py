@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 import torch
 
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.load_bundle import Bundle
+from egomon.branches.threads import choose_threads
 from pipeline_parts import models
 from pipeline_parts.bench import Bench
 from pipeline_parts.figures import Measured
@@ -91,8 +91,8 @@ def busy(bench: Bench) -> dict[str, Measured]:
 
     choices = {
         "one": 1,
-        "live": configure_torch(None, live=True),
-        "replay": configure_torch(None, live=False),
+        "live": choose_threads(None, live=True),
+        "replay": choose_threads(None, live=False),
     }
     seconds: dict[str, list[float]] = {name: [] for name in choices}
     with busy_cores():

@@ -29,10 +29,11 @@ from egomon.branches.interfaces import (
     SmallBranch,
 )
 from egomon.branches.load_bundle import Bundle, load_bundle, save_bundle
+from egomon.branches.torch_modules import to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from egomon.config import Settings, load_settings
-from egomon.fusion.gate import AdaptiveGate
 from egomon.stream.frame import UInt8Image
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 DIMS = {"ViT-B-32": 512, "ViT-S-32": 384, "ViT-L-14": 768}
 SEGMENT_SECONDS = 2.0
@@ -81,7 +82,7 @@ def make_bundle(folder: Path, card: BundleCard, large_folder: Path | None = None
     tensors = {
         f"{part}.{name}": value
         for part, module in modules.items()
-        for name, value in module.state_dict().items()
+        for name, value in to_arrays(module.state_dict()).items()
     }
     return save_bundle(folder, card, tensors, large_folder)
 

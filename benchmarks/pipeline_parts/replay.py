@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.load_bundle import Bundle
+from egomon.branches.threads import usable_cores
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.monitor import Monitor, RunSummary, SourceRequest
 from egomon.monitor.workers.inference_worker import MICRO_BATCH

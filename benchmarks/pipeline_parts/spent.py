@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from egomon.branches.encoders.torch_setup import usable_cores
+from egomon.branches.threads import usable_cores
 
 
 @dataclass(frozen=True, slots=True)

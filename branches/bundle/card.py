@@ -11,6 +11,7 @@ from egomon.branches.bundle.libraries import LOADERS
 BUNDLE_SCHEMA = 1
 """Version of the card; a loader refuses any other."""
 
+OnnxFileName = Literal["encoder.onnx", "encoder-int8.onnx", "large.onnx"]
 CropMode = Literal["center", "center_floor", "squash", "letterbox"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -88,10 +89,25 @@ class LargeEncoderCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Frames T resampled from the segment (even)."""
     frame_px: int = 224
     """Side of the square frames that are handed over; the detail size the buffer keeps."""
+    crop: Literal["squash", "letterbox"] = "squash"
+    """How a frame becomes square; `letterbox` keeps its proportions. This and the next two have
+    the values of bundles that are older than them."""
+    sampling: Literal["grid", "source"] = "grid"
+    """What the T frames are taken from: the sampled frames (`grid`), or every frame of the video
+    (`source`): the first at or after each of T evenly spread times, see `spread_indices`."""
+    rules: Literal["fixed", "official"] = "fixed"
+    """`fixed`: always T frames, repeated where there are fewer. `official`, as the authors' own
+    code for Qwen3-VL-Embedding: no frame is repeated, a frame has at least as many pixels as its
+    processor makes of any, and their rule for the end of the instruction."""
     max_tokens: int = 1024
     """Visual token budget of one clip: (T/2)(px/32)^2 must not exceed it."""
     dim: int
     """MRL dimension: the vector is cut to it, then normalised."""
+    probe: str = ""
+    """h_l of `branches.remote.probe.probe_clip`, half precision in base64, which a server's vector
+    is compared with; empty = not recorded."""
+    least_cosine: float = 0.99
+    """Of the two; a server below it is refused."""
 
 
 class SmallCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,7 +153,11 @@ class StreamCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context_frames: int = 32
     """N: most frames of the context, uniformly gathered."""
     context_max_seconds: float = 3600.0
-    context_until: Literal["segment_end", "segment_start"] = "segment_end"
+    context_from: Literal["context_start", "recording_start"] = "context_start"
+    """Where V^c began in training: with each segment's `context_start`, such as HoloAssist's coarse
+    action, or with the recording. Live it is the recording, or the last reset."""
+    context_until: Literal["segment_end", "segment_start", "recording_end"] = "segment_end"
+    """Where V^c ends. `recording_end` looks ahead (trained offline); live it is `segment_end`."""
     policy: Literal["fixed", "activity", "given"] = "fixed"
     length_seconds: float = 2.0
     """Fixed windows: length."""
@@ -218,6 +238,19 @@ class DataCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     that it asks about what was seen; empty = not noted."""
 
 
+class OnnxFileCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One network's ONNX form: a file that is refused if it is another one."""
+
+    sha256: str
+    """Of the file."""
+    opset: int
+    """Of ONNX's own operators."""
+    dtype: Literal["float32", "int8"] = "float32"
+    """What its products are computed in."""
+    cosine: float
+    """Least cosine of its vectors with those of the torch form, on made-up input."""
+
+
 class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`bundle.json`."""
 
@@ -242,6 +275,9 @@ class BundleCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     guard: GuardCard | None = None
     activity_width: int = 0
     """Hidden width of the activity model (arrays under `activity.`); 0 = none in the bundle."""
+    runtime: dict[OnnxFileName, OnnxFileCard] = {}
+    """Networks that the bundle also has as ONNX, by file name in its folder `onnx/`; the torch form
+    stays the reference."""
     data: tuple[DataCard, ...] = ()
     metrics: dict[str, float] = {}
     """Measured on held-out data; keys name set and metric, e.g. `simulated/roc_auc`."""

@@ -25,9 +25,13 @@ MAX_WIDTH = 65_536
 MAX_IMAGE_PX = 4_096
 MAX_FRAMES = 4_096
 MAX_LAYERS = 64
+TOKEN_PX = 32
+"""Side of the square that a visual token stands for, in each of two frames."""
+OFFICIAL_LEAST_TOKENS = 128
+"""Of a pair of frames; the authors' code enlarges smaller ones (their VIDEO_MIN_TOKEN_NUM)."""
 MAX_MEMBERS = 64
 MAX_POSITIONS = 77
-"""Number of positions of seqTransf."""
+"""Number of positions of seqTransf: CLIP's text positions, which it starts from."""
 
 
 def check_card(card: BundleCard) -> None:
@@ -55,9 +59,21 @@ def _problems(card: BundleCard) -> Iterator[str]:
     yield from _encoder(card.frame_encoder)
     yield from _small(card)
     if card.large is not None:
-        yield from _large(card.large)
+        yield from _large(card.large, "large")
     if (card.large is None) != (card.gate is None):
         yield "fields `large` and `gate` go together: either both are null or both are set"
+
+
+def encoder_problems(frame: FrameEncoderCard, large: LargeEncoderCard | None) -> Iterator[str]:
+    """Tell what is wrong with encoders that are in no card yet; `bundle` means nothing to them."""
+    for path, card in (("frame_encoder", frame), ("large_encoder", large)):
+        if card is not None and card.weights == "bundle":
+            yield f"field `{path}.weights` is 'bundle', which only a bundle's own card may say"
+    if frame.library in ("none", "bundled"):
+        yield f"field `frame_encoder.library` is {frame.library!r}, which only a bundle can have"
+    yield from _encoder(frame)
+    if large is not None:
+        yield from _large(large, "large_encoder")
 
 
 def _numbers(value: msgspec.Struct, path: str) -> Iterator[str]:
@@ -116,23 +132,30 @@ def _small(card: BundleCard) -> Iterator[str]:
             yield f"field `decision.{name}.temperature` is {temperature}, not above 0"
 
 
-def _large(card: LargeEncoderCard) -> Iterator[str]:
-    yield from _range("large.frames", card.frames, 2, MAX_FRAMES)
-    yield from _range("large.frame_px", card.frame_px, 32, MAX_IMAGE_PX)
-    yield from _range("large.dim", card.dim, 1, MAX_WIDTH)
-    yield from _weights("large.weights", card.weights)
+def _large(card: LargeEncoderCard, path: str) -> Iterator[str]:
+    yield from _range(f"{path}.frames", card.frames, 2, MAX_FRAMES)
+    yield from _range(f"{path}.frame_px", card.frame_px, 32, MAX_IMAGE_PX)
+    yield from _range(f"{path}.dim", card.dim, 1, MAX_WIDTH)
+    yield from _range(f"{path}.least_cosine", card.least_cosine, 0, 1)
+    yield from _weights(f"{path}.weights", card.weights)
     if card.frames % 2:
-        yield f"field `large.frames` is {card.frames}, but frames go in pairs: take an even number"
-    if card.frame_px % 32:
-        yield f"field `large.frame_px` is {card.frame_px}, not a multiple of 32 px (a visual token)"
+        yield f"field `{path}.frames` is {card.frames}, but frames go in pairs: take an even number"
+    if card.frame_px % TOKEN_PX:
+        yield f"field `{path}.frame_px` is {card.frame_px}, not a multiple of 32 px (one token)"
+    least = OFFICIAL_LEAST_TOKENS if card.rules == "official" else 1
+    if (card.frame_px // TOKEN_PX) ** 2 < least:
+        yield (
+            f"field `{path}.frame_px` is {card.frame_px}, but with the rules `official` a pair of "
+            f"frames has at least {least} visual tokens: take 384 or more"
+        )
     tokens = visual_tokens(card)
     if tokens > card.max_tokens:
         yield (
-            f"field `large.max_tokens` is {card.max_tokens}, but {card.frames} frames of "
+            f"field `{path}.max_tokens` is {card.max_tokens}, but {card.frames} frames of "
             f"{card.frame_px} px make {tokens} visual tokens; allow more or take smaller frames"
         )
 
 
 def visual_tokens(card: LargeEncoderCard) -> int:
     """Visual tokens of one clip: (T / 2) (px / 32)^2."""
-    return card.frames // 2 * (card.frame_px // 32) ** 2
+    return card.frames // 2 * (card.frame_px // TOKEN_PX) ** 2

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from egomon.errors import BundleError
+from egomon.extras import needs_extra
 
 PROBE_SECONDS = 3.0
 _MEMORY_SECONDS = 60.0
@@ -104,7 +105,8 @@ def download_folder(hub_id: str, patterns: list[str]) -> Path:
     Raises:
         BundleError: if that fails, within seconds where there is no network.
     """
-    from huggingface_hub import snapshot_download
+    with needs_extra("a bundle of the model hub", "hub"):
+        from huggingface_hub import snapshot_download
 
     if os.sep != "/" and os.sep in hub_id:
         raise BundleError(f"{hub_id!r} is not a hub id owner/name")

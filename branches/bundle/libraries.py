@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from numpy.typing import NDArray
 
 from egomon.errors import BundleError
 from egomon.plugins import Plugin, PluginRegistry
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HERE = "egomon.branches.encoders"
 LOADERS: dict[str, str] = {
@@ -29,7 +28,7 @@ ENCODERS = PluginRegistry(
     {
         **LOADERS,
         "bundled": f"{HERE}.registry:build_frame_encoder",
-        "none": f"{HERE}.tower:PrecomputedEncoder",
+        "none": f"{HERE}.precomputed:PrecomputedEncoder",
     },
 )
 """library -> function (card, EncoderContext) -> FrameEncoder, for those of other packages."""
@@ -45,7 +44,7 @@ class EncoderContext:
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """`auto`, `float32`, `bfloat16` or `int8`; raise a UsageError for one that cannot be."""
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """What the bundle holds under `encoder.`, prefix removed; empty unless the card's weights are
     `bundle`."""
 

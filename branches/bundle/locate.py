@@ -16,6 +16,9 @@ from egomon.errors import BundleError
 CARD_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 LARGE_FOLDER = "large"
+ONNX_FOLDER = "onnx"
+RECORD_FILE = "train_record.json"
+"""How a bundle was trained; no part of its hash, since nothing that it does depends on it."""
 EXTRA_FILES = "*.toml"
 """Files of a part that people may edit, such as a taught workflow."""
 MAX_CARD_BYTES = 4 << 20
@@ -120,7 +123,10 @@ def find_bundle(ref: str | Path) -> Path:
         from egomon.branches.bundle.hub import download_folder
 
         return _existing(
-            download_folder(ref, [CARD_FILE, WEIGHTS_FILE, EXTRA_FILES, f"{LARGE_FOLDER}/*"])
+            download_folder(
+                ref,
+                [CARD_FILE, WEIGHTS_FILE, EXTRA_FILES, f"{LARGE_FOLDER}/*", f"{ONNX_FOLDER}/*"],
+            )
         )
     raise BundleError(
         f"{str(ref)!r} is neither a bundle's name, nor a folder, nor a hub id owner/name"

@@ -8,14 +8,23 @@ import tempfile
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import safetensors.torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import NAME_PATTERN, check_card
-from egomon.branches.bundle.locate import CARD_FILE, EXTRA_FILES, LARGE_FOLDER, WEIGHTS_FILE
+from egomon.branches.bundle.locate import (
+    CARD_FILE,
+    EXTRA_FILES,
+    LARGE_FOLDER,
+    ONNX_FOLDER,
+    RECORD_FILE,
+    WEIGHTS_FILE,
+)
 from egomon.branches.bundle.weights import check_finite, part, weights_sha256
 from egomon.errors import BundleError
 
@@ -26,9 +35,11 @@ PREFIXES = ("encoder.", "small.", "large_head.", "gate.", "guard.", "activity.")
 def save_bundle(
     folder: str | Path,
     card: BundleCard,
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, NDArray[Any]],
     large_folder: Path | None = None,
     files: Mapping[str, str] | None = None,
+    onnx_folder: Path | None = None,
+    record: bytes | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -38,8 +49,11 @@ def save_bundle(
         folder: target folder; its parent is created.
         card: the card.
         tensors: all weights, named with the prefixes in `PREFIXES`.
-        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`.
+        large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`; vLLM can
+            serve the copy, and the card gets the vector that a server is compared with.
         files: text of further files by name, such as `workflow.toml`.
+        onnx_folder: holds the ONNX files that the card pins; those are copied.
+        record: of the training, for `train_record.json`.
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` holds
@@ -57,6 +71,8 @@ def save_bundle(
         if not name.startswith(PREFIXES):
             raise BundleError(f"tensor {name!r} has none of the prefixes {', '.join(PREFIXES)}")
     _check_encoder_hash(card, tensors)
+    if card.runtime and onnx_folder is None:
+        raise BundleError("field `runtime` pins ONNX files; give the folder that they are in")
     for name in files or {}:
         if not fnmatch(name, EXTRA_FILES) or not NAME_PATTERN.fullmatch(name):
             raise BundleError(f"file {name!r} cannot be in a bundle; name it like {EXTRA_FILES}")
@@ -66,9 +82,15 @@ def save_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch, "new")
         new.mkdir()
-        _write(new, card, tensors, large_folder)
+        if large_folder is not None:
+            card = _copy_large(new, card, large_folder)
+        _write(new, card, tensors)
+        if onnx_folder is not None:
+            _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
         for name, text in (files or {}).items():
             (new / name).write_text(text, encoding="utf-8")
+        if record is not None:
+            (new / RECORD_FILE).write_bytes(record)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)
@@ -80,7 +102,7 @@ def card_json(card: BundleCard) -> bytes:
     return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
 
 
-def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None:
+def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, NDArray[Any]]) -> None:
     expected = card.frame_encoder.weights_sha256
     if card.frame_encoder.weights != "bundle" or expected is None:
         return
@@ -92,18 +114,34 @@ def _check_encoder_hash(card: BundleCard, tensors: Mapping[str, Tensor]) -> None
         )
 
 
-def _write(
-    folder: Path, card: BundleCard, tensors: Mapping[str, Tensor], large_folder: Path | None
-) -> None:
-    if large_folder is not None:
-        shutil.copytree(large_folder, folder / LARGE_FOLDER)
-    # Clones: the format refuses tensors that share memory, such as tied weights.
-    stored = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(stored))
+def _copy_large(folder: Path, card: BundleCard, large_folder: Path) -> BundleCard:
+    """Copy the model as vLLM serves it; the card with the vector that a server is compared with."""
+    from egomon.branches.remote.load import with_probe
+    from egomon.branches.remote.vllm_folder import copy_model_folder
+
+    copy_model_folder(large_folder, folder / LARGE_FOLDER)
+    if card.large is None or card.large.weights != "bundle":
+        return card
+    return msgspec.structs.replace(card, large=with_probe(card.large, folder))
+
+
+def _write(folder: Path, card: BundleCard, tensors: Mapping[str, NDArray[Any]]) -> None:
+    # Unlike `ascontiguousarray` this leaves numbers without axes as they are.
+    stored = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    (folder / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(stored))
     (folder / CARD_FILE).write_bytes(card_json(card))
     for name in (WEIGHTS_FILE, CARD_FILE):
         with (folder / name).open("rb") as file:
             os.fsync(file.fileno())
+
+
+def _copy_pinned(source: Path, target: Path, card: BundleCard) -> None:
+    for name in card.runtime:
+        target.mkdir(exist_ok=True)
+        try:
+            shutil.copyfile(source / name, target / name)
+        except OSError as error:
+            raise BundleError(f"{source / name} cannot be copied ({error.strerror})") from error
 
 
 def _is_empty(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """Image towers of open_clip, by name and weights; only the visual part is kept.
 
-Weights: a pretrained tag, a file, a folder with `open_clip_config.json` (`local-dir:` may be
-left out), a hub id, `random:SEED`, or `bundle`.
+Weights: a pretrained tag, a file (CLIP4Clip's checkpoints too), a folder with
+`open_clip_config.json` (`local-dir:` may be left out), a hub id, `random:SEED`, or `bundle`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from torch import nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.hub import hub_access, offline_hint
+from egomon.branches.bundle.weights import check_finite, check_shapes
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.branches.encoders.tower_config import CLIP, agreed, of_open_clip, side_of
+from egomon.branches.torch_modules import shapes_of, to_arrays
 from egomon.errors import BundleError
 
 log = logging.getLogger(__name__)
 
 _QUICK_GELU_FAMILIES = re.compile(r"openai|metaclip", re.IGNORECASE)
 """Weights of these families were trained with QuickGELU throughout."""
+
+_CLIP4CLIP_FILE = "pytorch_model.bin"
+"""CLIP4Clip appends the epoch."""
 
 _HUB_ID = re.compile(r"(hf-hub:)?[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -132,6 +137,10 @@ def _pretrained(architecture: str, weights: str, folder: Path) -> LoadedTower:
     import open_clip
 
     name, pretrained = _address(architecture, weights, folder)
+    if (folder / weights).is_file() and Path(weights).name.startswith(_CLIP4CLIP_FILE):
+        tower = _of_clip4clip(architecture, folder / weights)
+        if tower is not None:
+            return tower
     if pretrained is not None:
         config = model_config(architecture)
         tag = open_clip.get_pretrained_cfg(architecture, pretrained) or {}
@@ -156,6 +165,23 @@ def _pretrained(architecture: str, weights: str, folder: Path) -> LoadedTower:
     if pretrained is None or open_clip.is_pretrained_cfg(architecture, weights):
         return as_tower(model.visual, of_open_clip(model.visual.preprocess_cfg))
     return as_tower(model.visual, _of_tags(architecture))  # a file does not say what it is
+
+
+def _of_clip4clip(architecture: str, path: Path) -> LoadedTower | None:
+    """The image tower of a CLIP4Clip checkpoint, which was trained along; None for other files."""
+    from egomon.branches.encoders.dcr_weights import read_state  # it imports this module
+
+    state = {k.removeprefix("module."): v for k, v in read_state(path).items()}
+    prefix = "clip.visual."
+    visual = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if not visual:
+        return None
+    refuse_exact_gelu(architecture, "CLIP4Clip")
+    check_finite(to_arrays(visual), str(path))
+    tower = create(architecture, seed=0)
+    check_shapes(shapes_of(tower), visual, f"{path} as {architecture}")
+    tower.load_state_dict(visual)
+    return as_tower(tower, CLIP)
 
 
 @contextmanager

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.bundle.weights import Tensors, check_finite, check_shapes
+from egomon.branches.bundle.weights import check_finite, check_shapes
 from egomon.branches.encoders.clip_tower import as_tower, create, refuse_exact_gelu
 from egomon.branches.encoders.clip_tower import load as load_open_clip
 from egomon.branches.encoders.tower import LoadedTower
 from egomon.branches.encoders.tower_config import CLIP, of_hugging_face
+from egomon.branches.torch_modules import StateDict, shapes_of, to_arrays
 from egomon.errors import BundleError
 
 _FILES = (
@@ -76,15 +77,15 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
     refuse_exact_gelu(card.architecture, "DCR")
     _check_activation(path, card)
     state = hf_vision_to_open_clip(read_state(path))
-    check_finite(state, str(path))
+    check_finite(to_arrays(state), str(path))
     visual = create(card.architecture, seed=0)
-    check_shapes(visual.state_dict(), state, f"{path} as {card.architecture}")
+    check_shapes(shapes_of(visual), state, f"{path} as {card.architecture}")
     visual.load_state_dict(state)
     return as_tower(visual, of_hugging_face(path))
 
 
-def read_state(path: Path) -> Tensors:
-    """State dict of a folder or file; .bin files are read without unpickling objects.
+def read_state(path: Path) -> StateDict:
+    """StateDict dict of a folder or file; .bin files are read without unpickling objects.
 
     Raises:
         BundleError: if there is none or it cannot be read.
@@ -109,7 +110,7 @@ def read_state(path: Path) -> Tensors:
     return state
 
 
-def hf_vision_to_open_clip(state: Mapping[str, Tensor]) -> Tensors:
+def hf_vision_to_open_clip(state: Mapping[str, Tensor]) -> StateDict:
     """Image tower of a `CLIPModel` state dict, under open_clip's names without `visual.`.
 
     A `clip.` prefix is removed; the text tower is dropped.
@@ -123,14 +124,14 @@ def hf_vision_to_open_clip(state: Mapping[str, Tensor]) -> Tensors:
             f"the weights have no {_PROJECTION}: they are not of a CLIPModel with its projection, "
             "which DCR trains (SigLIP models are not supported)"
         )
-    out: Tensors = {"proj": state[_PROJECTION].t().contiguous()}
+    out: StateDict = {"proj": state[_PROJECTION].t().contiguous()}
     for name, value in state.items():
         if name.startswith(_VISION) and not name.endswith("position_ids"):
             out.update(_rename(name.removeprefix(_VISION), value, state))
     return out
 
 
-def _rename(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensors:
+def _rename(name: str, value: Tensor, state: Mapping[str, Tensor]) -> StateDict:
     layer = _LAYER.fullmatch(name)
     if layer:
         index, part, kind = layer.groups()
@@ -145,7 +146,7 @@ def _rename(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensors:
 
 def _rename_in_layer(
     index: str, stem: str, kind: str, value: Tensor, state: Mapping[str, Tensor]
-) -> Tensors:
+) -> StateDict:
     target = f"transformer.resblocks.{index}."
     if stem in ("self_attn.k_proj", "self_attn.v_proj"):
         return {}  # taken along with q_proj

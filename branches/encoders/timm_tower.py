@@ -17,6 +17,7 @@ from egomon.branches.bundle.hub import hub_access, offline_hint
 from egomon.branches.bundle.weights import check_shapes, parse_safetensors
 from egomon.branches.encoders.tower import LoadedTower, seed_of
 from egomon.branches.encoders.tower_config import of_timm, side_of
+from egomon.branches.torch_modules import shapes_of, to_torch
 from egomon.errors import BundleError
 
 
@@ -75,11 +76,11 @@ def _load_file(model: nn.Module, path: Path, card: FrameEncoderCard) -> None:
         )
     state = parse_safetensors(path.read_bytes(), str(path))
     # Files of the full model hold its classifier, which num_classes=0 leaves out.
-    expected = model.state_dict()
+    expected = shapes_of(model)
     head = [k for k in state if k not in expected and k.split(".")[0] in ("head", "classifier")]
     state = {k: v for k, v in state.items() if k not in head}
     check_shapes(expected, state, f"{path} as {card.architecture}")
-    model.load_state_dict(state)
+    model.load_state_dict(to_torch(state))
 
 
 def _as_tower(model: nn.Module) -> LoadedTower:

@@ -1,41 +1,10 @@
-"""Threads, device and number format of torch, decided in one place."""
+"""Device and number format of torch, decided in one place."""
 
 from __future__ import annotations
-
-import os
 
 import torch
 
 from egomon.errors import ConfigError
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def configure_torch(threads: int | None = None, *, live: bool = True) -> int:
-    """Set how many threads torch's operators use; give the number.
-
-    Live, one core stays free for capture and the bus: operators that claim every core made a
-    30 fps capture thread lose frames and were slower themselves. A replay has no such thread
-    to protect. How idle OpenMP workers wait is set in `egomon/__init__`, before torch loads.
-
-    Args:
-        threads: fixed number; None = cores - 1 live (at least 1), all cores in a replay.
-        live: whether frames arrive in real time.
-
-    Raises:
-        ConfigError: if `threads` is below 1.
-    """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads is {threads}; give 1 or more")
-    if threads is None:
-        threads = max(1, usable_cores() - 1) if live else usable_cores()
-    torch.set_num_threads(threads)
-    return threads
 
 
 def pick_device(device: str) -> torch.device:

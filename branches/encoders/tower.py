@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
-from egomon.errors import BundleError, UsageError
+from egomon.branches.torch_modules import state_sha256
+from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
 CPU_BATCH, CUDA_BATCH = 8, 64
@@ -79,7 +79,7 @@ class TowerEncoder:
     def __init__(
         self, card: FrameEncoderCard, tower: LoadedTower, *, device: str, dtype: str
     ) -> None:
-        self.weights_sha256 = weights_sha256(tower.module.state_dict())
+        self.weights_sha256 = state_sha256(tower.module.state_dict())
         """Hash of the tower's weights, what a card's `weights_sha256` is compared with."""
         self.card = msgspec.structs.replace(card, weights_sha256=self.weights_sha256)
         """What made the vectors, weights and preprocessing included."""
@@ -142,38 +142,6 @@ class TowerEncoder:
                 "its weights are damaged, or use --dtype float32"
             )
         return vectors
-
-
-class PrecomputedEncoder:
-    """Stands for vectors that came precomputed with a data set: dimensions only, no live use."""
-
-    def __init__(self, card: FrameEncoderCard) -> None:
-        self.card = card
-
-    @property
-    def dim(self) -> int:
-        """Length D of a vector."""
-        return self.card.dim
-
-    @property
-    def image_px(self) -> int:
-        """Nominal side in pixels."""
-        return self.card.image_px
-
-    def prepare(self, rgb: UInt8Image) -> UInt8Image:
-        """Refused: there is no tower."""
-        raise self._refusal()
-
-    def encode(self, images: NDArray[np.uint8]) -> Float32:
-        """Refused: there is no tower."""
-        raise self._refusal()
-
-    def _refusal(self) -> UsageError:
-        return UsageError(
-            f"this model was trained on precomputed {self.card.architecture} vectors and has no "
-            "image encoder, so it cannot watch video; use it with `egomon evaluate`, or train one "
-            "with an image encoder"
-        )
 
 
 def _fold(module: nn.Module, name: str | None, card: FrameEncoderCard) -> bool:

@@ -89,7 +89,7 @@ class KeyPointTower(nn.Module):
 
 def _locate(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Spatial soft-max: expected x and y in [-1, 1] and the sigmoid of the peak, each (B, C)."""
-    height, width = maps.shape[2:]
+    height, width = map(int, maps.shape[2:])  # fixed in a traced graph too
     share = maps.flatten(2).softmax(dim=-1).view_as(maps)
     xs = (torch.arange(width, device=maps.device) + 0.5) / width * 2 - 1
     ys = (torch.arange(height, device=maps.device) + 0.5) / height * 2 - 1

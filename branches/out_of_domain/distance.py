@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors
@@ -54,7 +53,7 @@ class MahalanobisGuard:
             raise BundleError(
                 f"domain guard: expected mean, basis, inverse and rest, found {sorted(tensors)}"
             )
-        arrays = {name: tensor.double().numpy() for name, tensor in tensors.items()}
+        arrays = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         rank = arrays["basis"].shape[0] if arrays["basis"].ndim == 2 else -1
         expected = {"mean": (dim,), "basis": (rank, dim), "inverse": (rank,), "rest": (1,)}
         for name, shape in expected.items():
@@ -81,7 +80,7 @@ class MahalanobisGuard:
             "inverse": self.inverse,
             "rest": np.array([self.rest]),
         }
-        return {name: torch.from_numpy(a.astype(np.float32)) for name, a in arrays.items()}
+        return {name: a.astype(np.float32) for name, a in arrays.items()}
 
     def distances(self, vectors: Float32) -> Float64:
         """Distance of each frame, (T, D) to (T,)."""
@@ -104,7 +103,9 @@ class MahalanobisGuard:
             )
         if not np.isfinite(vectors).all():
             return float("inf")
-        return float(np.median(self.distances(vectors)))
+        # As `np.median`, which for its masked arrays imports another 20 ms of NumPy.
+        found = np.sort(self.distances(vectors))
+        return float(found[(len(found) - 1) // 2 : len(found) // 2 + 1].mean())
 
 
 def fit_guard(

@@ -99,7 +99,13 @@ class StreamFollower:
         self._scene = RunningMean(self._model.descriptor.prior)
         self._seen = -np.inf
         self._window: Float32 | None = None
+        self._step, self._step_began = -1, 0.0
         self._row = np.zeros(self._model.steps.shape[1], np.float32)
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """See `CorrectableBranch`."""
+        self._corrections = tuple(corrections)
+        self._filter.correct(self._corrections)
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Log odds are the mistake's distance to the threshold, so p = .5 is the threshold.
@@ -130,7 +136,8 @@ class StreamFollower:
                 odds = min(odds, -1e-3)
             step = self._guess(belief)
             if odds >= LIKELY_LOG_ODDS and belief.mistake is not None:
-                reason = explain(belief.mistake, self._model.ids, self._graphs)
+                began = self._step_began if belief.mistake.step == self._step else None
+                reason = explain(belief.mistake, self._model.ids, self._graphs, began_seconds=began)
         return BranchScore(
             branch="small",
             logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
@@ -152,13 +159,15 @@ class StreamFollower:
         self._seen = float(times[-1])
         cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
         beliefs = []
-        for part in np.split(vectors, cuts):
+        for first, part in zip((0, *cuts), np.split(vectors, cuts), strict=True):
             window = window_of(part)
             if self._window is not None and _same(window, self._window):
                 continue
             self._window = window
             self._row = self._model.descriptor.rows(self._scene.centre(window))
             beliefs.append(self._filter.push(self._model.distances(self._row)))
+            if (step := int(beliefs[-1].steps[:-1].argmax())) != self._step:
+                self._step, self._step_began = step, float(times[first])
             self._judge_scene()
             if beliefs[-1].began:  # rows of a step are those of the demonstrations' first time
                 self._scene = RunningMean(self._model.descriptor.prior)

@@ -11,13 +11,20 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph
 FOREIGN = "this does not look like any step of the workflow"
 
 
-def explain(mistake: WorkflowMistake, ids: Sequence[str], graphs: Sequence[WorkflowGraph]) -> str:
-    """Why this is a mistake.
+def explain(
+    mistake: WorkflowMistake,
+    ids: Sequence[str],
+    graphs: Sequence[WorkflowGraph],
+    *,
+    began_seconds: float | None = None,
+) -> str:
+    """What was expected, and what was seen instead.
 
     Args:
         mistake: what the filter believes.
         ids: of the model's steps.
         graphs: of the workflows, whose names and numbers are used.
+        began_seconds: media time at which the step that shows it began; None = not known.
     """
     graph = graphs[mistake.workflow]
     if mistake.kind == "foreign":
@@ -25,11 +32,16 @@ def explain(mistake: WorkflowMistake, ids: Sequence[str], graphs: Sequence[Workf
     label = graph.label(ids[mistake.step])
     if mistake.kind == "repeated":
         return f"{label} is done again, it has been seen before"
+    when = "" if began_seconds is None else f" at {_clock(began_seconds)}"
     absent = _join([graph.label(ids[k]) for k in bits(mistake.absent)])
     verb = "has" if mistake.absent.bit_count() == 1 else "have"
-    if mistake.kind == "stopped":
-        return f"the work begins again with {label}, {absent} {verb} not been seen"
-    return f"{label} started, {absent} {verb} not been seen"
+    stopped = mistake.kind == "stopped"
+    begun = f"the work begins again with {label}" if stopped else f"{label} began"
+    return f"expected {absent}, which {verb} not been seen; {begun}{when}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
 
 
 def _join(parts: Sequence[str]) -> str:

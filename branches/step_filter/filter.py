@@ -88,6 +88,11 @@ class StepFilter:
         self._active = np.array([self._nodes.id_of(node) for node in nodes])
         self._weights = weights
 
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Move the odds of mistakes from now on as these say; what is believed so far is kept."""
+        self._corrections = tuple(corrections)
+        self._moves = [None] * len(self._nodes)
+
     def push(self, distances: Float64) -> StepBelief:
         """Take in a window's (K,) distances to the steps."""
         self._advance(self._likelihoods(distances))

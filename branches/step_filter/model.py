@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Float64
@@ -60,7 +59,7 @@ class StepModel:
         d = self.descriptor
         arrays = (d.prior, d.mean, d.projection, self.steps, self.seconds)
         return {
-            name: torch.from_numpy(np.ascontiguousarray(array, np.float32))
+            name: np.ascontiguousarray(array, np.float32)
             for name, array in zip(ARRAYS, arrays, strict=True)
         }
 
@@ -90,7 +89,7 @@ def load_model(
     if set(tensors) != set(ARRAYS):
         odd = sorted(set(tensors) ^ set(ARRAYS))
         raise BundleError(f"step model: {odd[0]} is missing from the weights or not known")
-    arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    arrays = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     width = arrays["projection"].shape[-1]
     shapes = {
         "prior": (dim,),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, check_shapes
@@ -40,7 +39,7 @@ class StepStatisticsBranch:
     ) -> None:
         self.card = card
         self._clock = clock
-        self._arrays = {name: t.double().numpy() for name, t in tensors.items()}
+        self._arrays = {name: t.astype(np.float64) for name, t in tensors.items()}
         self.tables = tables_of(self._arrays)
 
     @classmethod
@@ -51,10 +50,7 @@ class StepStatisticsBranch:
             BundleError: if they do not fit the card.
         """
         reduced = tensors["tables.basis"].shape[-1] if "tables.basis" in tensors else 0
-        expected = {
-            name: torch.empty(shape, device="meta") for name, shape in _shapes(card, reduced)
-        }
-        check_shapes(expected, tensors, "small branch")
+        check_shapes(dict(_shapes(card, reduced)), tensors, "small branch")
         workflow = tensors["tables.workflow"]
         if not ((workflow >= 0) & (workflow < len(card.small.workflows))).all():
             raise BundleError("small branch: tables.workflow names a workflow that is not there")

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
-import torch
-from torch import Tensor
 
 from egomon.branches.bundle.card import BundleCard
-from egomon.branches.bundle.weights import Tensors, fill
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Label
+from egomon.branches.layers import softmax
 from egomon.branches.taught.descriptor import unit
-from egomon.branches.uemcm.clip4clip import named_as_now
-from egomon.branches.uemcm.heads import ContextBranch
+from egomon.branches.uemcm.context_network import ContextNetwork
 from egomon.errors import BundleError
 
 CONTEXTS = "contexts"
@@ -31,10 +29,10 @@ class BaseLook:
     square roots make the cosine of two looks the Bhattacharyya coefficient of two beliefs.
     """
 
-    module: ContextBranch
+    network: ContextNetwork
     names: tuple[str, ...]
     """Names of the base's steps; a look has one value for each."""
-    contexts: Tensor
+    contexts: Float32
     """(B, inner) summaries of what may have been seen before a step, at least one."""
 
     @classmethod
@@ -68,22 +66,20 @@ class BaseLook:
         """
         dim = card.frame_encoder.dim
         own = {k: v for k, v in tensors.items() if k != CONTEXTS}
-        small = named_as_now(card.small, own)
-        module = fill(lambda: ContextBranch(dim, small), own, "base branch")
-        contexts = tensors.get(CONTEXTS, torch.zeros(1, module.header.dim)).float()
-        if contexts.ndim != 2 or contexts.shape[1] != module.header.dim or not len(contexts):
+        network = ContextNetwork.load(dim, card.small, own, "base branch")
+        contexts = np.asarray(tensors.get(CONTEXTS, np.zeros((1, network.inner))), np.float32)
+        if contexts.ndim != 2 or contexts.shape[1] != network.inner or not len(contexts):
             raise BundleError(
-                f"base branch: {CONTEXTS} has shape {tuple(contexts.shape)}, expected at least one "
-                f"row of {module.header.dim}; card and weights are from different bundles"
+                f"base branch: {CONTEXTS} has shape {contexts.shape}, expected at least one "
+                f"row of {network.inner}; card and weights are from different bundles"
             )
-        return cls(module, card.small.steps, contexts)
+        return cls(network, card.small.steps, contexts)
 
-    @torch.inference_mode()
     def __call__(self, clip: Float32, background: Float32) -> Float32:
         """See `Look`; the background is not needed: the head was trained to ignore it."""
-        assert self.module.step is not None
-        step = self.module.step(self._header(clip))
-        return unit(step[0].softmax(dim=-1).sqrt().numpy())
+        step = self.network.step(self.network.summary(clip))
+        assert step is not None
+        return unit(np.sqrt(softmax(step)))
 
     def handling(self, clip: Float32) -> float:
         """Log odds that the clip shows a mistake in whatever context it would be right.
@@ -91,22 +87,10 @@ class BaseLook:
         The base judges order too, but knows only workflows of its own. The least log odds over
         many contexts leave what no context can excuse: how the thing is done.
         """
-        return float(self._logits(clip).min())
-
-    @torch.inference_mode()
-    def _logits(self, clip: Float32) -> Tensor:
-        """(B,) log odds in each of the contexts."""
-        module = self.module
-        fine = self._header(clip)
-        normed = module.norm_fine(fine)
-        if module.card.context:
-            context = self.contexts
-            normed = normed.expand(len(context), -1)
-            product = module.norm_product(context * fine)
-            normed = torch.cat([module.norm_context(context), normed, product], dim=-1)
-        logits = module.g(module.psi(normed))
-        odds: Tensor = (logits[:, Label.MISTAKE] - logits[:, Label.CORRECT]).reshape(-1)
-        return odds
+        network = self.network
+        contexts = self.contexts if network.card.context else None
+        logits = network.logits(network.feature(contexts, network.summary(clip)))
+        return float((logits[:, Label.MISTAKE] - logits[:, Label.CORRECT]).min())
 
     def in_contexts(self, clips: Sequence[Float32]) -> BaseLook:
         """The same look, whose `handling` tries these contexts.
@@ -114,14 +98,7 @@ class BaseLook:
         Args:
             clips: (N, D) each, what may have been seen before a step.
         """
-        return replace(self, contexts=torch.cat([self._header(clip) for clip in clips]))
-
-    @torch.inference_mode()
-    def _header(self, clip: Float32) -> Tensor:
-        """(1, inner) summary of frames; zeros where there are none."""
-        frames = torch.from_numpy(np.array(clip, np.float32)).unsqueeze(0)
-        summary: Tensor = self.module.header(frames, torch.ones(frames.shape[:2], dtype=torch.bool))
-        return summary
+        return replace(self, contexts=np.stack([self.network.summary(clip) for clip in clips]))
 
     def name_of(self, look: Float32) -> str | None:
         """The base's name for what is seen, None where it is not sure."""
@@ -130,8 +107,8 @@ class BaseLook:
 
     def options(self) -> dict[str, int]:
         """What `load` needs beside the tensors."""
-        return {"base_steps": len(self.names), "base_workflows": len(self.module.card.workflows)}
+        return {"base_steps": len(self.names), "base_workflows": len(self.network.card.workflows)}
 
     def tensors(self) -> Tensors:
         """What `load` reads."""
-        return dict(self.module.state_dict()) | {CONTEXTS: self.contexts}
+        return self.network.weights | {CONTEXTS: self.contexts}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
@@ -56,13 +55,17 @@ class TaughtBranch:
         self.model = model
         self.graphs = tuple(graphs)
         self.look = look
-        self._corrections = tuple(corrections)
+        self.correct(corrections)
         self._history = History(
             [Rules.of(graph, model.ids) for graph in graphs],
             model.ids,
             by_time=model.options.by_time,
         )
         self._clock = clock
+
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """See `CorrectableBranch`."""
+        self._corrections = tuple(corrections)
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """Log odds are the score's distance to the threshold, so p = .5 is the threshold.
@@ -149,8 +152,8 @@ def tensors_of(model: TaughtModel, look: Look) -> Tensors:
         "log_seconds": model.log_seconds,
         "openings": model.openings,
     } | {f"null_{kind}": model.nulls[kind] for kind in NULLS}
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    own = {"prior": torch.from_numpy(look.prior)} if isinstance(look, CentredLook) else {}
+    tensors: Tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    own: Tensors = {"prior": look.prior} if isinstance(look, CentredLook) else {}
     if isinstance(look, BaseLook):
         own = look.tensors()
     return tensors | {f"look.{name}": value for name, value in own.items()}
@@ -191,7 +194,9 @@ def _look(card: BundleCard, options: Mapping[str, float], tensors: Tensors) -> L
             f"taught model: look.prior must have {card.frame_encoder.dim} values; "
             "card and weights are from different bundles"
         )
-    return CentredLook(tensors["prior"].float().numpy(), float(options.get("look_scale", 0.0)))
+    return CentredLook(
+        np.asarray(tensors["prior"], np.float32), float(options.get("look_scale", 0.0))
+    )
 
 
 def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> TaughtModel:
@@ -199,7 +204,7 @@ def _model(ids: tuple[str, ...], tensors: Tensors, options: ModelOptions) -> Tau
     if set(tensors) != wanted:
         odd = sorted(set(tensors) ^ wanted)
         raise BundleError(f"taught model: {odd[0]} is missing from the weights or not known")
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    arrays = dict(tensors)
     many, count = len(arrays["looks"]), len(ids)
     shapes = {"steps": (many,), "places": (many,), "log_seconds": (count, 2)}
     for name, shape in shapes.items():

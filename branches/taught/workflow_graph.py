@@ -120,14 +120,14 @@ class WorkflowGraph:
         return next((s for s in self.steps if s.id == step), None)
 
     def label(self, step: str) -> str:
-        """Number and name of a step for a person: `step 3 'press'`.
+        """Name and number of a step for a person: `'press' (step 3)`.
 
         >>> WorkflowGraph.learn([["cut", "glue"]]).label("glue")
-        "step 2 'glue'"
+        "'glue' (step 2)"
         """
         number = 1 + self.ids.index(step)
         name = self.named(step)
-        return f"step {number}" if name == f"step {number}" else f"step {number} '{name}'"
+        return f"step {number}" if name == f"step {number}" else f"'{name}' (step {number})"
 
     def named(self, step: str) -> str:
         """Name of a step."""
@@ -160,7 +160,7 @@ class WorkflowGraph:
         if missing:
             absent = _join([self.label(a) for a in missing])
             verb = "has" if len(missing) == 1 else "have"
-            reason = f"{self.label(step)} started, {absent} {verb} not been seen"
+            reason = f"expected {absent}, which {verb} not been seen; {self.label(step)} began"
             return OrderFinding("missing", step, missing, reason)
         if step in seen and not found.repeatable:
             reason = f"{self.label(step)} is done again, it has been seen before"

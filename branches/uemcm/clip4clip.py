@@ -5,17 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import SmallCard
-
-MAX_POSITIONS = 77
-"""Size of CLIP's text positions, which seqTransf starts from."""
+from egomon.branches.bundle.card_check import MAX_POSITIONS
 
 
 def masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
@@ -36,7 +31,7 @@ class TemporalHeader(nn.Module):
 
     seqTransf: vectors as the encoder gives them, positions, CLIP's text transformer (pre-norm,
     feed-forward four times as wide, QuickGELU, no dropout) with a residual around it, then as
-    meanP. `egomon.train.fitting.header_start` gives it CLIP's or CLIP4Clip's weights.
+    meanP. `egomon.train.fitting.heads.header_start` gives it CLIP's or CLIP4Clip's weights.
 
     seqTransf-light: unit vectors times sqrt(D), an optional projection, positions, a transformer
     half as wide (GELU, dropout) with a residual around it, and a plain masked mean.
@@ -98,19 +93,3 @@ class TemporalHeader(nn.Module):
         pairs = hidden.view(batch, 1, 1, length).expand(batch, self.heads, length, length)
         attended: Tensor = self.transformer(x, mask=pairs.reshape(-1, length, length))
         return attended
-
-
-def named_as_now(card: SmallCard, tensors: Mapping[str, Tensor]) -> SmallCard:
-    """A card that was written when the light header was called seqTransf, with today's name.
-
-    Args:
-        card: the small branch's.
-        tensors: its weights, which tell the two apart: the feed-forward part of the light one is
-            twice as wide as the header.
-    """
-    for name, tensor in tensors.items():
-        if name.endswith("header.transformer.layers.0.linear1.weight"):
-            wide, width = tensor.shape
-            if card.header == "seqTransf" and wide == 2 * width:
-                return msgspec.structs.replace(card, header="seqTransf-light")
-    return card

@@ -22,18 +22,20 @@ from torch import Tensor
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.bundle.hub import hub_access, offline_hint
+from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.bundle.locate import LARGE_FOLDER
-from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
+from egomon.branches.uemcm.clip_frames import (
+    STAMP_FPS,
+    full_instruction,
+    resampled_clip,
+    stamps_ms,
+)
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
 log = logging.getLogger(__name__)
-
-_STAMP_FPS = 1000.0
-"""Frames are numbered in milliseconds, so that the processor writes their true times."""
 
 _PATCH_PX = 16
 
@@ -43,14 +45,14 @@ class Qwen3VLEmbedder:
 
     def __init__(self, card: LargeEncoderCard, model: Any, processor: Any) -> None:
         self.card = card
-        self._model, self._processor = model, processor
+        self.model, self.processor = model, processor
         width = model.config.get_text_config().hidden_size
         if card.dim > width:
             raise BundleError(
                 f"field `large.dim` is {card.dim}, but {card.weights} gives {width} values"
             )
         # The pooled token decides the vector; which one it is depends on the tokenizer's files.
-        last = processor.tokenizer(prompt(card.instruction))["input_ids"][-1]
+        last = processor.tokenizer(prompt(card))["input_ids"][-1]
         log.info("%s pools token %d after the prompt", card.weights, last)
 
     @classmethod
@@ -81,13 +83,7 @@ class Qwen3VLEmbedder:
                 f"the large model {card.weights!r} cannot be loaded: {error}; {offline_hint()}, "
                 "or give a local folder in the field `large.weights`, or run with --no-large"
             ) from error
-        if card.weights_sha256 is not None:
-            found = weights_sha256(model.state_dict())
-            if found != card.weights_sha256:
-                raise BundleError(
-                    f"field `large.weights_sha256` is {card.weights_sha256}, but {card.weights!r} "
-                    f"has {found}: the heads were trained on other weights"
-                )
+        check_large_weights(card, folder)
         return cls(card, model.to(target).eval().requires_grad_(False), processor)
 
     @torch.inference_mode()
@@ -97,8 +93,7 @@ class Qwen3VLEmbedder:
         """Embed a batch; a clip in a batch gives the vector that it gives alone.
 
         Args:
-            clips: each some (H, W, 3) uint8 RGB frames, any number and size: they are resampled
-                to the card's number of frames and squashed to its square.
+            clips: each some (H, W, 3) uint8 RGB frames, any number and size: see `resampled_clip`.
             times: for each clip the seconds of its frames from the clip's start.
 
         Returns:
@@ -108,12 +103,12 @@ class Qwen3VLEmbedder:
             ValueError: if a clip is empty or has another number of times.
             BundleError: if a vector is not finite.
         """
-        pairs = [self._resample(c, t) for c, t in zip(clips, times, strict=True)]
+        pairs = [resampled_clip(c, t, self.card) for c, t in zip(clips, times, strict=True)]
         if not pairs:
             return np.empty((0, self.card.dim), np.float32)
         inputs = self._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
-        inputs = inputs.to(self._model.device)
-        hidden = self._model(**inputs, use_cache=False).last_hidden_state
+        inputs = inputs.to(self.model.device)
+        hidden = self.model(**inputs, use_cache=False).last_hidden_state
         last = _last_attended(inputs["attention_mask"])
         pooled = hidden[torch.arange(len(hidden), device=hidden.device), last].float()
         # Matryoshka: the leading values are a vector of their own, so cut first.
@@ -124,55 +119,43 @@ class Qwen3VLEmbedder:
             )
         return vectors
 
-    def _resample(
-        self, clip: Sequence[UInt8Image], times: Sequence[float]
-    ) -> tuple[NDArray[np.uint8], list[float]]:
-        """Always T frames, evenly picked (repeated where there are fewer): constant cost."""
-        if len(clip) == 0 or len(clip) != len(times):
-            raise ValueError(f"a clip has {len(clip)} frames and {len(times)} times")
-        prepare = ImagePreparer(self.card.frame_px, "squash")
-        picked = np.linspace(0, len(clip) - 1, num=self.card.frames).astype(int).tolist()
-        prepared = {i: prepare(clip[i]) for i in set(picked)}
-        return np.stack([prepared[i] for i in picked]), [float(times[i]) for i in picked]
-
     def _inputs(self, clips: list[NDArray[np.uint8]], times: list[list[float]]) -> Any:
         from transformers.video_utils import VideoMetadata
 
-        pixels = self.card.frames * self.card.frame_px**2
-        inputs = self._processor(
-            text=[prompt(self.card.instruction)] * len(clips),
+        # With these bounds the processor scales none: all have the card's size already.
+        pixels = [len(clip) * self.card.frame_px**2 for clip in clips]
+        inputs = self.processor(
+            text=[prompt(self.card)] * len(clips),
             videos=clips,
             video_metadata=[
                 VideoMetadata(
-                    total_num_frames=self.card.frames,
-                    fps=_STAMP_FPS,
-                    frames_indices=[round(_STAMP_FPS * max(t, 0.0)) for t in stamps],
+                    total_num_frames=len(stamps),
+                    fps=STAMP_FPS,
+                    frames_indices=stamps_ms(stamps),
                 )
                 for stamps in times
             ],
             do_sample_frames=False,
             cap_pixels_per_frame=False,
-            size={"shortest_edge": pixels, "longest_edge": pixels},
+            size={"shortest_edge": min(pixels), "longest_edge": max(pixels)},
             padding=True,
             return_tensors="pt",
         )
         side = self.card.frame_px // _PATCH_PX
-        grid = [self.card.frames // 2, side, side]
-        if inputs["video_grid_thw"].tolist() != [grid] * len(clips):
+        grids = [[len(clip) // 2, side, side] for clip in clips]
+        if inputs["video_grid_thw"].tolist() != grids:
             raise BundleError(
-                f"the processor of {self.card.weights} cut the clip to patches "
-                f"{inputs['video_grid_thw'].tolist()} instead of {grid}; "
-                f"{visual_tokens(self.card)} visual tokens were expected"
+                f"the processor of {self.card.weights} cut clips to patches "
+                f"{inputs['video_grid_thw'].tolist()} instead of {grids}; at most "
+                f"{visual_tokens(self.card)} visual tokens a clip were expected"
             )
         return inputs
 
 
-def prompt(instruction: str) -> str:
+def prompt(card: LargeEncoderCard) -> str:
     """The embedding prompt; a bare video pad, as the processor adds the vision markers itself."""
-    if instruction and instruction[-1] not in ".!?":
-        instruction += "."
     return (
-        f"<|im_start|>system\n{instruction}<|im_end|>\n"
+        f"<|im_start|>system\n{full_instruction(card)}<|im_end|>\n"
         "<|im_start|>user\n<|video_pad|><|im_end|>\n<|im_start|>assistant\n"
     )
 

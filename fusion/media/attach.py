@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from egomon.errors import StoreError
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventPublisher
-from egomon.fusion.media.clip_writer import ClipWriter
+from egomon.fusion.lifecycle import AlertLifecycle
+from egomon.fusion.media.clip_writer import Clip, ClipWriter
+from egomon.fusion.media.describe import Describer, Description
 from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import Size, snapshot
 from egomon.fusion.messages.types import AlertData, Data, Evidence
 from egomon.stream.buffer import RollingBuffer
-from egomon.stream.channel import ChannelClosed
+from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import Segment
 from egomon.stream.packet_ring import PacketRing
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STORE_FAILED = "STORE_FAILED"
 EVIDENCE_FAILED = "EVIDENCE_FAILED"
@@ -42,6 +48,7 @@ class EvidenceAttacher:
         snapshot: attach a JPEG to each new alert.
         blur: covers faces in it; where that fails, there is no JPEG.
         writer: None without clips.
+        describer: asks for words about each new alert; None without.
         announce: publish `evidence_ready` once a clip is there. Off in a replay, whose alerts
             must not depend on how long the disk takes; the store knows the clip all the same.
     """
@@ -53,12 +60,13 @@ class EvidenceAttacher:
         snapshot: bool = False,
         blur: FaceBlur | None = None,
         writer: ClipWriter | None = None,
+        describer: Describer | None = None,
         announce: bool = False,
     ) -> None:
         self._publisher = publisher
         self._snapshot, self._blur = snapshot, blur
         self._snapshot_fault: str | None = None
-        self._writer = writer
+        self._writer, self._describer = writer, describer
         self._announce = announce
         self._watched: dict[str, _Watched] = {}
         self._opened: dict[str, Segment] = {}
@@ -73,7 +81,7 @@ class EvidenceAttacher:
     ) -> None:
         """Register one source; `size` is called when an alert opens."""
         self._watched[source] = _Watched(stage, buffer, size, packets)
-        if self._snapshot or self._writer is not None:
+        if self._snapshot or self._writer is not None or self._describer is not None:
             stage.on_open = self._opened.__setitem__
 
     def emit(self, source: str, data: Data) -> None:
@@ -94,22 +102,29 @@ class EvidenceAttacher:
             )
         if self._writer is not None:
             self._writer.submit(data.alert_id, segment, watched.buffer, size, watched.packets)
+        if self._describer is not None:
+            self._describer.submit(data.alert_id, data.explanation, segment, size)
 
     def ready(self) -> list[tuple[str, AlertData]]:
-        """Return updates of open alerts whose clips were finished since the last call."""
+        """Return updates of open alerts whose clips or words have come since the last call."""
         out: list[tuple[str, AlertData]] = []
-        while self._writer is not None:
-            try:
-                clip = self._writer.done.get(0)
-            except ChannelClosed:
-                break
-            if clip is None:
-                break
-            lifecycle = self._watched[clip.source].stage.lifecycle
-            alert = lifecycle.open_alert
-            if self._announce and alert is not None and alert.alert_id == clip.alert_id:
-                out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
+        if self._writer is not None:
+            for clip in _taken(self._writer.done):
+                lifecycle = self._lifecycle_of(clip)
+                if self._announce and lifecycle is not None:
+                    out += [(clip.source, each) for each in lifecycle.evidence((clip.evidence,))]
+        if self._describer is not None:
+            for said in _taken(self._describer.done):
+                lifecycle = self._lifecycle_of(said)
+                if lifecycle is not None:
+                    out += [(said.source, each) for each in lifecycle.described(said.text)]
         return out
+
+    def _lifecycle_of(self, item: Clip | Description) -> AlertLifecycle | None:
+        """Return the lifecycle whose open alert it is about; None if that has ended."""
+        lifecycle = self._watched[item.source].stage.lifecycle
+        alert = lifecycle.open_alert
+        return lifecycle if alert is not None and alert.alert_id == item.alert_id else None
 
     def _picture(self, segment: Segment, size: Size | None) -> tuple[Evidence, bytes] | None:
         if self._blur is None:
@@ -145,3 +160,12 @@ class EvidenceAttacher:
         """Write waiting clips; call after the last alert is closed."""
         if self._writer is not None:
             self._writer.close()
+        if self._describer is not None:
+            self._describer.close()
+
+
+def _taken(done: Channel[T]) -> Iterator[T]:
+    """Take what is there, without waiting."""
+    with contextlib.suppress(ChannelClosed):
+        while (item := done.get(0)) is not None:
+            yield item

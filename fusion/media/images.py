@@ -41,20 +41,31 @@ def picture_of(frame: Frame, size: Size | None = None, *, width: int | None = No
     """The best picture of a frame (H, W, 3), in the source's own proportions where known.
 
     Args:
-        frame: its `detail` is squashed to a square and is stretched back; its `image` is taken as
+        frame: its `detail`, a square, is stretched back or loses its bars; its `image` is taken as
             it is.
         size: of the source.
         width: at most so many pixels wide; None = as wide as it is.
     """
     picture = frame.image if frame.detail is None else frame.detail
     high, wide = picture.shape[:2]
-    if frame.detail is not None and size is not None and min(size) > 0:
+    if frame.letterboxed and frame.detail is not None and size is not None and min(size) > 0:
+        picture = _without_bars(picture, size)
+        high, wide = picture.shape[:2]
+    elif frame.detail is not None and size is not None and min(size) > 0:
         high = max(2, round(wide * size[1] / size[0]))
     if width is not None and wide > width:
         wide, high = width, max(2, round(high * width / wide))
     if (high, wide) == picture.shape[:2]:
         return picture
     return np.asarray(cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _without_bars(square: UInt8Image, size: Size) -> UInt8Image:
+    """What `ImagePreparer` put between the bars of a letterbox, for a source of this size."""
+    px, longest = len(square), max(size)
+    wide, high = (max(1, round(side * px / longest)) for side in size)
+    top, left = (px - high) // 2, (px - wide) // 2
+    return square[top : top + high, left : left + wide]
 
 
 def snapshot(segment: Segment, size: Size | None = None) -> tuple[Evidence, bytes] | None:

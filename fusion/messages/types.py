@@ -20,6 +20,7 @@ _KnownReason = Literal[
     "breaker_open",
     "severity_raised",
     "evidence_ready",
+    "described",
     "below_t_off",
     "source_lost",
     "source_ended",

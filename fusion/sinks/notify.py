@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from egomon.errors import DeliveryError, MissingExtraError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, StatusData
+from egomon.fusion.sinks.notice import LOST
 from egomon.fusion.sinks.picture import picture_of
 from egomon.fusion.sinks.sink import SinkContext
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 VARIABLE = "EGOMON_APPRISE_URLS"
 """Addresses, separated by spaces, where the reference is `apprise:` alone."""
 PHASES = {"new": "Mistake", "retract": "No mistake after all"}
-LOST = ("stalled", "reconnecting", "offline")
 
 
 class AppriseSink:

@@ -18,6 +18,8 @@ SINKS = PluginRegistry(
         "https": "egomon.fusion.sinks.webhook:WebhookSink",
         "mqtt": "egomon.fusion.sinks.mqtt:MqttSink",
         "mqtts": "egomon.fusion.sinks.mqtt:MqttSink",
+        "say": "egomon.fusion.sinks.speech:SpeechSink",
+        "sound": "egomon.fusion.sinks.speech:SoundSink",
     },
 )
 """name -> function (reference) -> Sink; the name is what stands before the first colon."""

@@ -59,19 +59,34 @@ class SinkUri:
             ConfigError: the file cannot be read, or the text is empty or has control characters.
         """
         path = self.options.get(option)
-        if path is None and variable not in os.environ:
-            return None
-        place = variable if path is None else f"the file of {option}"
         try:
-            text = os.environ[variable] if path is None else _read(Path(path))
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-            raise ConfigError(f"{self.shown}: cannot read {place}: {why}; give another") from error
-        if not text or not text.isprintable():
-            raise ConfigError(
-                f"{self.shown}: {place} is empty or holds control characters; write one line"
-            )
-        return text
+            return read_secret(None if path is None else Path(path), option, variable)
+        except ConfigError as error:
+            raise ConfigError(f"{self.shown}: {error}") from error
+
+
+def read_secret(path: Path | None, option: str, variable: str) -> str | None:
+    """Text of a file, else of an environment variable, else None.
+
+    Args:
+        path: the file; None = not given.
+        option: what names the file, for messages.
+        variable: name of the variable.
+
+    Raises:
+        ConfigError: the file cannot be read, or the text is empty or has control characters.
+    """
+    if path is None and variable not in os.environ:
+        return None
+    place = variable if path is None else f"the file of {option}"
+    try:
+        text = os.environ[variable] if path is None else _read(path)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"cannot read {place}: {why}; give another") from error
+    if not text or not text.isprintable():
+        raise ConfigError(f"{place} is empty or holds control characters; write one line")
+    return text
 
 
 def parse_uri(reference: str, options: Iterable[str]) -> SinkUri:

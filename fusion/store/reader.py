@@ -124,6 +124,17 @@ class EventReader:
                     break
         return found
 
+    def last_run(self) -> Iterator[StoredEvent]:
+        """Read the events of the newest boot, oldest first."""
+        boot = newest = self.last_boot()
+        seq = 0
+        while boot is not None and (chunk := self.since(boot, seq)):
+            # Those of another monitor that shares the store are among them.
+            yield from (event for event in chunk if event.boot == newest)
+            if (chunk[-1].boot, chunk[-1].seq) == (boot, seq):
+                return
+            boot, seq = chunk[-1].boot, chunk[-1].seq
+
     def open_rows(self) -> list[AlertRow]:
         """List the open alerts of all monitors, with times and feedback."""
         return self._alerts("WHERE a.phase IN ('new', 'update') ORDER BY a.first_wall_ns", ())

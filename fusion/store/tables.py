@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from egomon.errors import StoreError
+from egomon.errors import DamagedStoreError, StoreError
 from egomon.fusion.messages.envelope import decode_data, decode_envelope
 from egomon.fusion.messages.types import AlertData
 
@@ -202,7 +202,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _cannot_open(path: str | Path | None, error: Exception) -> StoreError:
-    return StoreError(
+    # SQLITE_CORRUPT and SQLITE_NOTADB; a locked or read-only file is an OperationalError.
+    damaged = type(error) is sqlite3.DatabaseError
+    return (DamagedStoreError if damaged else StoreError)(
         f"cannot open the event store {path}: {error}; give another path with --store, "
         "or move the file away to start a new one"
     )

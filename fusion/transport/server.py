@@ -21,6 +21,7 @@ from egomon.fusion.store.tables import StoredEvent
 from egomon.fusion.transport import control_server as control_requests
 from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.keys import CurveConfig, ZapAuthenticator
+from egomon.fusion.transport.peer_bounds import PeerBounds
 from egomon.fusion.transport.sequencer import Sequencer, Snapshot
 from egomon.fusion.transport.sockets import (
     MAX_MESSAGE_BYTES,
@@ -38,6 +39,10 @@ __all__ = ["ControlHandler", "EventServer", "PreparedMessage", "StoredEvent"]
 logger = logging.getLogger(__name__)
 
 _REQUESTS_PER_CALL = 64
+MOST_BYTES_TO_EVENTS = 256 << 10
+"""What a peer of the event socket may send in all: topics to subscribe."""
+MOST_BYTES_UNANSWERED = 1 << 20
+"""What a peer of the request socket may send without getting an answer."""
 UNREAD_ANSWERS = 32
 """Answers that wait for a peer to read them; those beyond are dropped."""
 KNOCKS_TOLD_SECONDS = 60.0
@@ -47,6 +52,9 @@ _FAILED_HANDSHAKE = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
+
+
+_COMES_AND_GOES = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,8 @@ class EventServer:
         self.auth_failures = 0
         """Handshakes that failed: wrong key, no key, or not ZeroMQ at all."""
         self._clock, self._next_knock_told = clock, clock()
+        self.bounds = PeerBounds(clock)
+        """Counts peers that were cut off because they sent too much."""
         self._sequencer = Sequencer(boot, host, wall_clock_ns)
         self._own_context = context is None
         self._context = context or zmq.Context()
@@ -197,7 +207,7 @@ class EventServer:
         """Note who connects and subscribes, without waiting."""
         if self._gate is not None:
             self._gate.serve()
-        self._note_handshakes()
+        self._note_connections()
         self._note_subscriptions()
 
     def serve_requests(self, handler: ControlHandler) -> int:
@@ -213,6 +223,7 @@ class EventServer:
 
     def close(self) -> None:
         """Give unread messages 0.5 s, close the sockets, then an own context; idempotent."""
+        self.bounds.close()
         for socket in self._sockets:
             if not socket.closed:
                 socket.disable_monitor()
@@ -230,7 +241,7 @@ class EventServer:
         self._sockets.append(socket)
         if curve is not None:
             curve.apply(socket)
-        monitor = socket.get_monitor_socket(_FAILED_HANDSHAKE)
+        monitor = socket.get_monitor_socket(_FAILED_HANDSHAKE | _COMES_AND_GOES)
         monitor.linger = 0
         self._monitors.append(monitor)
         return socket
@@ -265,14 +276,23 @@ class EventServer:
             # Readers may also send messages of their own; only 0 and 1 are subscriptions.
             self.subscriptions += {b"\x01": 1, b"\x00": -1}.get(message[:1], 0)
 
-    def _note_handshakes(self) -> None:
-        for monitor in self._monitors:
+    def _note_connections(self) -> None:
+        for socket, monitor in zip(self._sockets, self._monitors, strict=True):
             while monitor.poll(0):
-                (event, _value) = struct.unpack("=HI", monitor.recv_multipart(zmq.NOBLOCK)[0])
-                self.auth_failures += 1
-                name = zmq.Event(event).name
-                # Anybody can knock a thousand times a second; that must not fill the log.
-                if self._clock() >= self._next_knock_told:
-                    self._next_knock_told = self._clock() + KNOCKS_TOLD_SECONDS
-                    told = "a connection was refused during its handshake: %s (%d so far)"
-                    logger.warning(told, name, self.auth_failures)
+                event, value = struct.unpack("=HI", monitor.recv_multipart(zmq.NOBLOCK)[0])
+                if event == zmq.EVENT_ACCEPTED:
+                    answered = socket is self._control
+                    most_bytes = MOST_BYTES_UNANSWERED if answered else MOST_BYTES_TO_EVENTS
+                    self.bounds.accepted(value, most_bytes, answered=answered)
+                elif event == zmq.EVENT_DISCONNECTED:
+                    self.bounds.ended(value)
+                else:
+                    self._note_failure(zmq.Event(event).name)
+
+    def _note_failure(self, name: str | None) -> None:
+        self.auth_failures += 1
+        # Anybody can knock a thousand times a second; that must not fill the log.
+        if self._clock() >= self._next_knock_told:
+            self._next_knock_told = self._clock() + KNOCKS_TOLD_SECONDS
+            told = "a connection was refused during its handshake: %s (%d so far)"
+            logger.warning(told, name, self.auth_failures)

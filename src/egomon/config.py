@@ -17,6 +17,7 @@ from egomon.config_sections import (
     BusSettings,
     DecisionSettings,
     EvidenceSettings,
+    LargeSettings,
     MetricsSettings,
     ModelSettings,
     SegmentSettings,
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    large: LargeSettings = LargeSettings()
     source: SourceSettings = SourceSettings()
     segments: SegmentSettings = SegmentSettings()
     decision: DecisionSettings = DecisionSettings()
@@ -105,9 +107,11 @@ def read_config(path: Path | None) -> dict[str, Any]:
 
 
 def load_settings(
-    path: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None
+    path: Path | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+    profile: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
-    """Merge defaults < file < environment < flags; flags that are None were not given.
+    """Merge defaults < profile < file < environment < flags; flags that are None were not given.
 
     Raises:
         ConfigError: unknown key (with the nearest known one) or a value out of range.
@@ -116,7 +120,9 @@ def load_settings(
     tables = read_config(found)
     try:
         _Explicit.model_validate(tables)  # the file alone first: its errors name the file
-        merged = _environment_over(tables)
+        merged = {section: dict(values) for section, values in (profile or {}).items()}
+        for section, chosen in _environment_over(tables).items():
+            merged.setdefault(section, {}).update(chosen)
         for section, values in (flags or {}).items():
             given = {key: value for key, value in values.items() if value is not None}
             merged.setdefault(section, {}).update(given)

@@ -26,10 +26,38 @@ class ModelSettings(Section):
         description="Number format of the encoders; auto = float32 on CPU, int8 = frame encoder "
         "in ONNX Runtime",
     )
+    engine: Literal["auto", "torch", "onnx", "cuda", "tensorrt", "openvino", "coreml"] = Field(
+        "auto",
+        description="What runs the networks; auto = ONNX Runtime on the CPU where the bundle has "
+        "an ONNX form, else torch",
+    )
     threads: int | None = Field(
-        None, description="Torch threads; default: cores - 1 live, all cores in replay"
+        None, description="Threads of a network; default: cores - 1 live, all cores in replay"
+    )
+    most_fps: float | None = Field(
+        None,
+        gt=0,
+        description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
+
+
+class LargeSettings(Section):
+    """A server that computes the large branch's embeddings, for many monitors."""
+
+    endpoint: str | None = Field(
+        None, description="Address of its /v1, e.g. http://gpu:8000/v1; None = on this machine"
+    )
+    model: str | None = Field(
+        None, description="Name under which it serves the model; default: the only one it serves"
+    )
+    api_key_file: Path | None = Field(
+        None, description="File with its key; or in the variable EGOMON_LARGE_API_KEY"
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificates for https://; default: the system's"
+    )
+    in_flight: int = Field(4, ge=1, le=64, description="Most calls under way at a time")
 
 
 class SourceSettings(Section):
@@ -57,6 +85,12 @@ class SourceSettings(Section):
         None, description="Camera resolution, e.g. 1280x720", pattern=r"^[1-9]\d*x[1-9]\d*$"
     )
     fps: float | None = Field(None, gt=0, description="Camera frame rate")
+    certificate: Path | None = Field(
+        None, description="Phone: certificate of its page (PEM); default: a self-made one"
+    )
+    private_key: Path | None = Field(
+        None, description="Phone: key of the certificate (PEM), where it is a file of its own"
+    )
     gaze: bool = Field(True, description="Pupil Labs glasses: also read where the wearer looks")
 
     @property
@@ -139,6 +173,14 @@ class EvidenceSettings(Section):
     blur_faces: Path | None = Field(
         None, description="Blur faces in pictures and clips with this YuNet model (.onnx)"
     )
+    describe: str | None = Field(
+        None,
+        description="OpenAI-compatible endpoint whose vision model says what each alert's pictures "
+        "show; the words never change the verdict. Its key: EGOMON_DESCRIBE_KEY",
+    )
+    describe_model: str | None = Field(
+        None, description="Name of that model; default: the endpoint's first"
+    )
     max_mb: int = Field(1024, gt=0, description="Bound on the clips kept, megabytes")
     keep_days: float = Field(7.0, gt=0, description="Older clips are removed")
 
@@ -148,8 +190,8 @@ class SinkSettings(Section):
 
     uris: tuple[str, ...] = Field(
         (),
-        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, or NAME:... of "
-        "an installed package",
+        description="file:PATH, http(s)://, exec:COMMAND, mqtt(s)://, apprise:URL, say:, sound:, "
+        "or NAME:... of an installed package",
     )
     site: str | None = Field(
         None,

@@ -11,6 +11,7 @@ EgomonError                 exit 1
 │   ├── SourceOpenError
 │   └── SourceLostError
 ├── BundleError             exit 4   model missing, corrupt or not matching
+│   └── LargeEndpointError           its server is away, refuses, or serves another
 ├── AddressInUseError       exit 5
 ├── ReplayMismatchError     exit 6
 ├── DegradedError           exit 7   ended degraded under --strict
@@ -89,6 +90,18 @@ class BundleError(EgomonError):
     exit_code = 4
 
 
+class LargeEndpointError(BundleError):
+    """The large branch's server does not answer, refuses, or serves another model.
+
+    Args:
+        restarted: it may have been started anew since the last answer, with another model.
+    """
+
+    def __init__(self, message: str, *, restarted: bool = False) -> None:
+        super().__init__(message)
+        self.restarted = restarted
+
+
 class AddressInUseError(EgomonError):
     """A socket address is taken by another process."""
 
@@ -113,6 +126,10 @@ class WireError(EgomonError):
 
 class StoreError(EgomonError):
     """The event store cannot be read or written."""
+
+
+class DamagedStoreError(StoreError):
+    """The file of the event store is no database, or a damaged one."""
 
 
 class DeliveryError(EgomonError):

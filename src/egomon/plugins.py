@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, cast
 
 from egomon.errors import EgomonError, PluginError
@@ -18,10 +18,14 @@ from egomon.errors import EgomonError, PluginError
 NAME = re.compile(r"[a-z][a-z0-9+._-]*")
 
 
-@cache
 def installed(group: str) -> tuple[EntryPoint, ...]:
     """Entry points of one group, of all installed packages; read once a process."""
-    return tuple(entry_points(group=group))
+    return tuple(_entry_points().select(group=group))
+
+
+@cache
+def _entry_points() -> EntryPoints:
+    return entry_points()  # reads a file of each package, whatever group is asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 FORMS = (
     "a camera number, a /dev path, a video file, - for a pipe, a stream URL, "
-    "rtmp+listen://host:port/key, zmq+tcp://host:port, pupil://host, synthetic:"
+    "rtmp+listen://host:port/key, phone, zmq+tcp://host:port, pupil://host, synthetic:"
 )
 
+PHONE = "phone"
 HERE = "egomon.stream.sources"
 SOURCES = PluginRegistry(
     "egomon.sources",
@@ -33,6 +34,7 @@ SOURCES = PluginRegistry(
         "/dev": f"{HERE}.camera:open_camera",
         "chaos": f"{HERE}.open:open_chaos",
         "file": f"{HERE}.file:open_file",
+        "phone": f"{HERE}.webrtc.source:open_phone",
         "pupil": f"{HERE}.pupil.camera:open_pupil",
         "rtmp+listen": f"{HERE}.rtmp.source:open_rtmp",
         "synthetic": f"{HERE}.open:open_synthetic",
@@ -58,7 +60,8 @@ def is_live(reference: str) -> bool:
         return is_live(_split_chaos(reference)[1])
     if reference.startswith("synthetic:"):
         return _parameters(reference).get("realtime", "0") not in ("0", "")
-    return reference.isdigit() or reference.startswith("/dev/") or "://" in reference
+    is_word = reference.isdigit() or reference == PHONE
+    return is_word or reference.startswith("/dev/") or "://" in reference
 
 
 def kind_of(reference: str, options: SourceOptions | None = None) -> SourceKind:
@@ -153,13 +156,15 @@ def find_source(reference: str) -> Plugin:
 def _scheme(reference: str) -> str:
     """The name under which a reference is opened.
 
-    >>> [_scheme(text) for text in ("0", "a.mp4", "chaos:1:0", "RTSP://camera/1")]
-    ['/dev', 'file', 'chaos', 'rtsp']
+    >>> [_scheme(text) for text in ("0", "a.mp4", "chaos:1:0", "RTSP://camera/1", "phone")]
+    ['/dev', 'file', 'chaos', 'rtsp', 'phone']
     """
     if local_path(reference) is not None:
         return "file"
     if reference.startswith(("chaos:", "synthetic:")):
         return reference.partition(":")[0]
+    if reference == PHONE:
+        return PHONE
     if reference.isdigit() or reference.startswith("/dev/"):
         return "/dev"
     return reference.partition("://")[0].lower() if "://" in reference else "file"

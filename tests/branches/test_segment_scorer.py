@@ -8,7 +8,7 @@ from egomon.branches.bundle.card import GuardCard, StreamCard
 from egomon.branches.interfaces import Float32
 from egomon.branches.out_of_domain.detector import OutOfDomainDetector
 from egomon.branches.segment_scorer import Progress, ScoredSegment, ScoringModels, SegmentScorer
-from egomon.stream.frame import Frame, Gaze
+from egomon.stream.frame import Detail, Frame, Gaze
 from egomon.stream.segmenter import FixedWindows
 
 CARD = StreamCard(fps=4.0, length_seconds=2.0, stride_seconds=1.0, context_until="segment_start")
@@ -147,3 +147,24 @@ def test_domain_changes_only_after_several_windows_in_a_row() -> None:
     assert states[0] == "unknown"
     assert "out_of_domain" not in states[8:40], "one short flash must not change the state"
     assert states[-1] == "out_of_domain"
+
+
+def test_a_segment_has_the_source_s_own_frames_where_the_large_branch_takes_them() -> None:
+    scorer = make(BrightnessBranch())
+    parts = replace(scorer._parts, clip_frames=6)
+    scorer._parts = parts
+    dense = [
+        replace(
+            each,
+            detail=each.image,
+            between=tuple(Detail(each.t_seconds - 0.25 + 0.05 * k, each.image) for k in range(1, 5))
+            if each.t_seconds
+            else (),
+        )
+        for each in frames(20)
+    ]
+    found = feed(scorer, dense)
+    assert [len(s.segment.clip) for s in found] == [6] * len(found)
+    times = [round(d.t_seconds, 3) for d in found[0].segment.clip]
+    assert times == [0.0, 0.35, 0.7, 1.0, 1.35, 1.7]
+    assert feed(make(BrightnessBranch()), frames(20))[0].segment.clip == ()

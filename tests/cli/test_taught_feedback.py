@@ -15,14 +15,14 @@ from egomon.branches.taught.corrections import FEEDBACK_FILE, Correction, read_c
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.cli.app import app
-from egomon.cli.live_page import _feedback
+from egomon.cli.learn.feedback import PageFeedback
 from egomon.config import load_settings
 from egomon.errors import UsageError
 from egomon.fusion.messages.types import Step
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.server import EventServer
 
-MISSING = "step 2 started, step 1 has not been seen"
+MISSING = "Expected step 1, which has not been seen; step 2 began at 00:07."
 
 
 @pytest.fixture
@@ -111,14 +111,33 @@ def test_what_cannot_be_learned_from_is_refused(store: Path, taught: Path, tmp_p
     assert not (taught / FEEDBACK_FILE).exists()
 
 
-def test_the_buttons_of_the_live_page_do_the_same(
-    store: Path, taught: Path, caplog: pytest.LogCaptureFixture
+def test_the_buttons_of_the_live_page_teach_the_bundle_at_once_and_can_be_undone(
+    store: Path, taught: Path, tmp_path: Path
 ) -> None:
     settings = load_settings(None, {"model": {"name": str(taught)}, "store": {"path": str(store)}})
-    tell = _feedback(settings)
-    assert tell("a", "false")
-    assert [row.said for row in read_corrections(taught)] == ["wrong"]
-    assert tell("b", "false"), "the verdict is kept, whatever the bundle makes of it"
-    assert "not about the order" in caplog.text
-    assert not tell("zzz", "false")
-    assert len(read_corrections(taught)) == 1
+    told: list[str] = []
+    running: list[list[str]] = []
+    page = PageFeedback(
+        settings, tell=told.append, correct=lambda rows: running.append([r.said for r in rows])
+    )
+    assert page.verdict("a", "false")
+    assert running == [["wrong"]]
+    assert "told less easily" in told[-1]
+    assert page.verdict("b", "false"), "the verdict is kept, whatever the bundle makes of it"
+    assert "not about the order" in told[-1]
+    assert not page.verdict("zzz", "false")
+
+    assert "told more easily" in page.missed({"kind": "repeated", "step": None})
+    assert running[-1] == ["wrong", "missed"]
+    assert "undone" in page.undo({})
+    assert running[-1] == ["wrong"]
+    assert "undone" in page.undo({})
+    assert running[-1] == []
+    assert read_corrections(taught) == ()
+    with pytest.raises(UsageError, match="nothing was said"):
+        page.undo({})
+    with pytest.raises(UsageError, match="is not one of"):
+        page.missed({"kind": "odd"})
+    page.watches(tmp_path)
+    with pytest.raises(UsageError, match="was not taught"):
+        page.missed({"kind": "repeated"})

@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,14 +23,22 @@ def find_chromium() -> str | None:
 class Browser:
     """One page. Messages are JSON ended by a zero byte, on the browser's descriptors 3 and 4."""
 
-    def __init__(self, profile: Path, *, timeout_seconds: float = 40.0) -> None:
+    def __init__(
+        self, profile: Path, *, timeout_seconds: float = 40.0, more_flags: Sequence[str] = ()
+    ) -> None:
         binary = find_chromium()
         assert binary is not None
         self._timeout = timeout_seconds
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         flags = "--headless=new --no-sandbox --disable-gpu --no-first-run --hide-scrollbars"
-        command = [binary, *flags.split(), "--disable-dev-shm-usage", "--remote-debugging-pipe"]
+        command = [
+            binary,
+            *flags.split(),
+            *more_flags,
+            "--disable-dev-shm-usage",
+            "--remote-debugging-pipe",
+        ]
         # The shell moves our ends of the pipes to the numbers that the browser expects.
         moved = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
@@ -90,6 +99,23 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def before_pages(self, script: str) -> str:
+        """Run a script in each page before its own; returns what `forget` takes."""
+        reply = self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        return str(reply["identifier"])
+
+    def forget(self, script: str) -> None:
+        self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+
+    def press(self, selector: str) -> None:
+        """Click the middle of an element, as a person does: it counts as a gesture."""
+        box = self.run(
+            f"(() => {{ const b = document.querySelector({json.dumps(selector)});"
+            " b.scrollIntoView({ block: 'nearest' }); const r = b.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        self.click(*box)
 
     def run(self, expression: str) -> Any:
         """Value of an expression; promises are awaited."""

@@ -26,7 +26,7 @@ from egomon.branches.bundle.card import (
     StreamCard,
 )
 from egomon.branches.bundle.save import save_bundle
-from egomon.cli.checks import _plugins
+from egomon.cli.doctor.machine import _plugins
 from egomon.fusion.messages.types import AlertData
 from egomon.plugins import installed
 from egomon.testing import check_encoder, check_sink, check_source, read_session

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import msgspec
-import torch
 from command import Run
 from tiny_models import build_tiny_qwen3vl, tiny_card, tiny_tensors
 
@@ -30,7 +29,7 @@ def test_vit_b_32_quickgelu_and_qwen3_vl_score_one_video_together(
         guard=None,
         activity_width=0,
     )
-    tensors: dict[str, torch.Tensor] = tiny_tensors(card)
+    tensors = tiny_tensors(card)
     bundle = save_bundle(tmp_path / "b", card, tensors, build_tiny_qwen3vl(tmp_path / "qwen"))
     done = egomon(
         *("replay", video, "--model", bundle, "--end", "6", "--threshold", "0.0", "--json"),

@@ -22,14 +22,15 @@ from egomon.branches.bundle.card import (
     SmallCard,
     StreamCard,
 )
+from egomon.branches.torch_modules import to_arrays
 from egomon.config import load_settings
 from egomon.errors import BundleError, WorkerCrashedError
-from egomon.fusion.gate import AdaptiveGate
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data, GapData, StatsData, StatusData
 from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel, Monitor, SourceRequest
 from egomon.stream.source import Discontinuity
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 
 CARD = BundleCard(
     name="fake",
@@ -45,13 +46,13 @@ CARD = BundleCard(
     decision=DecisionCard(flag_low=0.3),
 )
 
-MEAN_GATE = AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).state_dict()
+MEAN_GATE = to_arrays(AdaptiveGate(CARD.small.width, 2, GateCard(kind="mean")).state_dict())
 
 
 def bundle(large: Any) -> Any:
     """What `load_bundle` gives, made of fakes; `large` may be an error of loading, or load."""
 
-    def load_large() -> Any:
+    def load_large(endpoint: object = None) -> Any:
         if isinstance(large, Exception):
             raise large
         return large() if inspect.isfunction(large) else large

@@ -154,7 +154,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
     services = Services(
         settings,
         SimpleNamespace(waiting=3, lost=4),  # type: ignore[arg-type]
-        SimpleNamespace(boot="b", send_failed=5, auth_failures=6),  # type: ignore[arg-type]
+        SimpleNamespace(boot="b", send_failed=5, auth_failures=6, bounds=SimpleNamespace(cut=12)),  # type: ignore[arg-type]
         buffers,  # type: ignore[arg-type]
         SimpleNamespace(trouble=None),  # type: ignore[arg-type]
         SimpleNamespace(counts=Counter(small=7, emit=1)),  # type: ignore[arg-type]
@@ -173,6 +173,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
         "store_lost_events_total": 4.0,
         "bus_send_dropped_total": 5.0,
         "auth_failures_total": 6.0,
+        "peers_cut_total": 12.0,
         "queue_oldest_age_seconds": 2.5,
         "worker_restarts_total": 8.0,
         "clips_written_total": 9.0,

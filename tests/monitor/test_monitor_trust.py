@@ -238,10 +238,10 @@ def all_that_is_said_of(host: str, folder: Path, caplog: pytest.LogCaptureFixtur
         listeners=[lambda name, data: seen.append(data)],
         duration_seconds=20.0,
     )
-    import egomon.monitor.services as services
+    from egomon.monitor.operations import health
 
     servers: list[Any] = []
-    real = services.OperationsServer
+    real = health.OperationsServer
 
     class Server(real):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -256,7 +256,7 @@ def all_that_is_said_of(host: str, folder: Path, caplog: pytest.LogCaptureFixtur
             watch.stop()
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.DEBUG):
-        patch.setattr(services, "OperationsServer", Server)
+        patch.setattr(health, "OperationsServer", Server)
         watch.run(on_tick)
     assert any(isinstance(e, StatusData) and e.error is not None for e in seen)
     assert len(pages) >= 3

@@ -11,6 +11,7 @@ import pytest
 from fakes import frame
 
 from egomon.branches.bundle.card import CropMode, Preprocessing
+from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.cli.live_page import camera_of
 from egomon.fusion.media.images import picture_of
 from egomon.report.gaze_overlay import ringed
@@ -49,6 +50,17 @@ def test_a_ring_shows_where_the_wearer_looks(
         assert rows.mean() / high == pytest.approx(0.5, abs=0.01)
         assert rows.max() - rows.min() == columns.max() - columns.min(), "round"
     assert np.array_equal(plain.image, before)
+
+
+def test_the_picture_of_a_letterboxed_frame_has_no_bars() -> None:
+    prepare = ImagePreparer(128, "letterbox")
+    for wide, high in ((800, 400), (300, 301), (90, 200)):
+        source = np.full((high, wide, 3), 200, np.uint8)
+        each = replace(frame(0.0), detail=prepare(source), letterboxed=True)
+        picture = picture_of(each, (wide, high))
+        assert picture.min() == 200
+        assert picture.shape[1] / picture.shape[0] == pytest.approx(wide / high, rel=0.03)
+        assert max(picture.shape) == 128
 
 
 def test_no_ring_is_drawn_for_glasses_that_lie_on_the_table_or_a_gaze_far_away() -> None:

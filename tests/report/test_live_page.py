@@ -10,7 +10,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -542,3 +542,60 @@ def test_a_client_that_reads_nothing_gives_its_place_back(monkeypatch: pytest.Mo
         with client:
             client.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert left.wait(10)
+
+
+def do(client: TestClient, action: str, **fields: object) -> tuple[int, str]:
+    reply = client.post(f"/do/{action}", json=fields, headers={"Origin": HERE})
+    return reply.status_code, reply.text
+
+
+def test_an_action_of_the_page_gets_its_fields_and_answers_a_sentence(
+    here: TestClient, hub: LiveHub
+) -> None:
+    asked: list[object] = []
+
+    def begin(fields: Mapping[str, object]) -> str:
+        asked.append(dict(fields))
+        if fields.get("source") != "cam0":
+            raise UsageError("no such camera")
+        return "A new cycle has begun."
+
+    hub.actions["cycle"] = begin
+    assert do(here, "cycle", source="cam0") == (200, "A new cycle has begun.")
+    assert do(here, "cycle", source="cam9") == (400, "no such camera")
+    assert do(here, "launch") == (404, "this page cannot do that")
+    assert here.post("/do/cycle", json={}).status_code == 403
+    elsewhere = {"Origin": "http://evil.example"}
+    assert here.post("/do/cycle", json={}, headers=elsewhere).status_code == 403
+    assert asked == [{"source": "cam0"}, {"source": "cam9"}]
+
+
+def test_an_action_needs_the_token_where_one_is_asked_for(
+    guarded: TestClient, hub: LiveHub
+) -> None:
+    hub.actions["cycle"] = lambda fields: "done"
+    assert guarded.post("/do/cycle", json={}).status_code == 401
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.post("/do/cycle", json={}, headers=bearer).status_code == 200
+
+
+def test_pictures_of_steps_come_by_the_id_of_the_step(here: TestClient, hub: LiveHub) -> None:
+    hub.step_picture = {"step-1": b"\xff\xd8\xff"}.get
+    assert here.get("/step/step-1").content == b"\xff\xd8\xff"
+    assert here.get("/step/step-2").status_code == 404
+    assert here.get("/step/..%2Fsecret").status_code == 404
+
+
+def test_what_is_shown_of_the_bundle_changes_on_open_pages(hub: LiveHub) -> None:
+    async def heard() -> list[str]:
+        client = hub.join(asyncio.get_running_loop())
+        await asyncio.to_thread(hub.show, "workflow", [{"id": "a"}])
+        await asyncio.to_thread(hub.begin_cycle, "cam0")
+        return await client.take(1.0) or []
+
+    changes = [json.loads(each) for each in asyncio.run(heard())]
+    assert changes[0] == {"kind": "field", "name": "workflow", "value": [{"id": "a"}]}
+    assert changes[1]["kind"] == "cycle"
+    assert hub.snapshot()["workflow"] == [{"id": "a"}]
+    (source,) = hub.snapshot()["sources"]
+    assert source["cycle_start"] == changes[1]["media_seconds"] == segment(1, 0.4).segment.media_end

@@ -93,3 +93,50 @@ def test_a_crash_in_the_source_reaches_the_owner_and_ends_the_buffer() -> None:
     assert str(worker.crash) == "camera on fire"
     assert buffer.finished
     assert source.closed
+
+
+def test_frames_beside_the_grid_come_with_the_next_one_where_they_are_wanted() -> None:
+    buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
+    converted: list[int] = []
+
+    def detail(rgb: np.ndarray) -> np.ndarray:
+        converted.append(int(rgb[0, 0, 0]))
+        return np.array(rgb)
+
+    producer = SourceReader(
+        FrameList([]),
+        buffer,
+        grid=SamplingGrid(2.0),
+        prepare=np.copy,
+        detail=detail,
+        between=lambda t: t < 0.95,
+    )
+    for k in range(11):
+        producer.take(replace(grab(k / 10, k / 10), to_rgb=lambda k=k: image(k)))
+    found = {f.t_seconds: [d.t_seconds for d in f.between] for f in buffer.take(9)}
+    assert found == {0.0: [], 0.5: [0.1, 0.2, 0.3, 0.4], 1.0: [0.6, 0.7, 0.8, 0.9]}
+    assert converted == list(range(11))
+
+
+def test_frames_beside_the_grid_are_forgotten_where_the_stream_breaks() -> None:
+    buffer = RollingBuffer(seconds=100, max_bytes=1 << 30, on_full="wait")
+    producer = SourceReader(
+        FrameList([]),
+        buffer,
+        grid=SamplingGrid(2.0),
+        prepare=np.copy,
+        detail=np.copy,
+        between=lambda t: True,
+    )
+    for t, epoch in ((0.0, 0), (0.1, 0), (0.2, 0), (0.3, 1), (0.5, 1)):
+        producer.take(grab(t, t, epoch))
+    first, second = buffer.take(9)
+    assert [d.t_seconds for d in second.between] == [0.3]
+    assert second.nbytes == first.nbytes + second.between[0].image.nbytes
+
+
+def test_a_grid_goes_on_after_a_frame_that_was_sampled_before() -> None:
+    whole, rest = SamplingGrid(4.0), SamplingGrid(4.0, after_seconds=0.52)
+    times = [k / 30 for k in range(60)]
+    sampled = [t for t in times if whole.accepts(t)]
+    assert [t for t in times if rest.accepts(t)] == [t for t in sampled if t > 0.52]

@@ -24,6 +24,9 @@ PASSWORD = "hunter" + str(2)  # put together: tracebacks show the source line
         "failed: 'http://me:{}@cam:80/x?fps=5' (Errno 5)",
         "http://cam/x?fps=5&password={}&size=1",
         "http://cam/x?pwd={}",
+        "http://cam/x?pw={}",
+        "http://cam/x?fps=5&p={}",
+        "http://cam/x?anything={}",
         "http://cam/x?access_token={}#t",
         "http://cam/x#token={}",
         "http://cam/x?X-Amz-Signature={}",
@@ -40,8 +43,31 @@ def test_no_secret_survives(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "a1b2c3d4e5f6a7b8c9d0e1f2",
+        "123e4567-e89b-12d3-a456-426614174000",
+        "AKey_1234567890abcdefghij",
+    ],
+)
+def test_a_key_in_a_path_is_hidden(key: str) -> None:
+    for text in (
+        "https://host/live/{}/index.m3u8?fps=5",
+        "rtsp://host:8554/{}",
+        "see 'rtmp://h/{}'",
+    ):
+        shown = redact(text.format(key))
+        assert key not in shown
+        assert shown.startswith(text[:5])
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "https://host/videos/2026-01-05/My_holiday_in_the_mountains.mp4",
+        "http://192.168.1.20/axis-cgi/mjpg/video.cgi?resolution=640x480&fps=10",
+        "rtsp://cam/cam/realmonitor?channel=1&subtype=0",
+        "is it a? b=c",
         "rtsp://10.0.0.5:554/live?fps=5",
         "http://host:8080/a@b.mp4",
         "me@example.org",

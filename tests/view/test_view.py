@@ -11,9 +11,10 @@ from rich.console import Console
 from wire_data import alert, segment, stats
 
 from egomon.fusion.messages.types import ErrorInfo, GapData, StatusData
-from egomon.view import LiveView, PlainView, ViewState
 from egomon.view.dashboard import Dashboard, render
-from egomon.view.state import MOST_ALERTS, MOST_SCORES, MOST_SOURCES
+from egomon.view.live import LiveView
+from egomon.view.plain import PlainView
+from egomon.view.state import MOST_ALERTS, MOST_SCORES, MOST_SOURCES, ViewState
 from egomon.view.strip import score_strip
 
 
@@ -208,7 +209,7 @@ def test_a_source_that_never_came_leaves_the_plain_screen_to_the_error() -> None
 
 
 def test_no_view_names_a_branch() -> None:
-    told = alert(explanation="Bolt loose (small branch alone).")
+    told = alert(explanation="Bolt loose.")
     absent = StatusData(source_state="online", refiner="absent", mode="small-only")
     state, out = busy(), io.StringIO()
     for event in (absent, told):
@@ -239,3 +240,39 @@ def test_plain_lines_appear_only_for_what_changed() -> None:
         ["!", "stalled:"],
         ["!", "new"],
     ]
+
+
+SENTENCE = (
+    "Expected 'spread the soap between the fingers' (step 4); 'rinse both hands under water' "
+    "(step 6) began at 01:12."
+)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 50)])
+def test_the_newest_alert_is_read_whole(width: int, height: int) -> None:
+    state = busy()
+    for number in range(9):
+        state.apply("cam0", alert(f"a{number}", explanation="An older one. " * 9))
+    state.apply("cam0", alert("new", explanation=SENTENCE))
+    words = " ".join(drawn(state, width, height).split())
+    assert " ".join(SENTENCE.split()) in words
+
+
+def test_a_large_terminal_is_used() -> None:
+    state = busy()
+    state.apply("cam0", alert())
+    state.has_keys = True
+    lines = drawn(state, 160, 50).splitlines()
+    filled = [line for line in lines if line.strip(" │")]
+    assert len(filled) >= 35
+    assert max(map(len, lines)) > 150
+
+
+def test_keys_and_the_loading_of_models_are_said() -> None:
+    state = ViewState(["cam0"])
+    state.is_loading = state.has_keys = True
+    text = drawn(state)
+    assert "loading the models" in text
+    assert "q ends the run" in text.splitlines()[-1]
+    state.is_loading = False
+    assert "loading" not in drawn(state)

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from egomon.branches.bundle.card import BundleCard, Calibration, DecisionCard, GateCard
-from egomon.fusion.gate import AdaptiveGate
 from egomon.train.fitting.calibration import probabilities
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from tools.make_workbench import fuse
 from tools.make_workbench.decide import (
     FALSE_ALARMS_PER_MINUTE,

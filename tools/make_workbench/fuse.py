@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from egomon.branches.bundle.card import GateCard
-from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.scores import ScoreArray, auc
 

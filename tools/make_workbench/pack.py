@@ -10,7 +10,6 @@ import msgspec
 from torch import Tensor, nn
 
 import egomon
-from egomon.branches.activity_model import ActivityModule
 from egomon.branches.bundle.card import (
     BundleCard,
     DataCard,
@@ -20,13 +19,17 @@ from egomon.branches.bundle.card import (
     GuardCard,
     LargeEncoderCard,
 )
-from egomon.branches.bundle.weights import weights_sha256
+from egomon.branches.bundle.locate import read_card
+from egomon.branches.bundle.weights import Tensors
 from egomon.branches.encoders.workbench import KeyPointTower
+from egomon.branches.export.bundle import export_bundle
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.out_of_domain.distance import MahalanobisGuard
+from egomon.branches.torch_modules import state_sha256, to_arrays
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
-from egomon.fusion.gate import AdaptiveGate
+from egomon.train.fitting.heads.adaptive_gate import AdaptiveGate
 from tools.make_workbench.networks import small, tower
+from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.large import HEAD_WIDTH
 from tools.make_workbench.networks.qwen import FRAMES, INSTRUCTION, TOKENS_PER_PAIR, WIDTH
 from tools.make_workbench.pictures import LARGE_PX, SMALL_PX
@@ -80,7 +83,7 @@ def encoder_card(trained: KeyPointTower) -> FrameEncoderCard:
         library="bundled",
         architecture=NAME,
         weights="bundle",
-        weights_sha256=weights_sha256(trained.state_dict()),
+        weights_sha256=state_sha256(trained.state_dict()),
         image_px=SMALL_PX,
         crop="center",
         crop_pct=1.0,
@@ -96,7 +99,7 @@ def large_card(part: LargePart) -> LargeEncoderCard:
     """The Qwen3-VL's card."""
     return LargeEncoderCard(
         weights="bundle",
-        weights_sha256=weights_sha256(part.state),
+        weights_sha256=state_sha256(part.state),
         instruction=INSTRUCTION,
         frames=FRAMES,
         frame_px=LARGE_PX,
@@ -130,10 +133,11 @@ def make_card(parts: BundleParts) -> BundleCard:
     )
 
 
-def _halved(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+def _halved(prefix: str, module: nn.Module) -> Tensors:
     """Half precision: stages after each training saw exactly these values."""
     state = module.state_dict()
-    return {prefix + k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    return {prefix + k: v for k, v in to_arrays(halved).items()}
 
 
 def save(folder: Path, parts: BundleParts) -> BundleCard:
@@ -146,7 +150,8 @@ def save(folder: Path, parts: BundleParts) -> BundleCard:
         tensors |= _halved("large_head.", large.head) | _halved("gate.", large.gate)
     card = make_card(parts)
     save_bundle(folder, card, tensors, None if large is None else large.folder)
-    return card
+    export_bundle(folder)
+    return read_card(folder)
 
 
 def with_metrics(card: BundleCard, metrics: dict[str, float]) -> BundleCard:

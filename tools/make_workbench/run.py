@@ -16,7 +16,6 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from egomon.branches.activity_model import ActivityModule
 from egomon.branches.bundle.card import BundleCard, DataCard, DecisionCard
 from egomon.branches.encoders.workbench import KeyPointTower, build
 from egomon.branches.out_of_domain.distance import MahalanobisGuard, fit_guard
@@ -25,6 +24,7 @@ from tools.make_workbench import encode_recordings as footage
 from tools.make_workbench import pack, pictures
 from tools.make_workbench.encode_recordings import EncodedRecording, RecordingCache
 from tools.make_workbench.networks import large, small
+from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.qwen import WIDTH, Reader, VisionTower, new_model, save_model
 from tools.make_workbench.networks.tower import OPTIONS, TowerPlan, train_tower
 from tools.make_workbench.networks.vision_pretraining import VisionPlan, train_vision

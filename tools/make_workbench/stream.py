@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from egomon.branches.activity_model import ActivityClassifier, ActivityModule
+from egomon.branches.activity_model import ActivityClassifier
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.segmentation import make_segmenter
+from egomon.branches.torch_modules import to_arrays
 from egomon.stream.segmenter import Span
 from tools.make_workbench.augment import CONTEXT_FRAMES, FINE_FRAMES
 from tools.make_workbench.encode_recordings import FPS, EncodedRecording
+from tools.make_workbench.networks.activity import ActivityModule
 
 ACTIVITY_WIDTH = 48
 STREAM = StreamCard(
@@ -60,7 +62,8 @@ def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
 def find_spans(module: ActivityModule, recording: EncodedRecording) -> list[Span]:
     """The segments of a recording, as the stream finds them."""
     boundaries = make_segmenter(STREAM)
-    level = ActivityClassifier(module).probability(recording.vectors.astype(np.float32))
+    model = ActivityClassifier(to_arrays(module.state_dict()))
+    level = model.probability(recording.vectors.astype(np.float32))
     spans = []
     for t_seconds, activity in zip(recording.times.tolist(), level.tolist(), strict=True):
         spans += boundaries.push(t_seconds, activity)

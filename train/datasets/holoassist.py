@@ -104,9 +104,9 @@ def _rows(actions: list[Action]) -> Iterator[SegmentRow]:
 class _Words:
     """Blocks of ones: what an action is, then what came before it; the card's vocabulary.
 
-    Now: verb, noun, task, code of verb and noun together, duration. Before: gap, repetition of
-    the last action's words, clock, number of actions, and for phrase, noun and verb how often
-    and how long ago they came.
+    Now: verb, noun, task, code of verb and noun together, duration. Before: gap, verb, noun and
+    repetition of the last action's words, clock, number of actions, and for phrase, noun and verb
+    how often and how long ago they came.
     """
 
     def __init__(self, card: FrameEncoderCard) -> None:
@@ -120,7 +120,8 @@ class _Words:
         self.duration = first = first + _PHRASE_BITS
         self.history = self.gap = first + len(_LOG_EDGES) + 1
         self.repeat = self.gap + len(_LOG_EDGES) + 2
-        self.clock = self.repeat + 2
+        self.last = self.repeat + 2
+        self.clock = self.last + len(self.tables[0]) + len(self.tables[1])
         self.dim = self.clock + _MEMORY * (1 + len(_OF))
 
     def vectors(self, actions: list[Action]) -> Float16:
@@ -146,6 +147,9 @@ class _Words:
                 row[self.gap + np.searchsorted(_LOG_EDGES, action.start - last.end)] = 1
                 row[self.repeat] = action.verb == last.verb
                 row[self.repeat + 1] = action.noun == last.noun
+                for table, word in zip(self.tables[:2], (last.verb, last.noun), strict=True):
+                    if word in table:
+                        row[self.last + table[word]] = 1
             last = action
             elapsed = action.start - actions[0].start
             at = self.clock

@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from egomon.branches.bundle.large_weights import check_large_weights
+from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import Bundle, load_bundle
-from egomon.errors import DataError
+from egomon.errors import DataError, UsageError
 from egomon.train.datasets.open import open_data
-from egomon.train.evaluation.scoring import check_mode
+from egomon.train.datasets.table import read_table
+from egomon.train.evaluation.challenge_clips import (
+    ChallengeClip,
+    clip_name,
+    clips_of,
+    match,
+    match_rows,
+    read_clips,
+    segments_of,
+)
+from egomon.train.evaluation.scoring import check_mode, mode_of
 from egomon.train.evaluation.stage_scores import score_stages
 from egomon.train.features.feature_set import FeatureSet
+from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_bytes
-
-ChallengeClip = tuple[str, float, float]
-"""Video, start and end in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +71,17 @@ class ChallengeReport:
         return table
 
 
-def clip_name(video: str, start: float, end: float) -> str:
-    """Key of a clip; times as Python writes floats.
-
-    >>> clip_name("R005-7July-GoPro", 6.990, 8.0)
-    'R005-7July-GoPro_6.99_8.0'
-    """
-    return f"{video}_{float(start)}_{float(end)}"
-
-
-def read_clips(path: Path) -> list[ChallengeClip]:
-    """The official list of test clips: a line `<video>_<start>_<end>` each.
-
-    Raises:
-        DataError: naming file and line.
-    """
-    clips = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        parts = line.strip().rsplit("_", 2)
-        try:
-            clips.append((parts[0], float(parts[1]), float(parts[2])))
-        except (IndexError, ValueError) as error:
-            raise DataError(
-                f"{path}, line {number}: {line!r} is not <video>_<start>_<end>"
-            ) from error
-    return clips
-
-
 def challenge(
     model: Bundle | str | Path,
     data: FeatureSet | Path,
     out: Path,
     *,
+    videos: Path | None = None,
     clips: Path | None = None,
-    context: str = "causal",
+    context: str | None = None,
     split: str | None = None,
     threshold: float | None = None,
+    quiet: bool = True,
 ) -> ChallengeReport:
     """Score segments, labelled or not, and write the prediction file.
 
@@ -110,40 +89,88 @@ def challenge(
         model: a bundle, or its name, folder or hub id.
         data: a feature set, or a folder that `open_data` reads.
         out: the prediction file.
+        videos: folder of the videos that the list names: `data` is made of them with the bundle's
+            encoders, or completed.
         clips: the official list; None answers every segment of the data.
-        context: causal (as live), offline (the whole recording, the paper's setting) or none.
+        context: causal (as live), offline (the whole recording) or none; None = as trained.
         split: only segments of this split.
         threshold: p from which a clip is called a mistake; None = the bundle's.
+        quiet: without progress on stderr.
 
     Raises:
-        UsageError: unknown context.
-        DataError: broken data, or a list that has no clip in common with the data.
+        UsageError: unknown context, or videos without a list.
+        DataError: broken data, a list that has no clip in common with the data, or that poses
+            another problem than the bundle was trained for.
         BundleError: if the bundle cannot be loaded.
+        SourceError: if a video cannot be read.
     """
     mode = check_mode(context)
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
+    mode = mode or mode_of(bundle.card.stream)
+    wanted = None if clips is None else read_clips(clips)
     if isinstance(data, Path):
+        if videos is not None:
+            if wanted is None:
+                raise UsageError("--videos needs --clips, the list of what to answer")
+            extract_listed(bundle, videos, data, wanted, quiet=quiet)
         data = open_data(data, bundle.card.frame_encoder)
+    check_weights(bundle.card.frame_encoder, bundle.folder)
+    check_large_weights(bundle.card.large, bundle.folder)
     if split is not None:
         data = data.split(split)
-    numbers = _numbers(data)
-    wanted = read_clips(clips) if clips is not None else list(dict.fromkeys(_clips(data)))
-    found = {clip: numbers[_key(clip)] for clip in wanted if _key(clip) in numbers}
+    wanted = wanted or list(dict.fromkeys(clips_of(data)))
+    found = match(wanted, data)
     if not found:
         raise DataError(
             f"{clips} has no clip in common with {data.where}: {clip_name(*wanted[0])} is not "
             "among its segments; extract the videos that the list names"
         )
-    chosen = sorted(set(found.values()))
-    scored = replace(data, segments=tuple(data.segments[k] for k in chosen))
-    scores = score_stages(bundle, scored, mode)
+    # With the other segments of these recordings: steps that were recognised are remembered.
+    names = {data.segments[k].recording for k in found.values()}
+    kept = [k for k, row in enumerate(data.segments) if row.recording in names]
+    scores = score_stages(bundle, data.select(names), mode)
     hits = scores.flagged if threshold is None else scores.p >= threshold
-    wrong = dict(zip(chosen, hits.tolist(), strict=True))
+    wrong = dict(zip(kept, hits.tolist(), strict=True))
     write_submission(out, wanted, {clip: wrong[k] for clip, k in found.items()})
     mistakes = check_submission(out, wanted)
     if threshold is None:
         threshold = scores.main_threshold
     return ChallengeReport(out, bundle.model_id, mode, threshold, len(wanted), len(found), mistakes)
+
+
+def extract_listed(
+    bundle: Bundle, videos: Path, out: Path, clips: Sequence[ChallengeClip], *, quiet: bool = True
+) -> None:
+    """Encode the listed videos with the bundle's encoders; goes on where it was interrupted.
+
+    Segments are those of the annotation where it has every clip of the list, else as `segments_of`
+    poses them.
+
+    Raises:
+        DataError: a video is missing, or the list leaves open what the bundle was trained with.
+        SourceError: if a video cannot be read.
+    """
+    from egomon.train.features.extract import extract
+
+    names = {video for video, _, _ in clips}
+    rows = [row for row in _annotated(videos) if row.recording in names]
+    if len(match_rows(clips, rows)) < len(set(clips)):
+        rows = list(segments_of(clips, bundle.card.stream))
+    extract(
+        videos,
+        out,
+        model=str(bundle.folder),
+        large=bundle.card.large is not None,
+        rows=rows,
+        quiet=quiet,
+    )
+
+
+def _annotated(videos: Path) -> tuple[SegmentRow, ...]:
+    try:
+        return read_table(videos)
+    except DataError:
+        return ()  # the videos alone, as those of the hidden test labels are
 
 
 def write_submission(
@@ -190,27 +217,3 @@ def check_submission(path: Path, clips: Sequence[ChallengeClip]) -> int:
     if missing:
         raise DataError(f"{path} does not answer {missing[0]!r}")
     return sum(answers.values())
-
-
-def _clips(data: FeatureSet) -> list[ChallengeClip]:
-    return [(row.recording, *data.seconds(row)) for row in data.segments]
-
-
-def _numbers(data: FeatureSet) -> dict[tuple[str, int, int], int]:
-    """Number of the segment that answers a clip: by its own start or by its context's.
-
-    The benchmark's loaders begin a clip with the coarse action, its list may begin it with the
-    fine one; both end with the fine action.
-    """
-    numbers: dict[tuple[str, int, int], int] = {}
-    for number, row in enumerate(data.segments):
-        whole = (row.recording, row.context_start, data.seconds(row)[1])
-        numbers.setdefault(_key(whole), number)
-    for number, clip in enumerate(_clips(data)):
-        numbers[_key(clip)] = number
-    return numbers
-
-
-def _key(clip: ChallengeClip) -> tuple[str, int, int]:
-    """To the millisecond: lists and annotations round differently."""
-    return clip[0], round(clip[1] * 1000), round(clip[2] * 1000)

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from egomon.branches.bundle.large_weights import check_large_weights
 from egomon.branches.encoders.registry import check_weights
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.train.datasets.open import open_data
 from egomon.train.evaluation.bootstrap import FEWEST, by_recording
-from egomon.train.evaluation.scoring import check_mode
+from egomon.train.evaluation.scoring import check_mode, mode_of
 from egomon.train.evaluation.stage_scores import StageScores, score_stages
 from egomon.train.evaluation.trivial import row_of, trivial_scores
 from egomon.train.features.feature_set import FeatureSet
@@ -126,7 +127,7 @@ def evaluate_features(
     model: Bundle | str | Path,
     data: FeatureSet | Path,
     *,
-    context: str = "causal",
+    context: str | None = None,
     split: str | None = None,
     seed: int = 0,
 ) -> EvaluationReport:
@@ -135,7 +136,7 @@ def evaluate_features(
     Args:
         model: a bundle, or its name, folder or hub id.
         data: a feature set, or a folder that `open_data` reads.
-        context: causal (as live), offline (the whole recording) or none.
+        context: causal (as live), offline (the whole recording) or none; None = as trained.
         split: only segments of this split.
         seed: of the bootstrap.
 
@@ -145,9 +146,11 @@ def evaluate_features(
     """
     mode = check_mode(context)
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
+    mode = mode or mode_of(bundle.card.stream)
     if isinstance(data, Path):
         data = open_data(data, bundle.card.frame_encoder)
     check_weights(bundle.card.frame_encoder, bundle.folder)
+    check_large_weights(bundle.card.large, bundle.folder)
     data = data.labelled() if split is None else data.split(split).labelled()
     found = report(bundle.model_id, data, score_stages(bundle, data, mode), context=mode, seed=seed)
     return replace(found, fitted_on=seen(bundle.card, data.recordings))

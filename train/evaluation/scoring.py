@@ -23,18 +23,23 @@ from egomon.train.features.feature_set import FeatureSet, Track
 from egomon.train.features.rows import SegmentRow
 
 ContextMode = Literal["causal", "offline", "none"]
-"""causal: up to the segment's end, as live; offline: the whole recording; none: nothing."""
+"""causal: up to the segment, as live; offline: the whole recording, ahead too; none: nothing."""
 
 
-def check_mode(mode: str) -> ContextMode:
-    """Check the name of a mode.
+def check_mode(mode: str | None) -> ContextMode | None:
+    """Check the name of a mode; None stays, it is that of training.
 
     Raises:
         UsageError: if it is no mode.
     """
-    if mode not in get_args(ContextMode):
+    if mode not in (None, *get_args(ContextMode)):
         raise UsageError(f"--context {mode!r} is not one of: {', '.join(get_args(ContextMode))}")
-    return cast(ContextMode, mode)
+    return cast(ContextMode | None, mode)
+
+
+def mode_of(stream: StreamCard) -> ContextMode:
+    """The mode that a bundle was trained with."""
+    return "offline" if stream.context_until == "recording_end" else "causal"
 
 
 def clip_view(track: Track, row: SegmentRow, stream: StreamCard) -> ClipView:
@@ -51,14 +56,16 @@ def context_view(
     track: Track,
     row: SegmentRow,
     stream: StreamCard,
-    mode: ContextMode = "causal",
+    mode: ContextMode | None = None,
     steps: tuple[StepSeen, ...] = (),
 ) -> ContextView:
-    """V^c of a segment, gathered exactly as `WorkflowContext.view` does."""
-    until = row.end if stream.context_until == "segment_end" else row.start
-    start = max(row.context_start, until - stream.context_max_seconds)
+    """V^c of a segment, gathered exactly as `WorkflowContext.view` does; by default as trained."""
+    mode = mode or mode_of(stream)
+    until = row.start if stream.context_until == "segment_start" else row.end
+    begin = row.context_start if stream.context_from == "context_start" else 0.0
+    start = max(begin, until - stream.context_max_seconds)
     if mode == "offline":
-        start, until = row.context_start, float("inf")
+        start, until = begin, float("inf")
     if mode == "none":
         until = start
     low, high = np.searchsorted(track.times, (start, until), side="left")
@@ -88,14 +95,14 @@ def large_vectors(data: FeatureSet) -> Float32:
 
 
 def score_segments(
-    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode = "causal"
+    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode | None = None
 ) -> Float64:
     """Log odds of a mistake, (S,), in the order of `data.segments`; see `small_scores`."""
     return np.array([score.log_odds for score in small_scores(small, stream, data, mode)])
 
 
 def small_scores(
-    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode = "causal"
+    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode | None = None
 ) -> list[BranchScore]:
     """Score each segment by the small branch, in the order of `data.segments`.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import DecisionCard, LargeEncoderCard
@@ -41,7 +40,7 @@ class StageScores:
         return np.asarray(self.p >= self.threshold)
 
 
-def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode = "causal") -> StageScores:
+def score_stages(bundle: Bundle, data: FeatureSet, mode: ContextMode | None = None) -> StageScores:
     """Score every segment, labelled or not.
 
     A bundle with a large branch uses it where the set holds its vectors; else its small branch
@@ -83,8 +82,7 @@ def _large_and_fused(
     if head is None or gate is None:
         raise AssertionError("a card with `large` has a head and a gate: the loader checks it")
     vectors = large_vectors(data)
-    with torch.inference_mode():
-        logits = head(torch.from_numpy(vectors)).numpy()
+    logits = head.logits(vectors)
     fused = np.empty(len(scores))
     for k, (small, vector, z) in enumerate(zip(scores, vectors, logits, strict=True)):
         both, _ = gate.fuse(small, BranchScore("large", z, vector, 0.0))

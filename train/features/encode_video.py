@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import cv2
 import numpy as np
-import torch
 
-from egomon.branches.encoders.torch_setup import usable_cores
 from egomon.branches.interfaces import Float32, FrameEncoder
 from egomon.errors import DataError
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.reader import SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
+from egomon.train.features.encode_pool import EncodePool, FrameBatches
 from egomon.train.features.recording import Picture, RecordingVectors
 from egomon.train.features.vector_cache import VectorCache, vector_key
 
-BATCH = 16
-WAITING_BATCHES = 2
-"""For each core: so many pictures are held at once."""
 PICTURE_SECONDS = 2.0
 """Distance of the small pictures."""
 PICTURE_PX, JPEG_QUALITY = 96, 70
@@ -35,20 +29,12 @@ OnShare = Callable[[float], None]
 
 
 class BatchEncoder:
-    """A reader's sink: encodes frames in batches on all cores and keeps vectors, not pixels.
-
-    Each core encodes a batch with one thread of its own. That needs no agreement between cores,
-    which a small network's layers are too short for.
-    """
+    """A reader's sink: encodes frames in batches on all cores and keeps vectors, not pixels."""
 
     def __init__(self, encoder: FrameEncoder, on_frame: Callable[[float], None]) -> None:
-        self._encoder, self._on_frame = encoder, on_frame
-        cores = usable_cores()
-        self._most = cores * WAITING_BATCHES
-        self._pool = ThreadPoolExecutor(cores, "encode", lambda: torch.set_num_threads(1))
-        self._futures: deque[Future[Float32]] = deque()
-        self._done: list[Float32] = []
-        self._images: list[UInt8Image] = []
+        self._on_frame = on_frame
+        self._pool = EncodePool(encoder)
+        self._batches = FrameBatches(self._pool)
         self.times: list[float] = []
         self.pictures: list[Picture] = []
 
@@ -61,35 +47,24 @@ class BatchEncoder:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.__exit__(kind, error, at)
 
     def push(self, frame: Frame) -> bool:
         """See `FrameSink`."""
-        self._images.append(frame.image)
         self.times.append(frame.t_seconds)
         if not self.pictures or frame.t_seconds - self.pictures[-1].t_seconds >= PICTURE_SECONDS:
             self.pictures.append(Picture(frame.t_seconds, small_jpeg(frame.image)))
-        if len(self._images) == BATCH:
-            self._encode()
+        self._batches.push(frame.image)
         self._on_frame(frame.t_seconds)
         return True
 
-    def _encode(self) -> None:
-        self._futures.append(self._pool.submit(self._encoder.encode, np.stack(self._images)))
-        self._images.clear()
-        while len(self._futures) > self._most:
-            self._done.append(self._futures.popleft().result())
-
     def finish(self) -> None:
         """Encode what waits."""
-        if self._images:
-            self._encode()
-        while self._futures:
-            self._done.append(self._futures.popleft().result())
+        self._batches.finish()
 
     def vectors(self) -> Float32:
         """(N, D) of all frames, after `finish`."""
-        return np.concatenate(self._done)
+        return np.concatenate(self._batches.vectors())
 
 
 def small_jpeg(image: UInt8Image) -> bytes:

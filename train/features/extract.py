@@ -1,183 +1,155 @@
-"""`egomon extract`: labelled videos to a feature set, each frame encoded once."""
+"""`egomon extract`: labelled videos to a feature set, each frame decoded and encoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import safetensors.torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+import safetensors.numpy
 
 from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
-from egomon.branches.interfaces import FrameEncoder
-from egomon.branches.load_bundle import load_bundle
-from egomon.errors import DataError, UsageError
-from egomon.train.datasets.holoassist_files import is_published
-from egomon.train.datasets.table import read_table
-from egomon.train.features.encode_video import encode_video
-from egomon.train.features.extract_large import Embedder, embed_segments, open_large, write_large
-from egomon.train.features.feature_set import (
-    DATASET_FILE,
-    ENCODER_FILE,
-    FEATURES_FOLDER,
-    DatasetCard,
-    read_feature_set,
-    read_track,
-)
-from egomon.train.features.large_vectors import large_path, read_large
+from egomon.errors import EgomonError
+from egomon.train.features.clips import Embedder
+from egomon.train.features.extract_large import open_large
+from egomon.train.features.extract_worker import ExtractOptions, ExtractWorker, Listener
+from egomon.train.features.feature_set import ENCODER_FILE, DatasetCard
+from egomon.train.features.find_videos import LabelledVideo, find_videos
+from egomon.train.features.output import ExtractionFolder
+from egomon.train.features.progress import ExtractionProgress
 from egomon.train.features.rows import SegmentRow
-from egomon.train.features.write_feature_set import write_bytes, write_index, write_track
-from egomon.train.teach.base import open_base
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
-HOLOASSIST_VIDEOS = "*/Export_py/Video_pitchshift.mp4"
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractReport:
-    """Result of an extraction."""
-
-    folder: Path
-    encoded: int
-    """Recordings that this run encoded."""
-    kept: int
-    """Recordings that an earlier run had finished."""
-    segments: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object of `--json`."""
-        return {
-            "out": str(self.folder),
-            "encoded": self.encoded,
-            "kept": self.kept,
-            "segments": self.segments,
-        }
-
-    def table(self) -> Table:
-        """Render the report as lines of text."""
-        table = Table("feature set", "encoded now", "kept", "segments")
-        table.add_row(str(self.folder), str(self.encoded), str(self.kept), str(self.segments))
-        return table
+from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
+from egomon.train.features.write_feature_set import write_bytes
+from egomon.train.teach.base import Base, open_base, open_encoders
 
 
 def extract(
-    videos: Path, out: Path, *, model: str = "workbench", large: bool = False, quiet: bool = False
+    videos: Path,
+    out: Path,
+    *,
+    model: str = "workbench",
+    encoders: Path | None = None,
+    large: bool | None = None,
+    rows: Sequence[SegmentRow] | None = None,
+    quiet: bool = False,
+    options: ExtractOptions | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ExtractReport:
-    """Encode every video that the segments name; an interrupted run goes on.
+    """Encode every video that the segments name; an interrupted run goes on where it was.
 
-    A recording's file appears only when it is complete. The index is written last, so a folder
-    with `dataset.json` is a whole feature set.
+    A recording's file appears only when it is complete. The index names the recordings that are
+    there, also where the run ends early; `runs/` gets a record of each run.
 
     Args:
         videos: folder of videos with `segments.jsonl`, `segments.csv` or HoloAssist's JSON.
         out: folder of the feature set.
-        model: bundle whose frame encoder and sampling rate are used.
-        large: also run the bundle's large encoder, one vector a segment.
+        model: what `open_base` knows: its encoders and sampling rate are used.
+        encoders: instead of it, a file of `egomon models new`.
+        large: also run the large encoder, one vector a segment; None = where `encoders` names one.
+        rows: segments instead of those beside the videos.
         quiet: without a progress bar on stderr.
+        options: device, jobs, shard.
+        clock: monotonic seconds.
 
     Raises:
         UsageError: `large` without a large branch, or a feature set of another encoder is there.
-        DataError: a segment names no video, or a row is malformed.
-        SourceError: a video cannot be read.
+        DataError: a segment names no video, a row is malformed, or the disk is full.
+        SourceError: a video is damaged; with `skip_damaged` only listed in the report.
     """
-    rows, paths = _find(videos)
-    base = open_base(model)
-    card = _card(base.card, videos.resolve().name)
-    embedder = None
-    if large:
-        large_card, embedder = open_large(load_bundle(model, with_encoder=False))
-        card = msgspec.structs.replace(card, large=large_card)
-    card = _merge(out, card)
-    left = {name: path for name, path in paths.items() if not _is_done(out, name, card)}
-    with _progress(quiet) as progress:
-        _encode(left, out, base.encoder, card.fps, progress)
-        if embedder is not None:
-            _embed(paths, rows, out, card, embedder, progress)
-    _keep_encoder(out, card, base.tensors)
-    write_index(out, card, rows)
-    read_feature_set(out)
-    return ExtractReport(out, len(left), len(paths) - len(left), len(rows))
+    options = options or ExtractOptions()
+    options.check()
+    found_rows, found = find_videos(videos, rows)
+    base, embedder, card = _open(model, encoders, large, videos.resolve().name, options)
+    folder = ExtractionFolder.begin(out, card)
+    _keep_encoder(folder, base.tensors)
+    chosen = found if options.shard is None else options.shard.of(found)
+    about = {
+        "videos": str(videos),
+        "model": str(encoders or model),
+        "large": embedder is not None,
+        "device": options.device,
+        "dtype": options.dtype,
+        "batch": options.chosen_batch,
+        "jobs": options.chosen_jobs,
+        "shard": None if options.shard is None else str(options.shard),
+    }
+    results: list[RecordingResult] = []
+    started, before = datetime.now(UTC).astimezone(), clock()
 
-
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=quiet)
-
-
-def _encode(
-    paths: dict[str, Path], out: Path, encoder: FrameEncoder, fps: float, progress: Progress
-) -> None:
-    task = progress.add_task("encoding", total=float(len(paths)))
-    for number, (name, path) in enumerate(paths.items()):
-        progress.update(task, description=name)
-        recording = encode_video(path, encoder, fps, _mover(progress, task, number))
-        write_track(out, name, recording.vectors, recording.times)
-        progress.update(task, completed=float(number + 1))
-
-
-def _embed(
-    paths: dict[str, Path],
-    rows: list[SegmentRow],
-    out: Path,
-    card: DatasetCard,
-    embedder: Embedder,
-    progress: Progress,
-) -> None:
-    task = progress.add_task("large branch", total=float(len(paths)))
-    for number, (name, path) in enumerate(paths.items()):
-        own = [row for row in rows if row.recording == name]
-        progress.update(task, description=f"{name}, large branch")
-        if not _has_large(out, name, own, card):
-            times = read_track(out, name, card).times
-            moved = _mover(progress, task, number)
-            write_large(out, name, own, embed_segments(path, own, embedder, times, card.fps, moved))
-        progress.update(task, completed=float(number + 1))
-
-
-def _mover(progress: Progress, task: TaskID, number: int) -> Callable[[float], None]:
-    return lambda share: progress.update(task, completed=number + share)
-
-
-def _keep_encoder(out: Path, card: DatasetCard, tensors: Tensors) -> None:
-    """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
-    if card.encoder.weights == "bundle":
-        write_bytes(out / ENCODER_FILE, safetensors.torch.save(part(tensors, "encoder.")))
-
-
-def _find(folder: Path) -> tuple[list[SegmentRow], dict[str, Path]]:
-    """Find the segments, and the video of each of their recordings."""
-    rows = [_named(row) for row in read_table(folder)]
-    found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
-    if is_published(folder):
-        # HoloAssist's own tree; whoever took only some of its videos gets the segments of those.
-        found |= {path.parts[-3]: path for path in sorted(folder.glob(HOLOASSIST_VIDEOS))}
-        rows = [row for row in rows if row.recording in found]
-        if not rows:
-            raise DataError(
-                f"{folder} holds no video of its annotation; put them there as <name>.mp4 or as "
-                f"published ({HOLOASSIST_VIDEOS})"
-            )
-    wanted = sorted({row.recording for row in rows})
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(
-            f"{folder}: a segment names {missing[0]!r}, but there is no such video beside it"
+    def end(error: str | None = None) -> ExtractReport:
+        seconds = clock() - before
+        segments = folder.write_index(found_rows)
+        told = sorted(results, key=lambda result: result.name)
+        now = datetime.now(UTC).astimezone()
+        record = write_record(
+            out,
+            folder.card,
+            about,
+            told,
+            started=started,
+            ended=now,
+            seconds=seconds,
+            error=error,
         )
-    return rows, {name: found[name] for name in wanted}
+        return ExtractReport(out, segments, tuple(told), seconds, record)
+
+    try:
+        with (
+            ExtractWorker(folder, base.encoder, embedder, options, clock) as worker,
+            ExtractionProgress(len(chosen), quiet, clock) as progress,
+        ):
+            _extract_all(worker, chosen, options.chosen_jobs, progress, results)
+    except BaseException as error:
+        with suppress(EgomonError):  # the first error is the one to tell
+            end(str(error) if isinstance(error, EgomonError) else "interrupted")
+        raise
+    return end()
 
 
-def _named(row: SegmentRow) -> SegmentRow:
-    """Strip the video's suffix from recordings, whether a row names `a.mp4` or `a`."""
-    path = Path(row.recording)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        return row
-    return msgspec.structs.replace(row, recording=path.stem)
+def _extract_all(
+    worker: ExtractWorker,
+    videos: Sequence[LabelledVideo],
+    jobs: int,
+    progress: ExtractionProgress,
+    results: list[RecordingResult],
+) -> None:
+    """Extract several videos at the same time; the first error ends all."""
+    listener = Listener(
+        on_frames=progress.on_frames,
+        on_segments=progress.on_segments,
+        on_share=progress.on_share,
+    )
+    waiting = deque(videos)
+    with ThreadPoolExecutor(jobs, "extract") as threads:
+        running: set[Future[RecordingResult]] = set()
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.add(threads.submit(worker.extract, waiting.popleft(), listener))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                results += [future.result() for future in done]
+        finally:
+            listener.stop.set()
+
+
+def _open(
+    model: str, encoders: Path | None, large: bool | None, name: str, options: ExtractOptions
+) -> tuple[Base, Embedder | None, DatasetCard]:
+    how = {"device": options.device, "dtype": options.dtype}
+    base = open_base(model, **how) if encoders is None else open_encoders(encoders, **how)
+    card = _card(base.card, name)
+    if large is None:
+        large = encoders is not None and base.card.large is not None
+    if not large:
+        return base, None, card
+    large_card, embedder = open_large(base.card, base.folder, **how)
+    return base, embedder, msgspec.structs.replace(card, large=large_card)
 
 
 def _card(bundle: BundleCard, name: str) -> DatasetCard:
@@ -190,51 +162,8 @@ def _card(bundle: BundleCard, name: str) -> DatasetCard:
     )
 
 
-def _merge(out: Path, card: DatasetCard) -> DatasetCard:
-    """The card for this run: large vectors that an earlier run made stay in the set.
-
-    Raises:
-        UsageError: the folder holds vectors of another encoder.
-    """
-    if not (out / DATASET_FILE).is_file():
-        return card
-    old = read_feature_set(out).card
-    pinned, known = old.encoder.weights_sha256, card.encoder.weights_sha256
-    if pinned not in (None, known):
-        raise UsageError(
-            f"{out} holds vectors of weights with the hash {pinned}, but {card.encoder.weights!r} "
-            f"of {card.encoder.architecture} now has {known}; choose another folder"
-        )
-    unpinned = msgspec.structs.replace(card.encoder, weights_sha256=pinned)
-    if (old.encoder, old.fps) != (unpinned, card.fps):
-        raise UsageError(
-            f"{out} holds vectors of {old.encoder.architecture} at {old.fps} frames/s, or of "
-            "another preprocessing; choose another folder"
-        )
-    if card.large is None:
-        return msgspec.structs.replace(card, large=old.large)
-    if old.large not in (None, card.large):
-        raise UsageError(
-            f"{out} holds vectors of another large encoder or setting; choose another folder"
-        )
-    return card
-
-
-def _is_done(out: Path, name: str, card: DatasetCard) -> bool:
-    if not (out / FEATURES_FOLDER / f"{name}.npz").is_file():
-        return False
-    try:
-        read_track(out, name, card)
-    except DataError:
-        return False  # of another encoder or damaged: encode it again
-    return True
-
-
-def _has_large(out: Path, name: str, rows: list[SegmentRow], card: DatasetCard) -> bool:
-    if card.large is None or not large_path(out, name).is_file():
-        return False
-    try:
-        known = read_large(out, name, card.large)
-    except DataError:
-        return False
-    return all((row.start, row.end) in known for row in rows)
+def _keep_encoder(folder: ExtractionFolder, tensors: Tensors) -> None:
+    """Copy a tower whose weights are only in its bundle, so that `train` can pass it on."""
+    if folder.card.encoder.weights == "bundle":
+        data = safetensors.numpy.save(part(tensors, "encoder."))
+        write_bytes(folder.path / ENCODER_FILE, data)

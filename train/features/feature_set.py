@@ -165,14 +165,7 @@ def read_feature_set(folder: Path) -> FeatureSet:
     Raises:
         DataError: naming file and row.
     """
-    path = folder / DATASET_FILE
-    try:
-        card = msgspec.json.decode(path.read_bytes(), type=DatasetCard)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    except msgspec.DecodeError as error:
-        raise DataError(f"{path} is no feature set's card: {error}") from error
-    card = msgspec.structs.replace(card, encoder=card.encoder.recorded())
+    card = read_card(folder / DATASET_FILE)
     segments = read_segments(folder / SEGMENTS_FILE)
     for name in sorted({row.recording for row in segments}):
         if not (folder / FEATURES_FOLDER / f"{name}.npz").is_file():
@@ -189,6 +182,21 @@ def read_feature_set(folder: Path) -> FeatureSet:
     )
     check_splits(data)
     return data
+
+
+def read_card(path: Path) -> DatasetCard:
+    """`dataset.json`, with the preprocessing that files of earlier versions leave out.
+
+    Raises:
+        DataError: it cannot be read, or is no such card.
+    """
+    try:
+        card = msgspec.json.decode(path.read_bytes(), type=DatasetCard)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path} is no feature set's card: {error}") from error
+    return msgspec.structs.replace(card, encoder=card.encoder.recorded())
 
 
 def read_segments(path: Path) -> tuple[SegmentRow, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.interfaces import Float32
@@ -15,6 +16,8 @@ from egomon.train.features.rows import SegmentRow
 
 LARGE_FOLDER = "large"
 TimeRange = tuple[float, float]
+VectorBySpan = dict[TimeRange, NDArray[np.float16] | Float32]
+"""Vectors (D_l,) of segments."""
 
 
 def large_path(folder: Path, recording: str) -> Path:
@@ -22,7 +25,7 @@ def large_path(folder: Path, recording: str) -> Path:
     return folder / LARGE_FOLDER / f"{recording}.npz"
 
 
-def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[TimeRange, Float32]:
+def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> VectorBySpan:
     """Vectors (D_l,) of one recording.
 
     Raises:
@@ -33,13 +36,12 @@ def read_large(folder: Path, recording: str, card: LargeEncoderCard) -> dict[Tim
     if spans is None or vectors.shape != (len(spans), card.dim):
         raise DataError(f"{path}: features have shape {vectors.shape}, expected (S, {card.dim})")
     check_finite(path, vectors)
-    rows = vectors.astype(np.float32)
-    return {(float(a), float(b)): row for (a, b), row in zip(spans, rows, strict=True)}
+    return {(float(a), float(b)): row for (a, b), row in zip(spans, vectors, strict=True)}
 
 
 def large_reader(folder: Path, card: LargeEncoderCard) -> Callable[[SegmentRow], Float32]:
     """Return a reader of a segment's vector; a file is read at its first use."""
-    known: dict[str, dict[TimeRange, Float32]] = {}
+    known: dict[str, VectorBySpan] = {}
 
     def of(row: SegmentRow) -> Float32:
         if row.recording not in known:
@@ -50,6 +52,6 @@ def large_reader(folder: Path, card: LargeEncoderCard) -> Callable[[SegmentRow],
                 f"{large_path(folder, row.recording)} has no vector for the segment from "
                 f"{row.start} to {row.end} s; run egomon extract --large again"
             )
-        return vector
+        return vector.astype(np.float32)
 
     return of

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.interfaces import Float32, Float64
+from egomon.errors import DataError
 from egomon.train.features.feature_set import (
     DATASET_FILE,
     FEATURES_FOLDER,
@@ -20,18 +21,34 @@ from egomon.train.features.feature_set import (
     FeatureSet,
     check_row,
 )
+from egomon.train.features.large_vectors import VectorBySpan, large_path
 from egomon.train.features.rows import SegmentRow
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside the target, sync, rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    """Write beside the target, sync, rename: a reader never sees half a file.
+
+    Raises:
+        DataError: the disk is full, or the folder cannot be written.
+    """
+    # Another process, another shard of the same extraction, may write the same file.
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with new.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); make room there or choose another "
+            "folder; what was written before is whole and is kept"
+        ) from error
 
 
 def write_track(
@@ -52,6 +69,22 @@ def write_track(
     return path
 
 
+def write_large(
+    folder: Path,
+    recording: str,
+    rows: Iterable[SegmentRow],
+    vectors: VectorBySpan,
+) -> Path:
+    """Store one vector (D_l,) a segment, beside the spans that they are of."""
+    buffer = io.BytesIO()
+    spans = [(row.start, row.end) for row in rows]
+    features = np.stack([vectors[span] for span in spans]).astype(np.float16)
+    np.savez_compressed(buffer, features=features, spans=np.array(spans))
+    path = large_path(folder, recording)
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
 def write_index(folder: Path, card: DatasetCard, segments: Iterable[SegmentRow]) -> None:
     """Write `dataset.json` and `segments.jsonl`.
 
@@ -61,8 +94,16 @@ def write_index(folder: Path, card: DatasetCard, segments: Iterable[SegmentRow])
     rows = [check_row(row, f"segment {k}") for k, row in enumerate(segments, start=1)]
     lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
     write_bytes(folder / SEGMENTS_FILE, lines)
-    card_json = msgspec.json.format(msgspec.json.encode(card), indent=2)
-    write_bytes(folder / DATASET_FILE, card_json + b"\n")
+    write_card(folder / DATASET_FILE, card)
+
+
+def write_card(path: Path, card: DatasetCard) -> None:
+    """Write `dataset.json`.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
 
 
 def write_feature_set(folder: Path, data: FeatureSet) -> Path:

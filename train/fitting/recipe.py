@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.errors import ConfigError
+from egomon.train.evaluation.scoring import ContextMode
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -40,11 +41,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_heads: int = 0
     width: int = 512
     dropout: float = 0.1
-    context: bool = True
+    context: bool | ContextMode = "causal"
+    """V^c: `causal`, up to the segment, as live (true in older files); `offline`, the whole
+    recording, what comes after too; `none` (false)."""
     members: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     """Heads of different seeds, averaged in one bundle."""
-    large: bool = False
-    """Also fit the large head and the gate, on cached large-branch vectors."""
+    large: bool | None = None
+    """Also fit the large head and the gate, on cached large-branch vectors; None = where the set
+    has them and there is one member."""
     large_width: int = 256
     gate: Literal["learned", "mean"] = "learned"
     gate_width: int = 128
@@ -82,9 +86,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cv_seeds: int = 3
     """Cross-validations of the kind `evidence`, each with other folds."""
 
+    @property
+    def context_mode(self) -> ContextMode:
+        """The context by name."""
+        if isinstance(self.context, bool):
+            return "causal" if self.context else "none"
+        return self.context
+
 
 def load_recipe(ref: str | Path) -> Recipe:
-    """A bundled name, or a TOML file.
+    """A bundled name, or a TOML file; its key `base` names a bundled recipe that it changes.
 
     Raises:
         ConfigError: if there is no such recipe, or a key is unknown or has a bad value.
@@ -99,7 +110,27 @@ def load_recipe(ref: str | Path) -> Recipe:
         raise ConfigError(f"no recipe {str(ref)!r} ({error.strerror}); bundled: {known}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
+    if "base" in table:
+        table = _on_top(path, table)
     try:
         return msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _on_top(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """The table with what it leaves out from the bundled recipe that it names."""
+    base = table.pop("base")
+    home = FOLDER / f"{base}.toml"
+    if not isinstance(base, str) or home.parent != FOLDER or not home.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        raise ConfigError(
+            f"{path}: base is {base!r}, which is no bundled recipe; there are: {known}"
+        )
+    under = tomllib.loads(home.read_text(encoding="utf-8"))
+    parts = {
+        key: under[key] | table[key]
+        for key in ("stream", "prior")
+        if isinstance(under.get(key), dict) and isinstance(table.get(key), dict)
+    }
+    return under | table | parts

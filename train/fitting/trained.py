@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from egomon.branches.bundle.card import GateCard, SmallCard
+from egomon.branches.bundle.weights import Tensors
 from egomon.errors import DataError
 from egomon.train.features.feature_set import FeatureSet, check_two_classes
+from egomon.train.fitting.record import FitRecord
 from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 
 
@@ -20,7 +21,7 @@ class FittedFusion:
 
     gate: GateCard
     large_width: int
-    tensors: dict[str, Tensor]
+    tensors: Tensors
     """With the prefixes `large_head.` and `gate.`."""
     held_log_odds: ScoreArray
     """(S,) of the gate on the held segments."""
@@ -33,7 +34,7 @@ class FittedModel:
     """Result of a kind of recipe."""
 
     small: SmallCard
-    tensors: dict[str, Tensor]
+    tensors: Tensors
     """Without the prefix `small.`."""
     held: FeatureSet
     """Segments that the scores below were not fitted on."""
@@ -44,6 +45,8 @@ class FittedModel:
     """Further metrics for the card."""
     fused: FittedFusion | None = None
     """None = the small branch alone."""
+    fits: tuple[FitRecord, ...] = ()
+    """Courses of fits by epochs."""
 
     def fitted_recordings(self, data: FeatureSet) -> set[str]:
         """Of the recordings given, those that the heads saw: with `cv` the last fit saw all."""

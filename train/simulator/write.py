@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from egomon.train.simulator.record import RenderedRecording, record
 from egomon.train.simulator.shapes import PARTS
 
 SPLITS = ("train", "train", "train", "val", "test")
-"""Split of a recording by its number: whole recordings, never segments."""
+"""Split of a recording by its number, see `splits_of`: whole recordings, never segments."""
 CRF = 23
 """x264's usual quality."""
 
@@ -28,8 +28,10 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, crf: int = CRF)
     count = 0
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         rate = Fraction(fps).limit_denominator(1000)
-        # One thread: the same frames give the same bytes.
+        # The same frames give the same bytes: on one thread, and without x264's macroblock tree,
+        # which reads memory that it has not written (one of three runs differed at 64 px).
         options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        options["x264-params"] = "mbtree=0"
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         for image in frames:
@@ -46,6 +48,20 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, crf: int = CRF)
 def step_text(part: int) -> str:
     """Name of the step that puts a part in."""
     return f"insert the {PARTS[part]}"
+
+
+def splits_of(classes: Sequence[set[bool]]) -> list[str]:
+    """Splits of recordings by what they hold: a mistake, a correct step.
+
+    Few recordings may leave `val` with one class, which no threshold can be chosen on; it then
+    changes places with the first one of `train` that has both.
+    """
+    splits = [SPLITS[number % len(SPLITS)] for number in range(len(classes))]
+    held = [k for k, split in enumerate(splits) if split == "val"]
+    both = [k for k, split in enumerate(splits) if split == "train" and len(classes[k]) == 2]
+    if held and both and len(set().union(*(classes[k] for k in held))) < 2:
+        splits[held[0]], splits[both[0]] = "train", "val"
+    return splits
 
 
 def segment_rows(
@@ -111,17 +127,22 @@ def simulate(
         )
     recipes = {"seen": SEEN, "unseen": UNSEEN}[workflows]
     out.mkdir(parents=True, exist_ok=True)
-    seconds, number = 0.0, 0
+    seconds = 0.0
+    recordings: list[tuple[str, RenderedRecording, PlannedWorkflow]] = []
+    while seconds < 60 * minutes:
+        number = len(recordings)
+        rng = np.random.default_rng([seed, number])
+        workflow = recipes[int(rng.integers(len(recipes)))]
+        recording = record(workflow, rng, 0.0 if correct_only else mistake_rate, fps)
+        name = f"{workflow.name}-{seed}-{number:03d}.mp4"
+        write_video(out / name, recording.frames(size_px), fps)
+        recordings.append((name, recording, workflow))
+        seconds += recording.seconds
+        if progress is not None:
+            progress(min(1.0, seconds / (60 * minutes)))
+    classes = [{s.step.mistake is not None for s in each.steps} for _, each, _ in recordings]
     with (out / "segments.jsonl").open("wb") as lines:
-        while seconds < 60 * minutes:
-            rng = np.random.default_rng([seed, number])
-            workflow = recipes[int(rng.integers(len(recipes)))]
-            recording = record(workflow, rng, 0.0 if correct_only else mistake_rate, fps)
-            name = f"{workflow.name}-{seed}-{number:03d}.mp4"
-            write_video(out / name, recording.frames(size_px), fps)
-            for row in segment_rows(name, recording, workflow, SPLITS[number % len(SPLITS)]):
+        for one, split in zip(recordings, splits_of(classes), strict=True):
+            for row in segment_rows(*one, split):
                 lines.write(msgspec.json.encode(row) + b"\n")
-            seconds, number = seconds + recording.seconds, number + 1
-            if progress is not None:
-                progress(min(1.0, seconds / (60 * minutes)))
-    return number
+    return len(recordings)

@@ -139,6 +139,17 @@ def _step(
     )
 
 
+def step_pictures(tracks: Sequence[AlignedRecording]) -> dict[str, bytes]:
+    """JPEG of each step by its id, from the first recording that has one of it."""
+    found: dict[str, bytes] = {}
+    for track in tracks:
+        for visit in track.visits:
+            picture = _picture_in(track.recording.pictures, visit)
+            if visit.text is not None and picture is not None:
+                found.setdefault(visit.text, picture.jpeg)
+    return found
+
+
 def _picture_in(pictures: Sequence[Picture], visit: Span) -> Picture | None:
     """The one nearest to the middle of the visit, if any lies in it."""
     middle = (visit.t_start + visit.t_end) / 2

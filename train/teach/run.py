@@ -8,6 +8,7 @@ from pathlib import Path
 
 from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.load_bundle import save_bundle
+from egomon.branches.taught.step_pictures import write_step_pictures
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import BundleError, UsageError
 from egomon.train.features.vector_cache import VectorCache
@@ -25,7 +26,7 @@ from egomon.train.teach.demonstrations import (
 from egomon.train.teach.help_files import read_step_names, with_boundaries
 from egomon.train.teach.input_check import check_recordings, odd_one
 from egomon.train.teach.one_class.fit import ProgressCallback
-from egomon.train.teach.page import PAGE_FILE, AlignedRecording, write_page
+from egomon.train.teach.page import PAGE_FILE, AlignedRecording, step_pictures, write_page
 from egomon.train.teach.report import TeachReport
 from egomon.train.teach.step_filter.follow import FollowedWorkflow
 from egomon.train.teach.video import learn_bundle
@@ -144,19 +145,21 @@ def _learn(
     report = replace(taught.report, base=base.card.name)
     if report.verdict == "failed" and not force:
         return replace(report, written=False, odd=odd_one(found.recordings) or "")
-    save_bundle(out, card, tensors)
+    save_bundle(out, card, tensors, onnx_folder=base.onnx_folder)
     write_graphs(taught.graphs, out / WORKFLOW_FILE)
     if not write_demonstrations(out, found):
         report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))
+    tracks = [
+        AlignedRecording(recording, visits)
+        for recording, visits in zip(found.recordings, visits_of, strict=True)
+    ]
     write_page(
         out / PAGE_FILE,
         title=name,
         sentence=report.sentence,
         notes=report.notes,
         graphs=taught.graphs,
-        tracks=[
-            AlignedRecording(recording, visits)
-            for recording, visits in zip(found.recordings, visits_of, strict=True)
-        ],
+        tracks=tracks,
     )
+    write_step_pictures(out, step_pictures(tracks))
     return report

@@ -19,6 +19,7 @@ from egomon.branches.bundle.card import (
     SmallCard,
 )
 from egomon.branches.bundle.weights import Tensors, part
+from egomon.branches.onnx.forms import LARGE
 from egomon.branches.out_of_domain.distance import fit_guard
 from egomon.branches.taught.base_head import BaseLook
 from egomon.branches.taught.branch import options_of, tensors_of
@@ -186,8 +187,10 @@ def _card(base: BundleCard, report: TeachReport, name: str) -> BundleCard:
         created=datetime.now(UTC).date().isoformat(),
         egomon_version=__version__,
         licence="the owner's",
+        demonstration=False,
         large=None,
         gate=None,
+        runtime={name: pin for name, pin in base.runtime.items() if name != LARGE},
         data=(
             DataCard(
                 name="the user's recordings",

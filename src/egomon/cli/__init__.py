@@ -18,7 +18,8 @@ from typing import NoReturn
 
 from egomon.cli.app import app
 from egomon.cli.pipe import PipedText
-from egomon.errors import EgomonError
+from egomon.errors import EgomonError, MissingExtraError
+from egomon.extras import extra_of
 from egomon.stream.redact import RedactFilter, redact
 from egomon.text import printable
 
@@ -49,13 +50,23 @@ def main() -> None:
             _leave_now(end.code)
         _end(end.code)
     except EgomonError as error:
-        logging.getLogger("egomon").debug("details", exc_info=True)
-        sys.stderr.write(f"egomon: {printable(redact(str(error)))}\n")
-        _end(error.exit_code)
+        _tell(error)
+    except ModuleNotFoundError as error:
+        extra = extra_of(error)
+        if extra is None:
+            raise
+        _tell(MissingExtraError(f"this command, which uses {error.name},", extra))
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         _leave_now(EXIT_SIGTERM)  # the terminal was closed: nobody is left to tell
+
+
+def _tell(error: EgomonError) -> NoReturn:
+    """End with one sentence on stderr."""
+    logging.getLogger("egomon").debug("details", exc_info=True)
+    sys.stderr.write(f"egomon: {printable(redact(str(error)))}\n")
+    _end(error.exit_code)
 
 
 def _end(code: str | int | None) -> NoReturn:

@@ -9,6 +9,7 @@ import typer
 from egomon.cli.verbs.dcr import register as register_dcr_verb
 from egomon.cli.verbs.inspect import register as register_inspect_verbs
 from egomon.cli.verbs.listen import register as register_listen_verb
+from egomon.cli.verbs.play import register as register_play_verb
 from egomon.cli.verbs.run import register as register_run_verbs
 from egomon.cli.verbs.store import register as register_store_verbs
 from egomon.cli.verbs.teach import register as register_teach_verb
@@ -43,6 +44,7 @@ def _options(
 
 register_run_verbs(app)
 register_listen_verb(app)
+register_play_verb(app)
 register_inspect_verbs(app)
 register_store_verbs(app)
 register_train_verbs(app)

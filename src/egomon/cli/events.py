@@ -9,27 +9,14 @@ from egomon.fusion.messages.envelope import decode_data, decode_envelope
 from egomon.fusion.messages.types import AlertData, Data
 from egomon.fusion.store.reader import EventReader
 
-CHUNK = 1000
-
 
 def last_run(store: EventReader, source: str | None) -> list[tuple[str, Data]]:
     """Read the events of the newest boot, optionally of one source, oldest first."""
-    boot = newest = store.last_boot()
-    if boot is None:
-        return []
-    found: list[tuple[str, Data]] = []
-    seq = 0
-    while chunk := store.since(boot, seq, CHUNK):
-        for event in chunk:
-            if event.boot != newest:
-                continue  # of another monitor that shares the store
-            name = event.topic.split("/")[2]
-            if source is None or name == source:
-                found.append((name, decode_data(event.kind, decode_envelope(event.envelope).data)))
-        if (chunk[-1].boot, chunk[-1].seq) == (boot, seq):
-            break
-        boot, seq = chunk[-1].boot, chunk[-1].seq
-    return found
+    return [
+        (name, decode_data(event.kind, decode_envelope(event.envelope).data))
+        for event in store.last_run()
+        if (name := event.topic.split("/")[2]) == source or source is None
+    ]
 
 
 def clip_of(store: EventReader, alert_id: str) -> Path | None:

@@ -9,6 +9,17 @@ from types import TracebackType
 from typing import Any, Self
 
 
+def in_foreground(descriptor: int) -> bool:
+    """Return whether this process may read and set its terminal without being stopped.
+
+    After `&` or `bg` the terminal belongs to another process group.
+    """
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except (AttributeError, OSError):  # Windows, or no terminal of this session
+        return False
+
+
 class Keys:
     """Reads keys without waiting; does nothing where stdin is no terminal."""
 
@@ -17,7 +28,7 @@ class Keys:
         self._before: list[Any] | None = None
 
     def __enter__(self) -> Self:
-        if os.isatty(self._fd):
+        if os.isatty(self._fd) and in_foreground(self._fd):
             import termios
             import tty
 
@@ -32,12 +43,18 @@ class Keys:
         trace: TracebackType | None,
     ) -> None:
         if self._before is not None:
+            import signal
             import termios
 
+            # Sent to the background meanwhile, it would be stopped here.
+            handler = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+            signal.signal(signal.SIGTTOU, handler)
 
     def pressed(self) -> str:
         """Keys pressed since the last call."""
-        if self._before is None or not select.select([self._fd], [], [], 0)[0]:
+        if self._before is None or not in_foreground(self._fd):
+            return ""
+        if not select.select([self._fd], [], [], 0)[0]:
             return ""
         return os.read(self._fd, 64).decode("ascii", "ignore")

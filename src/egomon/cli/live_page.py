@@ -2,36 +2,107 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-from egomon.cli.verbs.taught_feedback import apply_verdict, is_taught
-from egomon.errors import EgomonError, StoreError
+from egomon.cli.learn.feedback import PageFeedback
+from egomon.cli.learn.guide import Guide
+from egomon.cli.learn.teach_process import Teach, teach_in_process
+from egomon.cli.page_bundle import show_bundle
+from egomon.errors import UsageError
 
 if TYPE_CHECKING:
+    from egomon.branches.taught.corrections import Correction
+    from egomon.cli.learn.folder import WorkFolder
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
+    from egomon.monitor import Monitor
     from egomon.monitor.workers.source_worker import SourceWorker
-    from egomon.report.hub import Camera, Feedback, LiveHub, Still
-
-log = logging.getLogger(__name__)
+    from egomon.report.hub import Camera, LiveHub, Still
 
 HERE = "127.0.0.1:0"
 """Loopback, on a free port."""
+CLOSE_SECONDS = 5.0
 PICTURE_PX = 640
 """Largest width of pictures, pixels."""
 
 
-def live_hub(title: str, settings: Settings) -> LiveHub:
-    """Build the hub of the live page; its `publish` is an `EventListener`."""
-    from egomon.report.hub import LiveHub
+class LivePage:
+    """The page of a run: what it shows, and what it may ask for.
 
-    return LiveHub(title, feedback=_feedback(settings))
+    Args:
+        title: heading.
+        settings: of the run.
+        work: where runs are recorded to and learned from; None = the page teaches nothing.
+        teach: learns from them.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        settings: Settings,
+        work: WorkFolder | None = None,
+        *,
+        teach: Teach = teach_in_process,
+    ) -> None:
+        from egomon.report.hub import LiveHub
+
+        self._settings, self._work, self._teach = settings, work, teach
+        self._guide: Guide | None = None
+        self._feedback = PageFeedback(settings)
+        self.hub = LiveHub(title, feedback=self._feedback.verdict)
+        self._feedback.tell = lambda sentence: self.hub.show("told", sentence)
+        show_bundle(self.hub, settings.model.name)
+        self.hub.show("taught", self._feedback.folder is not None)
+
+    def connect(self, monitor: Monitor) -> None:
+        """Show the monitor's cameras, and let the page ask it for things."""
+        hub, feedback = self.hub, self._feedback
+
+        def begin_cycle(fields: Mapping[str, Any]) -> str:
+            source = fields.get("source")
+            if not isinstance(source, str) or not monitor.reset_context(source):
+                raise UsageError("no such camera is watched yet; try again when it is")
+            hub.begin_cycle(source)
+            return "A new cycle has begun."
+
+        def correct(rows: tuple[Correction, ...]) -> None:
+            if monitor.pipeline is not None:
+                monitor.pipeline.scoring.request_corrections(rows)
+
+        feedback.correct = correct
+        hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
+        hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed, "undo": feedback.undo}
+        if self._work is not None:
+            inputs = {item.name: item for item in monitor.inputs}
+            self._guide = Guide(
+                self._work,
+                inputs,
+                show=lambda state: hub.show("learn", state),
+                watch=lambda folder: self._watch(monitor, folder),
+                teach=self._teach,
+            )
+            hub.actions |= self._guide.actions
+
+    def close(self) -> None:
+        """End what the page has begun."""
+        if self._guide is not None:
+            self._guide.close(CLOSE_SECONDS)
+
+    def _watch(self, monitor: Monitor, folder: Path) -> None:
+        """Turn the monitor, the page and what is said on it to another bundle."""
+        from egomon.branches.load_bundle import load_bundle
+
+        model = self._settings.model
+        monitor.exchange(load_bundle(folder, device=model.device, dtype=model.dtype))
+        self._feedback.watches(folder)
+        show_bundle(self.hub, folder)
+        self.hub.show("taught", self._feedback.folder is not None)
+        for item in monitor.inputs:
+            self.hub.begin_cycle(item.name)
 
 
 def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
@@ -110,29 +181,3 @@ def served(hub: LiveHub | None, address: str = HERE) -> Iterator[str]:
                 "(ssh -L) or a proxy with TLS\n"
             )
         yield where
-
-
-def _feedback(settings: Settings) -> Feedback:
-    def store(alert_id: str, verdict: str) -> bool:
-        from egomon.fusion.store.events import EventStore, FeedbackVerdict
-        from egomon.monitor.storage import store_path
-
-        path = store_path(settings, live=True)
-        if path is None:
-            raise StoreError("this run keeps its events in memory only; give --store FILE")
-        with EventStore(path) as events:
-            known = events.feedback(alert_id, cast(FeedbackVerdict, verdict), "", time.time_ns())
-            row = events.alert(alert_id) if known else None
-        if row is not None and is_taught(settings.model.name):
-            _tell_bundle(Path(settings.model.name), row.data, verdict)
-        return known
-
-    return store
-
-
-def _tell_bundle(folder: Path, alert: AlertData, verdict: str) -> None:
-    """The verdict is kept in any case; the bundle may have nothing to learn from it."""
-    try:
-        log.info("%s; it holds from the next start on", apply_verdict(folder, alert, verdict))
-    except EgomonError as error:
-        log.warning("%s", error)

@@ -43,6 +43,13 @@ SegmentsFile = Annotated[
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
+LargeEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--large-endpoint",
+        help="vLLM server of the large branch, e.g. http://gpu:8000/v1; key: EGOMON_LARGE_API_KEY.",
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", help="Probability that raises an alert, both stages."),
@@ -50,9 +57,21 @@ Threshold = Annotated[
 Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
     str | None,
-    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8 (extra `onnx`)."),
+    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8."),
 ]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Torch threads.")]
+ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
+        "cuda, tensorrt, openvino or coreml.",
+    ),
+]
 Store = Annotated[
     str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
 ]
@@ -61,7 +80,8 @@ SinkUris = Annotated[
     typer.Option(
         "--sink",
         help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL or NAME:... of an installed package; may be given more than once.",
+        "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
+        "address is in there; may be repeated.",
     ),
 ]
 Out = Annotated[
@@ -97,6 +117,23 @@ def parse_duration(text: str | None) -> float | None:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"{text!r} is not a duration; write 10s, 200ms, 5m or 1h")
     return seconds
+
+
+def parse_speed(text: str) -> float:
+    """Convert `max` to 0, and `1.0` or `4x` to a factor of real time.
+
+    Raises:
+        UsageError: none of these.
+    """
+    if text == "max":
+        return 0.0
+    try:
+        factor = float(text.removesuffix("x"))
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
+    return factor
 
 
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:

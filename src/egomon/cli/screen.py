@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from egomon.cli.keys import Keys
+from egomon.cli.keys import Keys, in_foreground
 from egomon.fusion.messages.types import Data
 from egomon.stream.channel import Channel
 
@@ -18,20 +18,36 @@ EVENTS_CAPACITY = 4096
 
 
 class Screen:
-    """Receives events in the emit thread and draws them in the main thread."""
+    """Receives events in the emit thread and draws them in the main thread.
 
-    def __init__(self, requests: Sequence[SourceRequest], *, quiet: bool) -> None:
+    Args:
+        requests: the sources.
+        quiet: draw nothing.
+        hold: whether the terminal shows what the dashboard must not cover yet.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[SourceRequest],
+        *,
+        quiet: bool,
+        hold: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.page_url = ""
         """Address of the live page, kept on the dashboard."""
         self._events: Channel[tuple[str, Data]] = Channel(EVENTS_CAPACITY, on_full="drop_oldest")
         self._requests = requests
         self._quiet = quiet
+        self._hold = hold
         self._keys: Keys | None = None
         self._dashboard: Any = None
         self._state: Any = None
         self._plain: Any = None
         self._started = time.monotonic()
-        self._use_dashboard = not quiet and sys.stderr.isatty()
+        # In the background (`&`) it would draw over what the person does there.
+        self._use_dashboard = (
+            not quiet and sys.stderr.isatty() and in_foreground(sys.stderr.fileno())
+        )
 
     def listener(self, source: str, data: Data) -> None:
         """An `EventListener`; never waits."""
@@ -40,19 +56,28 @@ class Screen:
 
     def __enter__(self) -> Self:
         if self._use_dashboard:
-            from egomon.view import LiveView, ViewState
-            from egomon.view.console import PlainConsole
+            from egomon.view.state import ViewState
 
             self._state = ViewState([request.name for request in self._requests])
             self._state.page_url = self.page_url
-            self._dashboard = LiveView(PlainConsole(stderr=True), self._state)
-            self._dashboard.__enter__()
-            self._keys = Keys().__enter__()
+            self._state.is_loading = True
+            self._state.has_keys = sys.stdin.isatty()
+        if self._use_dashboard and not self._hold():
+            self._begin_dashboard()
         else:
-            from egomon.view import PlainView
+            from egomon.view.plain import PlainView
 
             self._plain = PlainView()
         return self
+
+    def _begin_dashboard(self) -> None:
+        from egomon.view.console import PlainConsole
+        from egomon.view.live import LiveView
+
+        self._plain = None
+        self._dashboard = LiveView(PlainConsole(stderr=True), self._state)
+        self._dashboard.__enter__()
+        self._keys = Keys().__enter__()
 
     def __exit__(self, *exc: object) -> None:
         self._drain()
@@ -64,8 +89,11 @@ class Screen:
     def tick(self, monitor: Monitor) -> None:
         """Show new events; called four times a second."""
         self._drain()
-        if self._dashboard is None:
+        if self._dashboard is None and self._use_dashboard and not self._hold():
+            self._begin_dashboard()
+        if self._dashboard is None or not in_foreground(sys.stderr.fileno()):
             return
+        self._state.is_loading = False
         self._obey(monitor)
         item = monitor.inputs[0]
         if not item.is_live and item.duration_seconds:
@@ -86,6 +114,6 @@ class Screen:
 
     def _drain(self) -> None:
         while (event := self._events.get(0)) is not None:
-            source, data = event
-            shown = self._plain if self._state is None else self._state
-            shown.apply(source, data)
+            for shown in (self._state, self._plain):
+                if shown is not None:
+                    shown.apply(*event)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +17,7 @@ from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
+    from egomon.cli.learn.folder import WorkFolder
     from egomon.config import Settings
     from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.monitor.messages import LatencyModel
@@ -88,6 +90,7 @@ class MonitorSession:
         quiet: bool,
         expect: Path | None = None,
         live_page: bool = False,
+        work: WorkFolder | None = None,
         reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
@@ -96,7 +99,7 @@ class MonitorSession:
         self._json = json
         self._quiet = quiet
         self._expect = expect
-        self._live_page = live_page
+        self._live_page, self._work = live_page, work
         self._file = AlertFile(out) if out is not None else None
         self._collector = Collector(everything=report is not None)
         self._signal: int | None = None
@@ -116,20 +119,26 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
-        from egomon.cli.live_page import HERE, camera_of, live_hub, served, still_of
+        from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
 
         source = self._settings.source
-        requests = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
-        screen = Screen(requests, quiet=self._quiet or self._json)
-        listeners: list[EventListener] = [self._collector, screen.listener]
+        given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
+        phones = Phones(given, self._settings, quiet=self._quiet)
+        requests = phones.requests
+        screen = Screen(requests, quiet=self._quiet or self._json, hold=lambda: phones.are_awaited)
+        listeners: list[EventListener] = [self._collector, screen.listener, phones.publish]
         if self._file is not None:
             listeners.append(self._file)
-        hub = None
+        shown: AbstractContextManager[str] = nullcontext("")
+        page = None
         if self._live_page:
-            hub = live_hub(", ".join(name for name, _, _ in references), self._settings)
-            listeners.append(hub.publish)
+            from egomon.cli.live_page import HERE, LivePage, served
+
+            title = ", ".join(name for name, _, _ in references)
+            page = LivePage(title, self._settings, self._work)
+            listeners.append(page.hub.publish)
         monitor = Monitor(
             requests,
             self._settings,
@@ -140,15 +149,18 @@ class MonitorSession:
             latency_model=latency_model,
             reread=self._reread,
         )
-        if hub is not None:
-            hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
+        if page is not None:
+            page.connect(monitor)
+            shown = served(page.hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
         try:
-            with served(hub, self._settings.view.address or HERE) as screen.page_url, screen:
+            with phones, shown as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            if page is not None:
+                page.close()
             if self._file is not None:
                 self._file.close()
         self._finish(summary, requests)
@@ -167,6 +179,7 @@ class MonitorSession:
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.monitor.large_endpoint import check_endpoint
         from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()
@@ -180,7 +193,10 @@ class MonitorSession:
                     f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
                     code="STREAM_NOT_FOUND",
                 )
-        find_library(read_card(find_bundle(self._settings.model.name)).frame_encoder.library)
+        card = read_card(find_bundle(self._settings.model.name))
+        find_library(card.frame_encoder.library)
+        if self._settings.model.large:
+            check_endpoint(self._settings.large, card)
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._report is not None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +24,7 @@ HEADERS = {
     # Not `no-referrer`: with it a browser sends the login form with `Origin: null`.
     "Referrer-Policy": "same-origin",
 }
+BODY_SECONDS = 10.0
 
 
 def create_app(routes: Sequence[BaseRoute], access: Access) -> Starlette:
@@ -55,3 +60,22 @@ class _Guard:
 def text(words: str, status: int = 200) -> PlainTextResponse:
     """A plain answer that no cache keeps."""
     return PlainTextResponse(words, status, HEADERS)
+
+
+async def read_body(request: Request, most_bytes: int) -> bytes | None:
+    """Body of a request; None if it is longer, or did not come within ten seconds."""
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    return None
+    except TimeoutError:
+        return None
+    return body
+
+
+def hash_source(content: str) -> str:
+    """Source expression of a Content Security Policy for an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,11 +16,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from egomon.errors import AddressInUseError, ConfigError, EgomonError
 
+logger = logging.getLogger(__name__)
+
 JOIN_SECONDS = 5.0
 HEAD_SECONDS = 10.0
 """A client gets so long for the head of a request; uvicorn itself would wait for ever."""
 READ_SECONDS = 30.0
 """... and for taking in what was sent to it."""
+DEFER_SECONDS = 5
+HEAD_BYTES = 1 << 16
+PLAIN_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This page is encrypted: write https:// instead of http:// before its address.\n"
+)
 MOST_CONNECTIONS = 64
 MOST_WAITING = 32
 """Connections without a whole request head; the oldest makes room for a new one."""
@@ -32,14 +42,24 @@ class HttpServer:
         address: host and port to listen on; port 0 takes a free one.
         option: the command-line option that sets the address, for messages.
         name: of the thread.
+        certificate: files of a certificate and its key (None: in the same file); served over HTTPS.
 
     Raises:
         AddressInUseError: another program has the port.
         ConfigError: the address cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, address: tuple[str, int], *, option: str, name: str) -> None:
-        self._socket = _listen(*address, option)
+    def __init__(
+        self,
+        app: ASGIApp,
+        address: tuple[str, int],
+        *,
+        option: str,
+        name: str,
+        certificate: tuple[Path, Path | None] | None = None,
+    ) -> None:
+        listener = socket.socket if certificate is None else EncryptedOnly
+        self._socket = _listen(*address, option, listener)
         self._name = name
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -53,12 +73,19 @@ class HttpServer:
                 timeout_graceful_shutdown=1,
                 limit_concurrency=MOST_CONNECTIONS,
                 server_header=False,
+                ssl_certfile=None if certificate is None else certificate[0],
+                ssl_keyfile=None if certificate is None else certificate[1],
             )
         )
         self.port = int(self._socket.getsockname()[1])
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name=name, daemon=True
         )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; before its start and after its end or crash it does not."""
+        return self._thread.is_alive()
 
     def __enter__(self) -> Self:
         # The socket listens already: a client that comes before the loop runs just waits.
@@ -71,6 +98,35 @@ class HttpServer:
         self._socket.close()
         if self._thread.is_alive():
             raise EgomonError(f"the {self._name} did not end within {JOIN_SECONDS:.0f} s")
+
+
+class EncryptedOnly(socket.socket):
+    """A listening socket for TLS; who speaks plain HTTP to it is told so."""
+
+    def listen(self, backlog: int = 64, /) -> None:
+        """See `socket.socket`."""
+        super().listen(backlog)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux: connections come with their first bytes
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See `socket.socket`; ConnectionAbortedError after plain HTTP was answered."""
+        connection, address = super().accept()
+        connection.setblocking(False)
+        try:
+            speaks_plain = connection.recv(1, socket.MSG_PEEK).isalpha()
+            if speaks_plain:
+                connection.recv(
+                    HEAD_BYTES
+                )  # what is left unread would turn the answer into a reset
+                connection.send(PLAIN_ANSWER)
+        except OSError:  # nothing came yet
+            return connection, address
+        if speaks_plain:
+            connection.close()
+            logger.warning("%s asks for the page by http://; it needs https://", address[0])
+            raise ConnectionAbortedError
+        return connection, address
 
 
 class _Connection(H11Protocol):
@@ -91,6 +147,11 @@ class _Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete:
+            self._drop()  # over TLS a close would wait for the client's answer
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -128,9 +189,11 @@ class _Connection(H11Protocol):
             self._reading = None
 
 
-def _listen(host: str, port: int, option: str) -> socket.socket:
+def _listen(
+    host: str, port: int, option: str, kind: type[socket.socket] = socket.socket
+) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = kind(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

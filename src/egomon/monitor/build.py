@@ -35,6 +35,25 @@ class AlertEngines:
         for stage in self.engines.values():
             stage.use(plan.decision, CallBudget(settings.decision.refine_calls_per_minute))
 
+    def exchange(
+        self, plan: RunPlan, inputs: Sequence[SourceWorker], settings: Settings, *, run: str
+    ) -> None:
+        """Use another bundle, without a large branch; call in the thread that owns the engines.
+
+        Args:
+            plan: of the new bundle.
+            inputs: the sources.
+            settings: budget of the large branch.
+            run: names the alerts from now on.
+        """
+        self.plan = plan
+        if self.refinement.queue is not None:
+            self.refinement.queue.close()
+            self.refinement.queue = None
+        for item in inputs:
+            stage = _stage(plan, item.name, run, settings, self.refinement, live=True)
+            self.engines[item.name] = stage
+
     def media_seconds(self) -> float:
         """Media time up to which all segments are decided: a replay's clock."""
         done = [stage.progress.t_seconds for stage in self.engines.values() if stage.progress]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from egomon.branches.segment_scorer import Progress, ScoredSegment
@@ -25,7 +25,14 @@ class SourceNotice:
     event: StateChange | GapSum
 
 
-Scored = ScoredSegment | Progress | SourceEnded
+@dataclass(frozen=True, slots=True, eq=False)
+class InOrder:
+    """Work for the emit thread, after all that was scored before it."""
+
+    work: Callable[[], None]
+
+
+Scored = ScoredSegment | Progress | SourceEnded | InOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.threads import choose_threads, set_torch_threads
 from egomon.config import Settings
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
+from egomon.monitor.exchange import exchange_in
 from egomon.monitor.loading import announced, load_serving, warm_up
 from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.fault_codes import (
@@ -137,7 +138,6 @@ class Monitor:
             WorkerCrashedError: a thread crashed; everything was closed in order.
         """
         settings = self._settings
-        configure_torch(settings.model.threads, live=self._live)
         with (
             open_event_store(settings, live=self._live) as store,
             open_bus(settings, self.boot) as bus,
@@ -175,6 +175,10 @@ class Monitor:
     def reset_context(self, source: str) -> bool:
         """Begin a new workflow at this source; False where there is no such source yet."""
         return self.pipeline is not None and self.pipeline.reset_context(source)
+
+    def exchange(self, bundle: Bundle) -> None:
+        """Watch with another bundle while the sources go on; from any thread, see `exchange_in`."""
+        exchange_in(self.pipeline if self._live else None, bundle, self._reloader.settings)
 
     def _watch(
         self,
@@ -232,7 +236,10 @@ class Monitor:
     def _start_producers(self) -> None:
         for item in self.inputs:
             worker = Worker(
-                f"producer-{item.name}", item.run, on_crash=lambda _: self.stop("crash")
+                f"producer-{item.name}",
+                item.run,
+                on_crash=lambda _: self.stop("crash"),
+                first=self._live,
             )
             self._threads.producers.append(worker)
             worker.start()
@@ -248,7 +255,15 @@ class Monitor:
 
     def _load(self) -> RunPlan:
         model = self._settings.model
-        bundle = self._bundle or load_bundle(model.name, device=model.device, dtype=model.dtype)
+        threads = choose_threads(model.threads, live=self._live)
+        bundle = self._bundle or load_bundle(
+            model.name,
+            device=model.device,
+            dtype=model.dtype,
+            engine=model.engine,
+            threads=threads,
+        )
+        set_torch_threads(threads)
         self._threads.raise_crash()
         plan = make_plan(bundle, self._settings)
         if self._live:

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from egomon.branches.interfaces import LargeBranch
+from egomon.branches.interfaces import LargeBranch, RemoteLargeBranch
 from egomon.config import Settings
 from egomon.fusion.large_branch_queue import LargeBranchResult, run_refiner
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
+from egomon.monitor.exchange import BundleExchange
+from egomon.monitor.large_endpoint import await_server, large_endpoint
 from egomon.monitor.messages import Scored, SourceNotice
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
@@ -124,6 +126,9 @@ class Pipeline:
             ordered=not live and simulated_clock is None,
             clock=self._clock,
         )
+        self.exchange = BundleExchange(
+            self.parts, self.scoring, self.alert_worker, inputs, attacher, boot=boot
+        )
 
     @property
     def elapsed_seconds(self) -> float:
@@ -144,6 +149,7 @@ class Pipeline:
             self.alert_worker.run,
             on_crash=lambda _: self._workers.on_crash(),
             may_restart=may_restart,
+            first=threads.live,
         )
         threads.emit.start()
         if self.parts.refinement.queue is not None:
@@ -221,9 +227,19 @@ class Pipeline:
         return [*online, *(w for w in (threads.small, threads.emit) if w is not None)]
 
     def load_large(self) -> LargeBranch:
-        """The large branch of a plan that uses one."""
-        branch = self.parts.plan.bundle.load_large()
+        """The large branch of a plan that uses one; a replay needs its server to be there.
+
+        Raises:
+            BundleError: it cannot be loaded, or its server is away or serves another model.
+        """
+        plan = self.parts.plan
+        branch = plan.bundle.load_large(large_endpoint(plan.settings.large))
         assert branch is not None
+        if isinstance(branch, RemoteLargeBranch):
+            if self._live:
+                await_server(branch, self.parts.refinement)
+            else:
+                branch.connect()
         return branch
 
     def _run_large(self, worker: Worker) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from egomon.branches.bundle.card import DecisionCard, StreamCard
+from egomon.branches.bundle.card import DecisionCard, LargeEncoderCard, StreamCard
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.interfaces import Gate
 from egomon.branches.load_bundle import Bundle
@@ -21,6 +22,8 @@ from egomon.errors import BundleError, ConfigError, DataError
 from egomon.fusion.gate import load_gate
 from egomon.stream.frame import PrepareImage
 from egomon.stream.segmenter import Segmenter, Span
+
+log = logging.getLogger(__name__)
 
 EVIDENCE_PIXEL_FRAMES = 1
 
@@ -45,18 +48,25 @@ class RunPlan:
     def detail(self) -> PrepareImage | None:
         """Resize of the larger picture for the large branch; None without a large branch.
 
-        Squashed to the square, as `egomon extract` and the large branch itself do it.
+        To the square, as `egomon extract` and the large branch itself do it.
         """
-        large = self.bundle.card.large
-        if not self.use_large or large is None:
-            return None
-        return ImagePreparer(large.frame_px, "squash")
+        large = self.large
+        return None if large is None else ImagePreparer(large.frame_px, large.crop)
+
+    @property
+    def large(self) -> LargeEncoderCard | None:
+        """The large encoder, where it is used."""
+        return self.bundle.card.large if self.use_large else None
+
+    @property
+    def samples_source(self) -> bool:
+        """True if the large branch takes its own frames, of all that the source has."""
+        return self.large is not None and self.large.sampling == "source"
 
     @property
     def scoring_models(self) -> ScoringModels:
         """Models of a segment scorer."""
-        large = self.bundle.card.large
-        frames = large.frames if self.use_large and large is not None else 0
+        frames = 0 if self.large is None else self.large.frames
         return ScoringModels(
             small=self.bundle.small,
             stream=self.stream,
@@ -65,6 +75,7 @@ class RunPlan:
             guard_card=self.bundle.card.guard,
             activity=self.bundle.activity if self.stream.policy == "activity" else None,
             pixel_frames=max(frames, EVIDENCE_PIXEL_FRAMES),
+            clip_frames=frames if self.samples_source else 0,
         )
 
     @property
@@ -100,6 +111,12 @@ def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
         raise BundleError(
             f"bundle {card.name!r} has no frame encoder for video; it scores stored features only"
         )
+    if card.stream.context_until == "recording_end":
+        log.warning(
+            "bundle %s was trained offline, with what comes after a segment as context; live there "
+            "is only what came before, so figures of its training do not hold",
+            card.name,
+        )
     segments, decision = settings.segments, settings.decision
     changes = {
         key: value
@@ -112,6 +129,8 @@ def make_plan(bundle: Bundle, settings: Settings) -> RunPlan:
         )
         if (value := getattr(segments, key)) is not None
     }
+    if settings.model.most_fps is not None:
+        changes["fps"] = min(card.stream.fps, settings.model.most_fps)
     if segments.file is not None:
         changes.setdefault("policy", "given")
     stream = msgspec.structs.replace(card.stream, **changes)

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
@@ -14,6 +14,7 @@ from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
+from egomon.fusion.media.describe import Describer
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
 from egomon.fusion.sinks.sink import SinkContext
@@ -21,13 +22,14 @@ from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.operations.health import OperationsServer
-from egomon.monitor.operations.prometheus import MonitorMetrics
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.storage import retention, store_path
 from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.channel import WakeUp
+
+if TYPE_CHECKING:
+    from egomon.monitor.operations.health import OperationsServer
 
 NO_CONTROL = "none"
 
@@ -84,6 +86,11 @@ class Services:
                 wake=wake,
                 write=write_clip if self._blur is None else self._blur.write_clip,
             )
+        self.describer: Describer | None = None
+        if evidence.describe is not None and live:
+            self.describer = Describer(
+                evidence.describe, model=evidence.describe_model, wake=wake, blur=self._blur
+            )
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
@@ -96,6 +103,10 @@ class Services:
         self.health: OperationsServer | None = None
         self.listeners: tuple[EventListener, ...] = ()
         if settings.metrics.address is not None:
+            # Web server and metrics take longer to import than a bundle to load.
+            from egomon.monitor.operations.health import OperationsServer
+            from egomon.monitor.operations.prometheus import MonitorMetrics
+
             metrics = MonitorMetrics(probe=self._probe)
             self.listeners = (metrics.on_event,)
             self.health = OperationsServer(
@@ -121,12 +132,15 @@ class Services:
             snapshot=self._snapshot,
             blur=self._blur,
             writer=self.writer,
+            describer=self.describer,
             announce=self._live,
         )
 
     def __enter__(self) -> Self:
         if self.writer is not None:
             self.writer.worker.start()
+        if self.describer is not None:
+            self.describer.worker.start()
         if self.health is not None:
             self.health.__enter__()
         return self
@@ -134,6 +148,8 @@ class Services:
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.writer.close()
+        if self.describer is not None:
+            self.describer.close()
         if self.health is not None:
             self.health.__exit__()
 
@@ -143,6 +159,7 @@ class Services:
         return {
             "bus_send_dropped_total": self._bus.send_failed,
             "auth_failures_total": self._bus.auth_failures,
+            "peers_cut_total": self._bus.bounds.cut,
             "worker_restarts_total": self._restarts.counts.total(),
             "store_waiting_events": self._store.waiting,
             "store_lost_events_total": self._store.lost,

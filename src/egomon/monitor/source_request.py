@@ -55,5 +55,7 @@ def source_options(settings: SourceSettings) -> SourceOptions:
         give_up_seconds=settings.give_up_seconds,
         size=settings.camera_size,
         fps=settings.fps,
+        certificate=settings.certificate,
+        private_key=settings.private_key,
         gaze=settings.gaze,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 
-STYLES = ("page.css",)
+from egomon.http.app import hash_source
+
+STYLES = ("page.css", "state.css")
 SCRIPTS = (
     "store.js",
     "words.js",
@@ -21,7 +21,7 @@ SCRIPTS = (
     "list.js",
     "app.js",
 )
-LIVE_SCRIPTS = ("live.js",)
+LIVE_SCRIPTS = ("state.js", "sound.js", "learn.js", "live.js")
 LAST_SCRIPT = "start.js"
 
 _UNSAFE = str.maketrans(
@@ -60,7 +60,7 @@ def content_policy(style: str, script: str, *, live: bool) -> str:
     connect = "connect-src 'self'" if live else "connect-src 'none'"
     media = "img-src 'self' data:; media-src 'self' data: file:"
     return (
-        f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
         f"{media}; {connect}; base-uri 'none'; form-action 'self'"
     )
 
@@ -83,7 +83,3 @@ def build_page(data: dict[str, Any], *, title: str, live: bool = False) -> str:
         out += [page[at:found], value]
         at = found + len(key)
     return "".join([*out, page[at:]])
-
-
-def _sha256(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

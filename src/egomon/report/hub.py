@@ -7,12 +7,13 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from egomon.errors import EgomonError
 from egomon.fusion.messages.types import AlertData, Data
+from egomon.fusion.sinks.notice import TONES
 from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 
@@ -33,6 +34,9 @@ Camera = Callable[[str, int], tuple[int, bytes] | None]
 a newer one, None where there is none."""
 Still = Callable[[str, AlertData], bytes | None]
 """Called with a source and an alert that has just opened: a small JPEG of what it means."""
+
+PageAction = Callable[[Mapping[str, Any]], str]
+"""Called with what the page sent, in a thread that may wait; returns a sentence for the person."""
 
 
 class TooManyClientsError(EgomonError):
@@ -87,6 +91,8 @@ class LiveHub:
         title: heading of the page.
         feedback: takes a person's verdict about an alert; runs in the page's thread.
         bundle: facts about the model.
+        actions: what the page may ask for, by name; see `PageAction`.
+        pictures: gives the JPEG of a step by its id.
         still: gives the picture of a new alert, in the publishing thread; None shows none.
         camera: gives pictures; asked only while somebody looks, at most five times a second and
             source, however many look. None shows none.
@@ -99,13 +105,17 @@ class LiveHub:
         *,
         feedback: Feedback,
         bundle: dict[str, str] | None = None,
+        actions: Mapping[str, PageAction] | None = None,
+        pictures: Callable[[str], bytes | None] = lambda step: None,
         camera: Camera | None = None,
         still: Still | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title = title
         self._feedback = feedback
-        self._bundle = bundle or {}
+        self._shown: dict[str, Any] = {"bundle": bundle or {}, "tones": TONES}
+        self.actions = dict(actions or {})
+        self.step_picture = pictures
         self.camera = camera
         self.still = still
         self._clock = clock
@@ -130,10 +140,22 @@ class LiveHub:
             if still is not None and isinstance(data, AlertData):
                 self._keep_still(data.alert_id, still)
                 change = {**(change or {}), "picture": _still_path(data.alert_id)}
-        if change is not None and clients:
-            text = safe_json(change)
-            for client in clients:
-                client.offer(text)
+        if change is not None:
+            _offer(clients, change)
+
+    def show(self, name: str, value: Any) -> None:
+        """Set one more field of the page's data, such as `workflow`; any thread, never waits."""
+        with self._lock:
+            self._shown[name] = value
+            clients = tuple(self._clients)
+        _offer(clients, {"kind": "field", "name": name, "value": value})
+
+    def begin_cycle(self, source: str) -> None:
+        """The steps of a source begin anew on the page."""
+        with self._lock:
+            change = self._model.begin_cycle(source)
+            clients = tuple(self._clients)
+        _offer(clients, change)
 
     def picture(self, source: str) -> tuple[int, bytes] | None:
         """Return number and JPEG of the newest picture, made in the caller's thread."""
@@ -174,9 +196,7 @@ class LiveHub:
             while len(self._verdicts) > MOST_ALERTS:
                 del self._verdicts[next(iter(self._verdicts))]
             clients = tuple(self._clients)
-        text = safe_json({"kind": "verdict", "alert_id": alert_id, "verdict": verdict})
-        for client in clients:
-            client.offer(text)
+        _offer(clients, {"kind": "verdict", "alert_id": alert_id, "verdict": verdict})
         return True
 
     def snapshot(self) -> dict[str, Any]:
@@ -185,10 +205,11 @@ class LiveHub:
             return self._model.as_data(
                 title=self._title,
                 live=True,
-                bundle=self._bundle,
+                actions=sorted(self.actions),
                 camera=self.camera is not None,
                 pictures={alert_id: _still_path(alert_id) for alert_id in self._stills},
                 verdicts=dict(self._verdicts),
+                **self._shown,
             )
 
     def join(self, loop: asyncio.AbstractEventLoop) -> Client:
@@ -220,6 +241,13 @@ class LiveHub:
             clients = tuple(self._clients)
         for client in clients:
             client.close()
+
+
+def _offer(clients: tuple[Client, ...], change: dict[str, Any]) -> None:
+    if clients:
+        text = safe_json(change)
+        for client in clients:
+            client.offer(text)
 
 
 def _still_path(alert_id: str) -> str:

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from egomon.errors import EgomonError
+from egomon.errors import EgomonError, UsageError
 from egomon.http.access import COOKIE, Access
-from egomon.http.app import HEADERS, text
+from egomon.http.app import HEADERS, read_body, text
 from egomon.report.html import (
     asset,
     build_page,
@@ -28,7 +28,6 @@ from egomon.report.hub import FRAME_SECONDS, VERDICTS, LiveHub, TooManyClientsEr
 SILENCE_SECONDS = 10.0
 """A comment goes out after this much silence, so that a dead connection is noticed."""
 MOST_BODY_BYTES = 4096
-BODY_SECONDS = 10.0
 BOUNDARY = "egomonframe"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,6 +46,8 @@ def page_routes(hub: LiveHub, access: Access) -> list[Route]:
         Route("/events", page.guarded(page.events)),
         Route("/frame/{source}", page.guarded(page.frames)),
         Route("/still/{alert_id}", page.guarded(page.still)),
+        Route("/step/{step}", page.guarded(page.step)),
+        Route("/do/{action}", page.guarded(page.act), methods=["POST"]),
         Route("/feedback", page.guarded(page.feedback), methods=["POST"]),
         Route("/login", page.login, methods=["POST"]),
     ]
@@ -77,7 +78,7 @@ class _Page:
 
     async def login(self, request: Request) -> Response:
         """A form with the token; gives a cookie that scripts cannot read."""
-        body = await _body(request)
+        body = await read_body(request, MOST_BODY_BYTES)
         if body is None or not self._access.is_same_origin(request.headers):
             return text("not allowed", 403)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
@@ -138,12 +139,38 @@ class _Page:
             return text("no such picture", 404)
         return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
 
+    async def step(self, request: Request) -> Response:
+        """The picture of a step of the workflow."""
+        jpeg = await asyncio.to_thread(self._hub.step_picture, request.path_params["step"])
+        if jpeg is None:
+            return text("no such picture", 404)
+        return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
+
+    async def act(self, request: Request) -> Response:
+        """Do what one of the hub's actions does with the fields of a JSON object."""
+        if not self._may_change(request):
+            return text("not allowed from another origin", 403)
+        action = self._hub.actions.get(request.path_params["action"])
+        if action is None:
+            return text("this page cannot do that", 404)
+        try:
+            return text(
+                await asyncio.to_thread(action, _fields(await read_body(request, MOST_BODY_BYTES)))
+            )
+        except UsageError as error:
+            return text(str(error), 400)
+        except EgomonError as error:
+            return text(str(error), 500)
+
+    def _may_change(self, request: Request) -> bool:
+        headers = request.headers
+        return self._access.is_same_origin(headers) or self._access.has_bearer(headers)
+
     async def feedback(self, request: Request) -> Response:
         """`{"alert_id": ..., "verdict": "true" | "false" | "unsure"}`."""
-        headers = request.headers
-        if not (self._access.is_same_origin(headers) or self._access.has_bearer(headers)):
+        if not self._may_change(request):
             return text("not allowed from another origin", 403)
-        fields = _fields(await _body(request))
+        fields = _fields(await read_body(request, MOST_BODY_BYTES))
         alert_id, verdict = fields.get("alert_id"), fields.get("verdict")
         if not isinstance(alert_id, str) or verdict not in VERDICTS:
             return text(f"alert_id and verdict ({', '.join(VERDICTS)}) are needed", 400)
@@ -156,20 +183,6 @@ class _Page:
 
 def _snapshot(hub: LiveHub) -> str:
     return safe_json({"kind": "snapshot", "data": hub.snapshot()})
-
-
-async def _body(request: Request) -> bytes | None:
-    """At most 4 KiB within ten seconds; None if there is more."""
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BODY_BYTES:
-                    return None
-    except TimeoutError:
-        return None
-    return body
 
 
 def _fields(body: bytes | None) -> dict[str, Any]:

@@ -31,6 +31,13 @@ class SourcePage:
     status: dict[str, Any] | None = None
     stats: dict[str, Any] | None = None
     was_out_of_domain: bool = False
+    cycle_start: float | None = None
+    """Media seconds at which the present cycle of the work was begun by hand."""
+
+    def media_seconds(self) -> float:
+        """Media time up to which something is known."""
+        newest = next(reversed(self.rows.values()))[3] if self.rows else 0.0
+        return max(newest, self.stats["media_seconds"] if self.stats else 0.0)
 
 
 class PageModel:
@@ -70,6 +77,12 @@ class PageModel:
             return {"kind": "gap", "source": source, "gap": page.gaps[-1]}
         return None
 
+    def begin_cycle(self, source: str) -> dict[str, Any]:
+        """The work begins anew now; return the change for the page."""
+        page = self.sources.setdefault(source, SourcePage())
+        page.cycle_start = page.media_seconds()
+        return {"kind": "cycle", "source": source, "media_seconds": page.cycle_start}
+
     def _alert(self, source: str, data: AlertData) -> dict[str, Any]:
         known = self.alerts.get(data.alert_id)
         if known is not None and known["rev"] >= data.rev:
@@ -101,4 +114,5 @@ def _source(name: str, page: SourcePage) -> Mapping[str, Any]:
         "status": page.status,
         "stats": page.stats,
         "was_out_of_domain": page.was_out_of_domain,
+        "cycle_start": page.cycle_start,
     }

@@ -35,8 +35,10 @@ FACTS = 6
 AXIS = 5
 STEP_WIDTH = 24
 LEAST_PANEL = FACTS + 2 + 2
-MOST_STRIP_ROWS = 8
+MOST_STRIP_ROWS = 24
 MOST_PANEL = FACTS + 2 + MOST_STRIP_ROWS + 2 + 2
+KEYS = "keys: r begins a new cycle of the work, q ends the run"
+MOST_ALERT_LINES = 6
 GOOD, BAD, WARN = "green", "bold red", "bold yellow"
 STATE_STYLES = {
     "online": GOOD,
@@ -63,11 +65,12 @@ def render(
 ) -> RenderableType:
     """The whole screen, at most `height` lines of `width` columns."""
     sources = list(state.sources.values())
+    foot = [_line(text, "dim") for text in _foot(state)][: max(0, height - 4)]
     across = 2 if width >= WIDE and len(sources) > 1 else 1
     down = max(1, -(-len(sources) // across))
-    note = [_line(f"log: {state.notes[-1]}", "dim")] if state.notes else []
-    left = height - 1 - len(note)  # title
-    alert_rows = max(3, min(12, left - down * LEAST_PANEL, left // 3))
+    left = height - 1 - len(foot)  # title
+    wanted = 1 + sum(len(lines) for lines in _alert_lines(state, width, left))
+    alert_rows = max(3, min(wanted, left - down * LEAST_PANEL, left // 3))
     panel_height = min(MOST_PANEL, (left - alert_rows) // down)
     panel_width = width // across
     parts: list[RenderableType] = [_title(state, width)]
@@ -81,9 +84,15 @@ def render(
             brief = brief[::2][: left - alert_rows]
         parts += brief
         alert_rows = left - len(brief)
-    parts += [_alerts(state, width, alert_rows - 1), *note]
+    parts += [_alerts(state, width, alert_rows - 1), *foot]
     group = Group(*parts)
     return _to_ascii(group, width) if ascii_only else group
+
+
+def _foot(state: ViewState) -> list[str]:
+    """The last lines: the newest log line, and the keys."""
+    note = [f"log: {state.notes[-1]}"] if state.notes else []
+    return [*note, KEYS] if state.has_keys else note
 
 
 def _side_by_side(panels: list[Panel], across: int) -> Table:
@@ -107,6 +116,8 @@ def _title(state: ViewState, width: int) -> RenderableType:
     open_alerts = sum(alert.phase in {"new", "update"} for alert in state.alerts.values())
     page = f"  {clean(state.page_url)}" if state.page_url else ""
     counts = f"  alerts {state.alert_count}, open {open_alerts}{page}"
+    if state.is_loading:
+        counts = f"  loading the models, cameras open meanwhile{page}"
     left = Text.assemble(("egomon", "bold"), counts, no_wrap=True, overflow="ellipsis")
     if state.progress is None:
         return left
@@ -221,11 +232,20 @@ def _alerts(state: ViewState, width: int, rows: int) -> RenderableType:
     step_width = STEP_WIDTH if width >= WIDE else 0
     step = f"  {'step':{step_width}}" if step_width else ""
     head = _line(f"{'when':>9}  {'phase':9} {'p':>4}{step}  what looks wrong", "dim")
-    lines = [_alert(alert, step_width) for alert in state.last_alerts(max(0, rows))]
+    lines: list[Text] = []
+    for whole in _alert_lines(state, width, max(0, rows)):
+        room = rows - len(lines)
+        lines += whole if len(whole) <= room else whole[: max(0, room)]
     return Group(head, *lines)
 
 
-def _alert(alert: AlertData, step_width: int) -> Text:
+def _alert_lines(state: ViewState, width: int, most: int) -> list[list[Text]]:
+    """The lines of each of the last alerts, newest first: its sentence is never cut."""
+    step_width = STEP_WIDTH if width >= WIDE else 0
+    return [_alert(alert, step_width, width) for alert in state.last_alerts(most)]
+
+
+def _alert(alert: AlertData, step_width: int, width: int) -> list[Text]:
     step = clean(alert.step.text) if alert.step else "-"
     what = reason_of(alert)
     if step_width:
@@ -235,4 +255,9 @@ def _alert(alert: AlertData, step_width: int) -> Text:
         what = what if step in what else f"{step}: {what}"
     style = {"new": BAD, "update": BAD, "retract": "dim"}.get(alert.phase, "")
     when = clock(alert.media_opened)
-    return _line(f"{when:>9}  {PHASES[alert.phase]:9} {alert.p:4.2f}{shown}  {what}", style)
+    head = f"{when:>9}  {PHASES[alert.phase]:9} {alert.p:4.2f}{shown}  "
+    indent = " " * (len(head) if len(head) < width // 2 else 2)
+    wrapped = textwrap.wrap(
+        head + what, max(20, width), subsequent_indent=indent, drop_whitespace=True
+    )
+    return [_line(line, style) for line in wrapped[:MOST_ALERT_LINES]]

@@ -81,6 +81,8 @@ class ViewState:
         """Latest revision by id, last changed last."""
         self.alert_count = 0
         self.progress: SourceProgress | None = None
+        self.is_loading = self.has_keys = False
+        """Models are loading; keys are read."""
         self.page_url = ""
         """Address of the live page; None if it is not served."""
         self.notes: deque[str] = deque(maxlen=MOST_NOTES)

@@ -47,8 +47,8 @@ def clean(text: str) -> str:
 
 
 def reason_of(alert: AlertData) -> str:
-    """Return the reason of an alert; messages also say which models took part, views do not."""
-    return clean(alert.explanation.replace(" (small branch alone)", ""))
+    """Return the reason of an alert as one printable line."""
+    return clean(alert.explanation)
 
 
 def clock(t_seconds: float) -> str:

@@ -20,7 +20,7 @@ PENALTY_SECONDS = 1.0
 """A wrong key is answered so much later: keys cannot be tried quickly."""
 
 
-class Place:
+class StreamSlot:
     """Where the camera of one key is put."""
 
     def __init__(self, key: str) -> None:
@@ -76,7 +76,7 @@ class RtmpServer:
             raise UsageError(text) from None
         self._socket.settimeout(ACCEPT_SECONDS)
         self.port: int = self._socket.getsockname()[1]
-        self._places: list[Place] = []
+        self._places: list[StreamSlot] = []
         self._stop = threading.Event()
         self._slots = threading.Semaphore(MOST_CONNECTIONS)
         self._thread = threading.Thread(target=self._accept, name="rtmp accept", daemon=True)
@@ -85,7 +85,7 @@ class RtmpServer:
             logger.warning("rtmp+listen://%s:%d: who knows a key can send video", host, self.port)
 
     @classmethod
-    def place(cls, host: str, port: int, key: str) -> tuple[RtmpServer, Place]:
+    def place(cls, host: str, port: int, key: str) -> tuple[RtmpServer, StreamSlot]:
         """A place for a key, at the server of this address.
 
         Raises:
@@ -99,11 +99,11 @@ class RtmpServer:
                 cls._servers[host, server.port] = server
             if any(place.key == key for place in server._places):
                 raise UsageError("two cameras cannot have one key; give each its own")
-            place = Place(key)
+            place = StreamSlot(key)
             server._places.append(place)
             return server, place
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: StreamSlot) -> None:
         """Give a place back; the last one closes the socket."""
         with self._all:
             place.clear()
@@ -133,7 +133,7 @@ class RtmpServer:
             ).start()
 
     def _greet(self, connection: socket.socket, address: str) -> None:
-        found: list[Place] = []
+        found: list[StreamSlot] = []
 
         def accepts(path: str) -> bool:
             found.extend(place for place in list(self._places) if place.matches(path))

@@ -12,7 +12,7 @@ from egomon.stream.source_options import OpenContext, SourceOptions
 from egomon.stream.sources.device_thread import CHECK_SECONDS, Cancelled
 from egomon.stream.sources.network.reconnecting import Reconnecting
 from egomon.stream.sources.network.stream import Stream
-from egomon.stream.sources.rtmp.server import Place, RtmpServer
+from egomon.stream.sources.rtmp.server import RtmpServer, StreamSlot
 
 REMIND_SECONDS = 30.0
 """Every so often it is said that no camera is there."""
@@ -44,7 +44,9 @@ def open_rtmp(reference: str, context: OpenContext) -> RtmpSource:
 class RtmpSource(Reconnecting):
     """Waits for its camera, and for its return."""
 
-    def __init__(self, server: RtmpServer, place: Place, host: str, context: OpenContext) -> None:
+    def __init__(
+        self, server: RtmpServer, place: StreamSlot, host: str, context: OpenContext
+    ) -> None:
         uri = f"rtmp+listen://{f'[{host}]' if ':' in host else host}:{server.port}/***"
         # Opening is waiting: it must not hold up the start, and no pause comes before it.
         options = replace(context.options, wait_source=True)
@@ -65,7 +67,7 @@ class RtmpStream(Stream):
     """One visit of the camera."""
 
     def __init__(
-        self, uri: str, place: Place, options: SourceOptions, stop: threading.Event
+        self, uri: str, place: StreamSlot, options: SourceOptions, stop: threading.Event
     ) -> None:
         super().__init__(uri, options, stop)
         self._place = place

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
+import safetensors.numpy
 from tiny_models import build_tiny_bundle, tiny_card, tiny_tensors
 
 from egomon.branches.bundle import locate
@@ -19,7 +19,6 @@ from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.card_check import check_card
 from egomon.branches.bundle.locate import find_bundle, list_bundles, read_card
 from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders.torch_setup import configure_torch
 from egomon.branches.interfaces import ClipView, ContextView
 from egomon.branches.load_bundle import load_bundle, read_tensors, save_bundle
 from egomon.errors import BundleError, ConfigError
@@ -42,14 +41,14 @@ def edit_card(folder: Path, path: str, value: Any) -> None:
     (folder / "bundle.json").write_text(json.dumps(card))
 
 
-def edit_weights(folder: Path, changes: dict[str, torch.Tensor | None]) -> None:
+def edit_weights(folder: Path, changes: dict[str, np.ndarray | None]) -> None:
     tensors = read_tensors(folder)
     for name, tensor in changes.items():
         if tensor is None:
             del tensors[name]
         else:
             tensors[name] = tensor
-    (folder / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(tensors))
 
 
 def test_a_saved_bundle_comes_back_whole(tiny_bundle: Path) -> None:
@@ -69,14 +68,36 @@ def test_a_saved_bundle_comes_back_whole(tiny_bundle: Path) -> None:
 
 def test_saving_writes_the_same_bytes_and_loading_the_same_values(tmp_path: Path) -> None:
     card = tiny_card(tmp_path / "clip", large=False)
-    tensors = tiny_tensors(card)
+    odd = {"small.count": np.array(7), "small.turned": np.arange(6.0).reshape(2, 3).T}
+    tensors = tiny_tensors(card) | odd
     one, two = (save_bundle(tmp_path / name, card, tensors) for name in ("one", "two"))
     for file in ("bundle.json", "model.safetensors"):
         assert (one / file).read_bytes() == (two / file).read_bytes()
     assert read_card(one) == card
     loaded = read_tensors(one)
     assert loaded.keys() == tensors.keys()
-    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
+    assert loaded["small.count"].shape == ()
+
+
+def test_the_onnx_files_that_a_card_pins_come_along(tmp_path: Path) -> None:
+    from egomon.branches.bundle.card import OnnxFileCard
+
+    card = tiny_card(tmp_path / "clip", large=False)
+    pin = OnnxFileCard(sha256="0" * 64, opset=17, dtype="float32", cosine=1.0)
+    card = msgspec.structs.replace(card, runtime={"encoder.onnx": pin})
+    source = tmp_path / "onnx"
+    source.mkdir()
+    for name in ("encoder.onnx", "large.onnx"):
+        (source / name).write_bytes(name.encode())
+    saved = save_bundle(tmp_path / "one", card, tiny_tensors(card), onnx_folder=source)
+    assert [path.name for path in (saved / "onnx").iterdir()] == ["encoder.onnx"]
+    with pytest.raises(BundleError, match="give the folder"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card))
+    (source / "encoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"encoder\.onnx cannot be copied"):
+        save_bundle(tmp_path / "two", card, tiny_tensors(card), onnx_folder=source)
+    assert not (tmp_path / "two").exists()
 
 
 def test_the_id_changes_with_any_file_of_the_bundle(tiny_bundle: Path, bundle: Path) -> None:
@@ -127,6 +148,7 @@ def test_a_bundle_without_large_branch_has_none(tmp_path: Path) -> None:
         ("large", None, "`large` and `gate` go together"),
         ("large.frames", 3, "take an even number"),
         ("large.frame_px", 50, "multiple of 32"),
+        ("large.rules", "official", "at least 128 visual tokens: take 384"),
         ("large.max_tokens", 1, "make 8 visual tokens"),
         ("guard", None, "belongs to no part"),
         ("activity_width", 0, "belongs to no part"),
@@ -154,16 +176,16 @@ def test_a_gate_that_does_not_fit_its_card_is_refused_by_file_and_name(
     ("name", "tensor", "message"),
     [
         ("small.g.0.weight", None, r"g\.0\.weight missing"),
-        ("small.g.0.weight", torch.zeros(2, 2), r"g\.0\.weight has shape \(2, 2\)"),
-        ("small.g.0.bias", torch.full((8,), float("nan")), "not finite"),
-        ("guard.mean", torch.full((32,), float("inf")), "not finite"),
-        ("small.more", torch.zeros(1), "the card does not need"),
-        ("strange.more", torch.zeros(1), "belongs to no part"),
-        ("encoder.conv1.weight", torch.zeros(1), "belongs to no part"),
+        ("small.g.0.weight", np.zeros((2, 2)), r"g\.0\.weight has shape \(2, 2\)"),
+        ("small.g.0.bias", np.full(8, np.nan), "not finite"),
+        ("guard.mean", np.full(32, np.inf), "not finite"),
+        ("small.more", np.zeros(1), "the card does not need"),
+        ("strange.more", np.zeros(1), "belongs to no part"),
+        ("encoder.conv1.weight", np.zeros(1), "belongs to no part"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_by_name(
-    bundle: Path, name: str, tensor: torch.Tensor | None, message: str
+    bundle: Path, name: str, tensor: np.ndarray | None, message: str
 ) -> None:
     edit_weights(bundle, {name: tensor})
     with pytest.raises(BundleError, match=message) as caught:
@@ -172,7 +194,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(
 
 
 def test_head_weights_may_be_stored_in_half_precision(tiny_bundle: Path, bundle: Path) -> None:
-    edit_weights(bundle, {k: v.half() for k, v in read_tensors(bundle).items()})
+    edit_weights(bundle, {k: v.astype(np.float16) for k, v in read_tensors(bundle).items()})
     view = ClipView(np.ones((4, 32), np.float32), np.arange(4.0), 0, 1)
     context = ContextView(view.vectors, view.times, 0, 1)
     exact, rough = (
@@ -186,6 +208,14 @@ def test_head_weights_may_be_stored_in_half_precision(tiny_bundle: Path, bundle:
 @pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
 def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
     (bundle / file).unlink()
+    with pytest.raises(BundleError, match=file):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(bundle: Path, file: str) -> None:
+    (bundle / file).unlink()
+    os.mkfifo(bundle / file)
     with pytest.raises(BundleError, match=file):
         load_bundle(bundle)
 
@@ -240,8 +270,8 @@ def test_a_failed_save_leaves_the_old_bundle(tmp_path: Path) -> None:
     card = tiny_card(tmp_path / "clip", large=False)
     target = save_bundle(tmp_path / "mine", card, tiny_tensors(card))
     before = {p.name: p.read_bytes() for p in target.iterdir()}
-    nan = {"small.x": torch.tensor([float("nan")])}
-    for bad, large in ((nan, None), ({"x": torch.ones(1)}, None), ({}, tmp_path / "absent")):
+    nan = {"small.x": np.array([np.nan])}
+    for bad, large in ((nan, None), ({"x": np.ones(1)}, None), ({}, tmp_path / "absent")):
         with pytest.raises((BundleError, OSError)):
             save_bundle(target, card, bad, large)
     assert {p.name: p.read_bytes() for p in target.iterdir()} == before
@@ -250,7 +280,7 @@ def test_a_failed_save_leaves_the_old_bundle(tmp_path: Path) -> None:
 
 def test_a_wrong_encoder_hash_is_found_when_saving(tmp_path: Path) -> None:
     card = tiny_card(tmp_path / "clip", large=False)
-    state = {"conv1.weight": torch.ones(2, 2)}
+    state = {"conv1.weight": np.ones((2, 2))}
     tensors = tiny_tensors(card) | {f"encoder.{name}": value for name, value in state.items()}
 
     def saved_with(sha256: str) -> Path:
@@ -324,7 +354,7 @@ px, times = bundle.encoder.image_px, np.arange(4.0)
 vectors = bundle.encoder.encode(np.zeros((4, px, px, 3), np.uint8))
 fine, sofar = ClipView(vectors, times, 0, 4), ContextView(vectors[:2], times[:2], 0, 4)
 assert np.isfinite(bundle.small.score(fine, sofar).logits).all()
-print({"torch._dynamo", "sympy", "transformers", "open_clip"} & set(sys.modules))
+print({"torch", "sympy", "transformers", "open_clip"} & set(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=100, capture_output=True, text=True
@@ -339,20 +369,6 @@ def test_every_number_of_a_card_must_be_finite(tmp_path: Path) -> None:
         check_card(msgspec.structs.replace(card, stream=stream))
     check_card(card)
     assert isinstance(card, BundleCard)
-
-
-def test_torch_leaves_a_core_to_capture_only_when_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 4)
-    assert configure_torch() == 3
-    assert configure_torch(live=False) == 4
-    assert configure_torch(2) == 2
-    assert chosen == [3, 4, 2]
-    monkeypatch.setattr("egomon.branches.encoders.torch_setup.usable_cores", lambda: 1)
-    assert configure_torch() == 1
-    with pytest.raises(ConfigError, match="1 or more"):
-        configure_torch(0)
 
 
 @pytest.mark.parametrize("option", [{"device": "abacus"}, {"device": "cuda:99"}, {"dtype": "int3"}])

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -169,3 +171,41 @@ def test_missing_weights_say_that_no_download_exists(tmp_path: Path) -> None:
         build_frame_encoder(card(tmp_path / "absent"))
     with pytest.raises(BundleError, match="give a CLIPModel folder"):
         build_frame_encoder(card(tmp_path))
+
+
+def clip4clip_file(folder: Path, epoch: str = ".4") -> tuple[Path, open_clip.CLIP]:
+    """As its authors save it: CLIP under `clip.`, the header beside it, an epoch in the name."""
+    torch.manual_seed(5)
+    model = open_clip.CLIP(**json.loads(json.dumps(CLIP_CONFIG))).eval()
+    state = {f"clip.{name}": value for name, value in model.state_dict().items()}
+    state["frame_position_embeddings.weight"] = torch.zeros(8, 32)
+    path = folder / f"pytorch_model.bin{epoch}"
+    torch.save(state, path)
+    return path, model
+
+
+def test_a_checkpoint_of_clip4clip_gives_the_tower_that_was_trained_along(tmp_path: Path) -> None:
+    path, model = clip4clip_file(tmp_path)
+    plain = card(path.name)
+    theirs = msgspec.structs.replace(plain, library="open_clip")
+    encoder = build_frame_encoder(theirs, folder=tmp_path)
+    assert isinstance(encoder, TowerEncoder)
+    pixels = torch.randint(0, 256, (2, CLIP_PX, CLIP_PX, 3), dtype=torch.uint8)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.card.mean, encoder.card.std))
+    with torch.inference_mode():
+        expected = model.encode_image((pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std)
+    np.testing.assert_allclose(encoder.encode(pixels.numpy()), expected, atol=1e-5)
+    exact = msgspec.structs.replace(theirs, architecture="tiny-dcr")
+    with pytest.raises(BundleError, match="CLIP4Clip was trained with QuickGELU"):
+        build_frame_encoder(exact, folder=tmp_path)
+
+
+def test_a_file_of_that_name_without_clip4clips_layout_is_read_by_open_clip(
+    tmp_path: Path,
+) -> None:
+    path, model = clip4clip_file(tmp_path, "")
+    torch.save(model.state_dict(), path)
+    encoder = build_frame_encoder(msgspec.structs.replace(card(path), library="open_clip"))
+    assert isinstance(encoder, TowerEncoder)
+    pixels = np.zeros((1, CLIP_PX, CLIP_PX, 3), np.uint8)
+    assert np.isfinite(encoder.encode(pixels)).all()

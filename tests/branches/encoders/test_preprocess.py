@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch  # noqa: F401  # the kernel that the bytes are compared with
 from PIL import Image
 
 from egomon.branches.encoders.preprocess import ImagePreparer
@@ -45,6 +47,20 @@ def test_an_image_is_prepared_as_open_clip_does(size: tuple[int, int], crop: str
     assert mine.dtype == np.uint8
     assert mine.flags.c_contiguous
     assert psnr(mine.astype(np.float64), reference(rgb, 224, crop)) >= 60
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("crop", ["center", "center_floor", "squash", "letterbox"])
+@pytest.mark.parametrize("px", [96, 224])
+def test_without_torch_an_image_is_prepared_to_the_same_bytes(
+    px: int, crop: str, interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [scene(*size) for size in (*SIZES, (1080, 1920), (31, 50))]
+    prepare = ImagePreparer(px, crop, 0.875, interpolation)
+    expected = [prepare(image) for image in images]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found = [prepare(image) for image in images]
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_many_threads_get_the_same_pixels_as_one() -> None:

@@ -21,6 +21,7 @@ from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.locate import parse_card
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.registry import build_frame_encoder
+from egomon.branches.encoders.torch_encoder import load_tower
 from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.encoders.tower_config import (
     complete,
@@ -137,9 +138,7 @@ def test_a_card_without_preprocessing_gives_the_vectors_of_the_librarys_own_tran
 
 
 def build_plain(card: FrameEncoderCard) -> torch.nn.Module:
-    from egomon.branches.encoders import registry
-
-    return registry._tower(card, None, None).module.eval()
+    return load_tower(card, None, None).module.eval()
 
 
 def test_what_a_card_says_itself_goes_before_the_towers_own() -> None:

@@ -71,7 +71,7 @@ def test_correct_work_raises_nothing_whether_slow_or_repeated_as_a_whole_or_join
 def test_a_step_left_out_is_told_once_by_the_step_that_comes_in_its_place(
     model: StepModel,
 ) -> None:
-    sentence = "step 4 'rinse' started, step 3 'rub' has not been seen"
+    sentence = "expected 'rub' (step 3), which has not been seen; 'rinse' (step 4) began"
     assert told(model, "0134") == [(2, "missing", sentence)]
 
 
@@ -82,7 +82,7 @@ def test_of_two_swapped_steps_the_first_is_told_and_the_late_one_is_taken_in(
 
 
 def test_a_step_done_again_is_told_with_its_name(model: StepModel) -> None:
-    sentence = "step 1 'wet' is done again, it has been seen before"
+    sentence = "'wet' (step 1) is done again, it has been seen before"
     assert told(model, "0123" + "0" + "4") == [(4, "repeated", sentence)]
 
 
@@ -180,6 +180,10 @@ def test_moves_are_a_distribution(node: Node, unseen: float) -> None:
 def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
     mistake = WorkflowMistake("stopped", 0, 0, 0b11100)
     assert explain(mistake, IDS, [GRAPH]) == (
-        "the work begins again with step 1 'wet', step 3 'rub', step 4 'rinse' and step 5 'dry' "
-        "have not been seen"
+        "expected 'rub' (step 3), 'rinse' (step 4) and 'dry' (step 5), which have not been seen; "
+        "the work begins again with 'wet' (step 1)"
+    )
+    missing = WorkflowMistake("missing", 0, 3, 0b00100)
+    assert explain(missing, IDS, [GRAPH], began_seconds=72.9) == (
+        "expected 'rub' (step 3), which has not been seen; 'rinse' (step 4) began at 01:12"
     )

@@ -96,14 +96,14 @@ def test_a_skipped_step_is_named(branch: TaughtBranch) -> None:
     score = branch.score(clip(2, 7.0), after([0]))
 
     assert score.log_odds > 0
-    assert score.reason == "step 3 'glue' started, step 2 'cut' has not been seen"
+    assert score.reason == "expected 'cut' (step 2), which has not been seen; 'glue' (step 3) began"
 
 
 def test_a_step_done_twice_is_told(branch: TaughtBranch) -> None:
     score = branch.score(clip(1, 14.0), after([0, 1]))
 
     assert score.log_odds > 0
-    assert score.reason == "step 2 'cut' is done again, it has been seen before"
+    assert score.reason == "'cut' (step 2) is done again, it has been seen before"
 
 
 def test_what_was_never_demonstrated_looks_like_no_step(branch: TaughtBranch) -> None:
@@ -116,7 +116,7 @@ def test_what_was_never_demonstrated_looks_like_no_step(branch: TaughtBranch) ->
 def test_a_step_that_drags_on_is_told_with_its_usual_length(branch: TaughtBranch) -> None:
     score = branch.score(clip(1, 7.0, seconds=18.0), after([0]))
 
-    assert score.reason == "step 2 'cut' took 3x longer than usual (18 s, usually 6 s)"
+    assert score.reason == "'cut' (step 2) took 3x longer than usual (18 s, usually 6 s)"
     assert score.log_odds > branch.score(clip(1, 7.0, seconds=7.0), after([0])).log_odds
 
 
@@ -126,7 +126,7 @@ def test_a_step_at_an_unusual_place_is_told(model: TaughtModel) -> None:
     score = TaughtBranch(model, [free], PLAIN).score(clip(3, 0.0), after([]))
 
     assert score.log_odds > 0
-    assert score.reason == "this looks like step 4 'press', which usually comes later"
+    assert score.reason == "this looks like 'press' (step 4), which usually comes later"
 
 
 @pytest.mark.parametrize(("order_trust", "added"), [(0.0, 1.5), (1.0, 0.0)])
@@ -292,7 +292,9 @@ def test_a_renamed_step_is_called_by_its_new_name(
 
     score = load_bundle(tmp_path / "b", with_encoder=False).small.score(clip(2, 7.0), after([0]))
 
-    assert score.reason == "step 3 'glue' started, step 2 'saw it off' has not been seen"
+    assert score.reason == (
+        "expected 'saw it off' (step 2), which has not been seen; 'glue' (step 3) began"
+    )
 
 
 def test_a_bundle_without_its_workflow_file_is_refused(

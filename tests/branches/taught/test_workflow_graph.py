@@ -53,14 +53,18 @@ def test_a_missing_step_is_named_as_the_reason(salad: WorkflowGraph) -> None:
 
     assert finding is not None
     assert (finding.kind, finding.missing) == ("missing", ("wash",))
-    assert finding.reason == "step 3 'cut' started, step 1 'wash' has not been seen"
+    assert (
+        finding.reason == "expected 'wash' (step 1), which has not been seen; 'cut' (step 3) began"
+    )
 
 
 def test_several_missing_steps_are_all_named(salad: WorkflowGraph) -> None:
     finding = salad.check("mix", {"oil"})
 
     assert finding is not None
-    assert finding.reason.endswith("step 1 'wash' and step 3 'cut' have not been seen")
+    assert finding.reason.startswith(
+        "expected 'wash' (step 1) and 'cut' (step 3), which have not been seen; "
+    )
 
 
 def test_free_order_is_left_alone_and_repeats_are_told_where_never_demonstrated(
@@ -142,7 +146,7 @@ def test_a_renamed_step_is_called_by_its_new_name(salad: WorkflowGraph) -> None:
     finding = edited.check("cut", set())
 
     assert finding is not None
-    assert "'rinse the leaves' has not been seen" in finding.reason
+    assert "'rinse the leaves' (step" in finding.reason
 
 
 def test_an_order_that_was_removed_is_no_longer_demanded(salad: WorkflowGraph) -> None:

@@ -13,10 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from egomon.branches.bundle.card import SmallCard
-from egomon.branches.uemcm.clip4clip import MAX_POSITIONS, TemporalHeader, named_as_now
+from egomon.branches.bundle.card_check import MAX_POSITIONS
+from egomon.branches.uemcm.clip4clip import TemporalHeader
+from egomon.branches.uemcm.context_network import named_as_now
 from egomon.branches.uemcm.heads import build_small
 from egomon.errors import BundleError, ConfigError
-from egomon.train.fitting.header_start import header_state, start_header
+from egomon.train.fitting.heads.header_start import header_state, start_header
 
 DIM, LAYERS, HEADS = 32, 2, 2
 CARD = SmallCard(header="seqTransf", header_layers=LAYERS, header_heads=HEADS)

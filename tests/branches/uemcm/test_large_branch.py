@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.weights import weights_sha256
 from egomon.branches.load_bundle import load_bundle
+from egomon.branches.torch_modules import state_sha256
+from egomon.branches.uemcm.clip_frames import clip_of, resampled_clip
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
-from egomon.stream.frame import Frame, Segment
+from egomon.stream.frame import Detail, Frame, Segment
 
 CARD = LargeEncoderCard(weights="tiny", frames=8, frame_px=96, max_tokens=64, dim=48)
 REAL_TOKENIZER = Path(__file__).parents[4] / "shared" / "data" / "qwen3-tokenizer"
@@ -55,17 +57,17 @@ def test_a_clip_makes_exactly_the_promised_visual_tokens(
     )
     embedder = Qwen3VLEmbedder.load(card, Path())
     for count, height, width in ((frames, px, px), (5, 200, 120), (1, 50, 300)):
-        clip, stamps = embedder._resample(images(count, height, width), seconds(count))
+        clip, stamps = resampled_clip(images(count, height, width), seconds(count), embedder.card)
         inputs = embedder._inputs([clip], [stamps])
-        tokens = int((inputs["input_ids"] == embedder._model.config.video_token_id).sum())
+        tokens = int((inputs["input_ids"] == embedder.model.config.video_token_id).sum())
         assert tokens == frames // 2 * (px // 32) ** 2 == Qwen3VLBranch.visual_tokens(card)
         assert inputs["video_grid_thw"][0].tolist() == [frames // 2, px // 16, px // 16]
 
 
 def test_the_prompt_carries_the_true_times_and_each_marker_once(embedder: Qwen3VLEmbedder) -> None:
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resampled_clip(images(8), seconds(8), embedder.card)
     inputs = embedder._inputs([clip], [stamps])
-    text = embedder._processor.tokenizer.decode(inputs["input_ids"][0])
+    text = embedder.processor.tokenizer.decode(inputs["input_ids"][0])
     # Mean time of each pair, one decimal: .125, .625, 1.125, 1.625.
     for stamp in ("<0.1 seconds>", "<0.6 seconds>", "<1.1 seconds>", "<1.6 seconds>"):
         assert text.count(stamp) == 1
@@ -74,9 +76,55 @@ def test_the_prompt_carries_the_true_times_and_each_marker_once(embedder: Qwen3V
     assert text.endswith("<|im_start|>assistant\n")
 
 
-def test_an_instruction_without_final_punctuation_gets_a_full_stop() -> None:
-    assert prompt("Say it") == prompt("Say it.")
-    assert prompt("Say it?") != prompt("Say it.")
+@pytest.mark.parametrize(
+    ("given", "fixed", "official"),
+    [
+        ("Say it", "Say it.", "Say it."),
+        ("Say it?", "Say it?", "Say it?"),
+        ("Say it:", "Say it:.", "Say it:"),
+        ("说。", "说。.", "说。"),
+        (" Say it \n", " Say it \n.", "Say it."),
+        ("", "", "Represent the user's input."),
+        ("  ", "  .", "Represent the user's input."),
+    ],
+)
+def test_an_instruction_ends_as_the_card_s_rules_say(given: str, fixed: str, official: str) -> None:
+    for rules, expected in (("fixed", fixed), ("official", official)):
+        card = msgspec.structs.replace(CARD, instruction=given, rules=rules)
+        assert f"<|im_start|>system\n{expected}<|im_end|>" in prompt(card)
+
+
+def test_with_the_official_rules_a_clip_costs_what_its_frames_do(tiny_qwen: Path) -> None:
+    card = msgspec.structs.replace(CARD, weights=str(tiny_qwen), rules="official", crop="letterbox")
+    embedder = Qwen3VLEmbedder.load(card, Path())
+    clips = [images(count, 60, 90, seed=count) for count in (1, 3, 4, 8, 20)]
+    times = [seconds(len(clip)) for clip in clips]
+    pairs = [resampled_clip(clip, stamps, card) for clip, stamps in zip(clips, times, strict=True)]
+    assert [len(frames) for frames, _ in pairs] == [2, 4, 4, 8, 8]
+    assert pairs[1][1] == [0.0, 0.25, 0.5, 0.5]  # frames go in pairs
+    inputs = embedder._inputs([frames for frames, _ in pairs], [stamps for _, stamps in pairs])
+    tokens = (inputs["input_ids"] == embedder.model.config.video_token_id).sum(1).tolist()
+    assert tokens == [9, 18, 18, 36, 36]
+    together = embedder.embed(clips, times)
+    alone = [embedder.embed([c], [t])[0] for c, t in zip(clips, times, strict=True)]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+
+
+def test_a_letterboxed_clip_keeps_its_proportions() -> None:
+    card = msgspec.structs.replace(CARD, crop="letterbox")
+    frames, _ = resampled_clip([np.full((48, 96, 3), 200, np.uint8)], [0.0], card)
+    assert frames.shape == (8, 96, 96, 3)
+    assert (frames[:, 24:72] == 200).all()
+    assert frames[:, :24].max() == frames[:, 72:].max() == 0
+
+
+def test_a_clip_of_the_source_s_own_frames_goes_before_the_sampled_ones() -> None:
+    own = tuple(Detail(10.0 + k / 10, np.full((4, 4, 3), k, np.uint8)) for k in range(3))
+    plain = segment(images(8))
+    clip, times = clip_of(replace(plain, clip=own))
+    assert [int(image[0, 0, 0]) for image in clip] == [0, 1, 2]
+    np.testing.assert_allclose(times, [0, 0.1, 0.2])
+    assert len(clip_of(plain)[0]) == 8
 
 
 def test_vectors_are_unit_and_alike_alone_and_in_a_batch(embedder: Qwen3VLEmbedder) -> None:
@@ -114,7 +162,7 @@ def test_the_model_sees_what_the_plain_architecture_computes(
     from transformers import Qwen3VLForConditionalGeneration
 
     model = Qwen3VLForConditionalGeneration.from_pretrained(tiny_qwen).eval()
-    clip, stamps = embedder._resample(images(8), seconds(8))
+    clip, stamps = resampled_clip(images(8), seconds(8), embedder.card)
     inputs = embedder._inputs([clip], [stamps])
     with torch.inference_mode():
         hidden = model(**inputs, output_hidden_states=True).hidden_states[-1][0, -1, :48]
@@ -140,8 +188,7 @@ def test_a_segment_is_judged_by_its_detailed_frames(tiny_bundle: Path) -> None:
     assert score.feature.shape == (branch.embedder.card.dim,)
     expected = branch.embedder.embed([details], [seconds(8)])[0]
     np.testing.assert_allclose(score.feature, expected, atol=1e-6)
-    with torch.inference_mode():
-        logits = branch.head(torch.from_numpy(expected)[None])[0].numpy()
+    logits = branch.head.logits(expected[None])[0]
     np.testing.assert_allclose(score.logits, logits, atol=1e-5)
     later = branch.score(segment(details, start=500.0))
     np.testing.assert_allclose(later.feature, score.feature, atol=1e-6)
@@ -159,15 +206,15 @@ def test_a_segment_without_pixels_is_refused(tiny_bundle: Path) -> None:
 def test_a_vector_that_is_not_finite_is_refused(tiny_qwen: Path) -> None:
     card = msgspec.structs.replace(CARD, weights=str(tiny_qwen))
     embedder = Qwen3VLEmbedder.load(card, Path())
-    embedder._model.language_model.norm.weight.fill_(float("nan"))
+    embedder.model.language_model.norm.weight.fill_(float("nan"))
     with pytest.raises(BundleError, match="not finite"):
         embedder.embed([images(8)], [seconds(8)])
 
 
 def test_other_weights_or_sizes_are_refused(tiny_qwen: Path) -> None:
     card = msgspec.structs.replace(CARD, weights=str(tiny_qwen))
-    state = Qwen3VLEmbedder.load(card, Path())._model.state_dict()
-    pinned = msgspec.structs.replace(card, weights_sha256=weights_sha256(state))
+    state = Qwen3VLEmbedder.load(card, Path()).model.state_dict()
+    pinned = msgspec.structs.replace(card, weights_sha256=state_sha256(state))
     Qwen3VLEmbedder.load(pinned, Path())
     with pytest.raises(BundleError, match="trained on other weights"):
         Qwen3VLEmbedder.load(msgspec.structs.replace(card, weights_sha256="0"), Path())
@@ -237,8 +284,8 @@ def test_the_real_tokenizer_knows_the_markers_and_ends_as_the_tiny_one_does() ->
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(REAL_TOKENIZER, local_files_only=True)
-    ids = tokenizer(prompt(CARD.instruction))["input_ids"]
+    ids = tokenizer(prompt(CARD))["input_ids"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     assert tokens.count("<|video_pad|>") == 1
     assert tokens.count("<|im_start|>") == 3
-    assert tokenizer.decode(ids) == prompt(CARD.instruction)
+    assert tokenizer.decode(ids) == prompt(CARD)

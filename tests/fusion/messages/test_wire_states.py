@@ -225,6 +225,12 @@ def with_evidence() -> list[AlertData]:
     return lifecycle.evidence((Evidence(kind="clip", media_type="video/mp4"),))
 
 
+def with_words() -> list[AlertData]:
+    lifecycle = make()
+    run(lifecycle, [-5, 3, 3])
+    return lifecycle.described("Two hands hold a cup.")
+
+
 def strange() -> list[AlertData]:
     lifecycle = make()
     opened = run(lifecycle, [-5, 3])
@@ -238,6 +244,7 @@ SCENARIOS: dict[str, Callable[[pytest.MonkeyPatch, Path], list[AlertData]]] = {
     "breaker_open": lambda patch, folder: fused([RuntimeError("CUDA out of memory")]),
     "severity_raised": lambda patch, folder: run(make(), [-5, 1.0, 5.0]),
     "evidence_ready": lambda patch, folder: with_evidence(),
+    "described": lambda patch, folder: with_words(),
     "below_t_off": lambda patch, folder: replay((3, 5)),
     "source_lost": lambda patch, folder: given_up(patch),
     "source_ended": lambda patch, folder: replay((3, 9)),
@@ -256,7 +263,9 @@ def test_each_reason_is_given(reason: str, monkeypatch: pytest.MonkeyPatch, tmp_
     opened = [alert.alert_id for alert in alerts if alert.phase == "new"]
     closed = [alert.alert_id for alert in alerts if alert.phase in ("end", "retract")]
     assert len(closed) == len(set(closed))
-    assert reason in ("monitor_restarted", "evidence_ready") or set(closed) <= set(opened)
+    assert reason in ("monitor_restarted", "evidence_ready", "described") or set(closed) <= set(
+        opened
+    )
 
 
 def test_each_phase_and_state_of_an_alert_is_given() -> None:

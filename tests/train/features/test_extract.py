@@ -6,18 +6,18 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import av
 import msgspec
 import numpy as np
 import pytest
 from feature_sets import DIM, workshop
+from safetensors.torch import load_file, save_file
 from test_datasets import published_holoassist
-from tiny_models import CLIP_DIM, build_tiny_bundle, build_tiny_clip
+from tiny_models import CLIP_DIM, CLIP_PX, build_tiny_bundle, build_tiny_clip
 from typer.testing import CliRunner
 
-from egomon.branches.bundle.card import FrameEncoderCard, LargeEncoderCard
+from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.bundle.large_weights import stored_sha256
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.load_bundle import load_bundle
 from egomon.cli.app import app
@@ -26,7 +26,6 @@ from egomon.stream.frame import Frame, Segment
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
 from egomon.train.features.extract import extract
-from egomon.train.features.extract_large import embed_segments
 from egomon.train.features.feature_set import Track, read_feature_set
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_feature_set
@@ -86,28 +85,27 @@ def test_large_vectors_are_those_of_the_live_branch(
 
 
 def test_large_vectors_are_made_once_and_again_where_damaged(
-    videos: Path, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    videos: Path, tmp_path: Path, tiny_bundle: Path
 ) -> None:
-    from egomon.train.features import extract as module
+    out = tmp_path / "out"
 
-    out, calls = tmp_path / "out", []
-    real = module.embed_segments
+    def run(large: bool = True) -> tuple[int, int]:
+        """Frames and segments that were encoded."""
+        report = extract(videos, out, model=str(tiny_bundle), large=large, quiet=True)
+        return sum(r.frames for r in report.recordings), sum(r.segments for r in report.recordings)
 
-    def counted(path: Path, *args: object) -> object:
-        calls.append(path.stem)
-        return real(path, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "embed_segments", counted)
-    extract(videos, out, model=str(tiny_bundle), quiet=True)
+    frames, segments = run(large=False)
+    assert frames > 0
+    assert segments == 0
     assert not (out / "large").exists()
-    for _ in range(2):
-        extract(videos, out, model=str(tiny_bundle), large=True, quiet=True)
-        assert len(calls) == len(list((out / "large").iterdir()))
+    assert run() == (0, len(read_feature_set(out).segments))
+    assert run() == (0, 0)
     path = out / "large" / f"{name_of(videos)}.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
-    extract(videos, out, model=str(tiny_bundle), large=True, quiet=True)
-    assert calls[-1] == name_of(videos)
+    frames, segments = run()
+    assert frames == 0
+    assert segments == sum(r.recording == name_of(videos) for r in read_feature_set(out).segments)
     assert path.read_bytes() == whole
     extract(videos, out, model=str(tiny_bundle), quiet=True)  # keeps what is there
     assert read_feature_set(out).large is not None
@@ -131,51 +129,6 @@ def test_a_segment_without_its_large_vector_is_named(
     assert again is not None
     with pytest.raises(DataError, match=rf"{name}\.npz: row 1 holds NaN"):
         again(data.segments[0])
-
-
-class Counting:
-    """An encoder that tells which frames it was given: each has a brightness of its own."""
-
-    card = LargeEncoderCard(weights="none", frames=4, frame_px=32, dim=5)
-
-    def embed(self, clips: list[list[np.ndarray]], times: list[list[float]]) -> np.ndarray:
-        [clip], [seconds] = clips, times
-        seen = [float(image.mean()) for image in clip]
-        return np.array([[min(seen), max(seen), len(clip), seconds[0], seconds[-1]]], np.float32)
-
-
-def grey_video(path: Path, frames: int) -> None:
-    """Frame k of 10 a second has brightness 4 k."""
-    with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream("libx264", rate=10)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for k in range(frames):
-            image = np.full((64, 64, 3), 4 * k % 256, np.uint8)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        out.mux(stream.encode(None))
-
-
-def test_overlapping_unsorted_and_frameless_segments_get_their_own_frames(tmp_path: Path) -> None:
-    grey_video(tmp_path / "v.mp4", 40)
-    spans = [(2.0, 4.0), (0.0, 1.0), (0.5, 3.0), (1.01, 1.02), (0.0, 4.0)]
-    rows = [SegmentRow(recording="v", start=a, end=b) for a, b in spans]
-    times = np.arange(20) / 5
-    found = embed_segments(tmp_path / "v.mp4", rows, Counting(), times, fps=5)  # type: ignore[arg-type]
-    darkest, brightest, count, first, last = found.T
-    # Rows of 5 frames a second: frame k of the grid has brightness 8 k.
-    np.testing.assert_allclose(darkest, [80, 0, 24, 40, 0], atol=3)
-    np.testing.assert_allclose(brightest, [152, 32, 112, 40, 152], atol=3)
-    assert count.tolist() == [4, 4, 4, 1, 4]
-    np.testing.assert_allclose(first, [0, 0, 0.1, -0.01, 0], atol=1e-6)
-    np.testing.assert_allclose(last, [1.8, 0.8, 2.3, -0.01, 3.8], atol=1e-6)
-
-
-def test_a_video_shorter_than_its_vectors_is_refused(tmp_path: Path) -> None:
-    grey_video(tmp_path / "v.mp4", 20)
-    rows = [SegmentRow(recording="v", start=1.0, end=4.0)]
-    with pytest.raises(DataError, match=r"v\.mp4 ends at sampled frame 10"):
-        embed_segments(tmp_path / "v.mp4", rows, Counting(), np.arange(20) / 5, fps=5)  # type: ignore[arg-type]
 
 
 def test_a_bundle_without_large_branch_is_refused(videos: Path, tmp_path: Path) -> None:
@@ -291,3 +244,30 @@ def _write_with_encoder(folder: Path, encoder: FrameEncoderCard) -> None:
 
     card = msgspec.structs.replace(data.card, encoder=encoder, dim=CLIP_DIM)
     write_feature_set(folder, dataclasses.replace(data, card=card, track=track))
+
+
+def test_encoders_by_a_file_go_into_the_vectors_with_their_hashes(
+    videos: Path, tmp_path: Path, tiny_clip: Path, tiny_qwen: Path
+) -> None:
+    qwen = shutil.copytree(tiny_qwen, tmp_path / "qwen")
+    (tmp_path / "tiny.toml").write_text(
+        f'[frame_encoder]\nlibrary = "open_clip"\narchitecture = "tiny"\nweights = "{tiny_clip}"\n'
+        f"image_px = {CLIP_PX}\ndim = {CLIP_DIM}\n"
+        '[large_encoder]\nweights = "qwen"\nframes = 4\nframe_px = 64\nmax_tokens = 64\ndim = 48\n'
+    )
+    args = ["extract", videos, "-o", tmp_path / "out", "--encoders", tmp_path / "tiny.toml"]
+    result = CliRunner().invoke(app, [str(arg) for arg in [*args, "--no-large", "--json"]])
+    assert result.exit_code == 0, result.exception
+    assert read_feature_set(tmp_path / "out").card.large is None
+    result = CliRunner().invoke(app, [str(arg) for arg in [*args, "--json"]])
+    assert result.exit_code == 0, result.exception
+    card = read_feature_set(tmp_path / "out").card
+    assert card.encoder.weights_sha256 is not None
+    assert card.large is not None
+    assert card.large.weights == str(qwen)
+    assert card.large.weights_sha256 == stored_sha256(qwen)
+    state = load_file(qwen / "model.safetensors")
+    next(iter(state.values())).mul_(1.5)
+    save_file(state, qwen / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="another large encoder"):
+        extract(videos, tmp_path / "out", encoders=tmp_path / "tiny.toml", quiet=True)

@@ -12,7 +12,8 @@ import pytest
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.interfaces import Float32
 from egomon.errors import DataError
-from egomon.train.features.encode_video import BATCH, PICTURE_SECONDS, encode_video
+from egomon.train.features.encode_pool import BATCH
+from egomon.train.features.encode_video import PICTURE_SECONDS, encode_video
 from egomon.train.features.vector_cache import VectorCache, vector_key
 from egomon.train.simulator.write import write_video
 

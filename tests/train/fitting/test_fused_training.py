@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from feature_sets import DIM, LARGE, with_large, workshop
-from test_extract import grey_video
+from made_videos import grey_video
 from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import SmallCard, StreamCard
@@ -25,8 +25,8 @@ from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.scoring import large_vectors, small_scores
 from egomon.train.features.extract import extract
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads.uemcm_model import UemcmModel
 from egomon.train.fitting.recipe import Recipe
-from egomon.train.fitting.uemcm_model import UemcmModel
 
 STREAM = StreamCard(fps=1.0, fine_frames=16, context_frames=64)
 
@@ -77,7 +77,7 @@ def test_the_scores_are_those_of_the_live_decision(fused_bundle: Path) -> None:
     decider, head = Decider(bundle.card.decision, load_gate(bundle)), bundle.load_large_head()
     assert head is not None
     vectors = large_vectors(data)  # type: ignore[arg-type]
-    logits = head(torch.from_numpy(vectors)).detach().numpy()
+    logits = head.logits(vectors)
     from egomon.branches.interfaces import BranchScore
     from egomon.branches.segment_scorer import ScoredSegment
     from egomon.stream.frame import Segment
@@ -110,7 +110,7 @@ def test_vectors_of_another_large_encoder_are_refused(fused_bundle: Path) -> Non
 
 
 def test_a_recipe_with_a_large_branch_needs_its_vectors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no large-branch vectors; run egomon extract --large"):
+    with pytest.raises(DataError, match=r"shop trains both.*extract VIDEOS -o workshop --large"):
         train(recipe(large=True), workshop(), tmp_path / "b", quiet=True)
     with pytest.raises(ConfigError, match="members = 2 and large = true"):
         train(recipe(large=True, members=2), hidden(), tmp_path / "b", quiet=True)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def test_an_ensemble_is_the_mean_of_its_members_and_loads_for_live_use(tmp_path:
         train(recipe(seed=k, epochs=2), workshop(), tmp_path / f"m{k}", quiet=True)
         own = part(read_tensors(tmp_path / f"m{k}"), "small.")
         mine = part(tensors, f"members.{k}.")
-        assert all(torch.equal(own[name], mine[name]) for name in own)
+        assert all(np.array_equal(own[name], mine[name]) for name in own)
         alone = load_bundle(tmp_path / f"m{k}")
         assert alone.card.small == single
         found.append([s.log_odds for s in small_scores(alone.small, STREAM, data)])

@@ -28,18 +28,18 @@ from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.plots import write_plots
 from egomon.train.evaluation.scoring import clip_view, context_view, score_segments
 from egomon.train.features.feature_set import FeatureSet, Track
-from egomon.train.fitting.batches import make_views, pool, stratified
 from egomon.train.fitting.fit import train
+from egomon.train.fitting.heads.batches import make_views, pool, stratified
 from egomon.train.fitting.recipe import FOLDER, Recipe, load_recipe
-from egomon.train.fitting.step_statistics import (
+from egomon.train.fitting.statistics.data import among, prepare
+from egomon.train.fitting.statistics.fit import (
     StatisticsPlan,
     by_recording,
     by_workflow,
     cross_validate,
     fit_statistics,
 )
-from egomon.train.fitting.step_statistics_data import among, prepare
-from egomon.train.fitting.step_statistics_tables import count, reduce
+from egomon.train.fitting.statistics.tables import count, reduce
 
 STREAM = StreamCard(fps=1.0, fine_frames=16, context_frames=64)
 
@@ -333,9 +333,9 @@ def test_an_evidence_bundle_with_a_wrong_table_is_refused(evidence_bundle: Path)
     card = load_bundle(evidence_bundle).card
     tensors = part(read_tensors(evidence_bundle), "small.")
     with pytest.raises(BundleError, match=r"tables\.need"):
-        StepStatisticsBranch.load(card, {**tensors, "tables.need": torch.zeros(3, 3)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.need": np.zeros((3, 3))})
     with pytest.raises(BundleError, match=r"tables\.workflow"):
-        StepStatisticsBranch.load(card, {**tensors, "tables.workflow": torch.full((4,), 9.0)})
+        StepStatisticsBranch.load(card, {**tensors, "tables.workflow": np.full(4, 9.0)})
     del tensors["psi.weight"]
     with pytest.raises(BundleError, match=r"psi\.weight"):
         StepStatisticsBranch.load(card, tensors)

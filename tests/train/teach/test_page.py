@@ -11,11 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from egomon.branches.taught.step_pictures import read_step_picture, write_step_pictures
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.errors import UsageError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import Picture, RecordingVectors
-from egomon.train.teach.page import STYLE, AlignedRecording, before_each, page, write_page
+from egomon.train.teach.page import (
+    STYLE,
+    AlignedRecording,
+    before_each,
+    page,
+    step_pictures,
+    write_page,
+)
 
 BAD = "<script>alert('x')</script>\"&"
 
@@ -103,3 +111,20 @@ def test_a_page_without_visits_or_pictures_is_still_a_page(tmp_path: Path) -> No
         write_page(
             tmp_path / "no" / "p.html", title="", sentence="", notes=(), graphs=[], tracks=[]
         )
+
+
+def test_each_step_has_one_picture_of_the_first_recording_that_shows_it(tmp_path: Path) -> None:
+    found = step_pictures([track("a.mp4"), track("b.mp4")])
+    assert found == {
+        "step-1": "\xffa.mp40.0".encode("latin-1"),
+        "step-2": "\xffa.mp46.0".encode("latin-1"),
+    }
+    write_step_pictures(tmp_path, {**found, "../step-3": b"x", "a/b": b"x"})
+    assert read_step_picture(tmp_path, "step-2") == found["step-2"]
+    assert [path.name for path in tmp_path.rglob("*.jpg")] in (
+        ["step-1.jpg", "step-2.jpg"],
+        ["step-2.jpg", "step-1.jpg"],
+    )
+    (tmp_path / "step-3.jpg").write_bytes(b"secret")
+    assert read_step_picture(tmp_path, "../step-3") is None
+    assert read_step_picture(tmp_path, "step-9") is None

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from test_teach_video import base_of, film
 
+from egomon.branches.bundle.locate import read_card
 from egomon.branches.load_bundle import load_bundle, read_tensors
+from egomon.branches.taught.step_pictures import read_step_picture
 from egomon.errors import DataError, UsageError
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach import choose_base as choosing
@@ -68,6 +70,17 @@ def test_adding_a_recording_gives_what_teaching_all_at_once_gives(
     kept = read_demonstrations(tmp_path / "some")
     assert kept.about.names == tuple(path.name for path in films)
     assert kept.about.base == str(known)
+
+
+def test_ones_own_bundle_is_no_demonstration_and_has_pictures_of_its_steps(
+    tiny_bundle: Path, films: list[Path], tmp_path: Path
+) -> None:
+    base = base_of(tiny_bundle, tmp_path / "base", limit=0.0, demonstration=True)
+    teach(films, tmp_path / "mine", base=str(base), force=True)
+    card = load_bundle(tmp_path / "mine").card
+    assert (read_card(base).demonstration, card.demonstration) == (True, False)
+    pictures = [read_step_picture(tmp_path / "mine", step) for step in card.small.steps]
+    assert any(jpeg is not None and jpeg.startswith(b"\xff\xd8\xff") for jpeg in pictures)
 
 
 def test_adding_needs_the_old_recordings_and_their_base(

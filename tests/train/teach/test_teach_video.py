@@ -52,12 +52,14 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [film(folder / f"right{i}.mp4", "abc", i) for i in range(3)]
 
 
-def base_of(tiny: Path, folder: Path, *, limit: float) -> Path:
+def base_of(tiny: Path, folder: Path, *, limit: float, demonstration: bool = False) -> Path:
     """A copy of the tiny bundle with fixed windows and this guard limit."""
     shutil.copytree(tiny, folder)
     card = msgspec.json.decode((folder / "bundle.json").read_bytes(), type=BundleCard)
     guard = None if card.guard is None else msgspec.structs.replace(card.guard, limit=limit)
-    changed = msgspec.structs.replace(card, stream=WINDOWS, guard=guard)
+    changed = msgspec.structs.replace(
+        card, stream=WINDOWS, guard=guard, demonstration=demonstration
+    )
     (folder / "bundle.json").write_bytes(msgspec.json.encode(changed))
     return folder
 
@@ -112,7 +114,7 @@ def test_correct_work_stays_silent_and_a_skipped_step_is_named(
     assert max(s.score.log_odds for s in correct) < 0
     worst = max(skipping, key=lambda s: s.score.log_odds)
     assert worst.score.log_odds > 0
-    assert worst.score.reason == "step 3 started, step 2 has not been seen"
+    assert worst.score.reason == "expected step 2, which has not been seen; step 3 began"
 
 
 def test_what_was_said_of_alerts_moves_the_odds_of_their_kind_alone(

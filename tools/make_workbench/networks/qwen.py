@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.qwen3_vl import prompt
 from tools.make_workbench.pictures import LARGE_PX
 
@@ -191,7 +192,8 @@ class Reader:
         clip = "".join(
             f"<{stamp:.1f} seconds><|vision_start|>{pads}<|vision_end|>" for stamp in stamps
         )
-        ids = self._tokenizer(prompt(INSTRUCTION).replace("<|video_pad|>", clip))["input_ids"]
+        card = LargeEncoderCard(weights="bundle", instruction=INSTRUCTION, dim=WIDTH)
+        ids = self._tokenizer(prompt(card).replace("<|video_pad|>", clip))["input_ids"]
         return [int(i) for i in ids]
 
     def __call__(self, tokens: Tensor, texts: list[list[int]]) -> tuple[Tensor, Tensor]:

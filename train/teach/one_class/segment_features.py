@@ -106,7 +106,7 @@ def observe(
         clip = context.clip(span.t_start, span.t_end, stream.fine_frames)
         if not len(clip.vectors):
             continue
-        until = span.t_end if stream.context_until == "segment_end" else span.t_start
+        until = span.t_start if stream.context_until == "segment_start" else span.t_end
         view = context.view(until)
         background = before(clip, view)
         seen = look(clip.vectors, background)

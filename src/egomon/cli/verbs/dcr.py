@@ -10,6 +10,7 @@ import typer
 from egomon.cli import options as opt
 from egomon.cli.verbs.train import OutFolder, show
 from egomon.errors import UsageError
+from egomon.extras import needs_extra
 
 TARGETS = ("v", "epsilon")
 
@@ -40,7 +41,8 @@ def dcr(
     """Sharpen a CLIP image tower by contrastive reconstruction; needs a GPU for real models."""
     if target not in (None, *TARGETS):
         raise UsageError(f"--target {target!r} is not one of: {', '.join(TARGETS)}")
-    from egomon.train.dcr.fit import DcrPlan, train_dcr
+    with needs_extra("egomon dcr", "dcr"):
+        from egomon.train.dcr.fit import DcrPlan, train_dcr
 
     plan = DcrPlan(
         projector_steps=projector_steps,

@@ -101,7 +101,12 @@ class Replayed:
 
 
 def evaluate_videos(
-    model: str, folder: Path, *, quiet: bool = False, cache: VectorCache | None = None
+    model: str,
+    folder: Path,
+    *,
+    engine: str = "auto",
+    quiet: bool = False,
+    cache: VectorCache | None = None,
 ) -> VideosReport:
     """Replay every video of a folder and compare with the segments beside them.
 
@@ -121,7 +126,7 @@ def evaluate_videos(
     missing = sorted({_stem(row) for row in rows} - set(videos))
     if missing:
         raise DataError(f"{folder}: a segment names {missing[0]!r}, but there is no such video")
-    bundle = load_bundle(model)
+    bundle = load_bundle(model, engine=engine)
     return _report(bundle, rows, replay_videos(bundle, model, videos, cache=cache, quiet=quiet))
 
 

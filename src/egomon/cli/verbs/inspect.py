@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from egomon.stream.sources.pupil.discovery import Glasses
 
 models_app = typer.Typer(
-    invoke_without_command=True, help="The model bundles that come with egomon."
+    invoke_without_command=True,
+    help="The model bundles that come with egomon, and files that name encoders.",
 )
 
 
@@ -84,6 +85,55 @@ def models_show(
     typer.echo(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
 
 
+@models_app.command("export")
+def models_export(
+    ref: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write a copy here; default: into the bundle itself."),
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Give a bundle its networks as ONNX, so that it runs without torch; needs torch once."""
+    from egomon.branches.bundle.locate import find_bundle
+    from egomon.extras import needs_extra
+
+    with needs_extra("egomon models export", "torch"):
+        from egomon.branches.export.bundle import export_bundle
+
+    written = export_bundle(find_bundle(ref), out)
+    if json:
+        _write_json(written)
+        return
+    for name, pin in written.files.items():
+        say(f"{written.folder / 'onnx' / name}: cosine with torch at least {pin.cosine:.5f}")
+    for reason in written.refused:
+        say(f"Left to torch: {reason}")
+
+
+@models_app.command("new")
+def models_new(
+    preset: Annotated[
+        str, typer.Option("--preset", help="paper, paper-8b, clip-b32, siglip2, pe-core, ... .")
+    ] = "paper",
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path(
+        "encoders.toml"
+    ),
+) -> None:
+    """Write a commented file that names both encoders, for `egomon extract --encoders`."""
+    from egomon.branches.bundle.encoders_file import preset_text
+
+    text = preset_text(preset)
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{out} is there already; give another file with -o") from None
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
+    say(str(out))
+
+
 def _show_graph(folder: Path, svg: Path | None) -> None:
     path = folder / "workflow.toml"
     if not path.is_file():
@@ -144,12 +194,22 @@ def doctor(
     chaos: Annotated[
         bool, typer.Option("--chaos", help="Self-test with a source that misbehaves.")
     ] = False,
+    security: Annotated[
+        bool,
+        typer.Option("--security", help="Look at addresses, keys, files and command lines only."),
+    ] = False,
+    config: opt.ConfigFile = None,
     json: opt.Json = False,
 ) -> None:
     """Check this machine and say what to do about each finding; exit 0 with warnings."""
-    from egomon.cli.checks import run_checks
+    from egomon.cli.doctor.machine import findings_of, run_checks
 
-    findings = run_checks(model or "workbench", source=source, chaos=chaos)
+    if security:
+        from egomon.cli.doctor.security import security_checks
+
+        findings = findings_of([("security", lambda: security_checks(config))])
+    else:
+        findings = run_checks(model or "workbench", source=source, chaos=chaos)
     if json:
         _write_json(
             {

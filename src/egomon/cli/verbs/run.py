@@ -13,6 +13,7 @@ from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
 
 if TYPE_CHECKING:
+    from egomon.cli.learn.folder import WorkFolder
     from egomon.cli.session import MonitorSession
     from egomon.config import Settings
     from egomon.monitor import RunSummary
@@ -36,9 +37,12 @@ def _shared(
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
     no_large: opt.NoLarge = False,
+    large_endpoint: opt.LargeEndpoint = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
+    engine: opt.Engine = None,
     threads: opt.ThreadCount = None,
+    profile: opt.Profile = None,
     store: opt.Store = None,
     sink: opt.SinkUris = None,
     out: opt.Out = None,
@@ -61,6 +65,7 @@ def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
 
 def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, Any]) -> Settings:
     """Merge settings; `sections` are those that the verb itself sets."""
+    from egomon.cli.names import dereference
     from egomon.config import load_settings
 
     publish, sinks = shared["publish"], shared["sink"]
@@ -71,9 +76,11 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "name": model,
                 "device": shared["torch_device"],
                 "dtype": shared["dtype"],
+                "engine": shared["engine"],
                 "threads": shared["threads"],
                 "large": opt.no_large(shared["no_large"]),
             },
+            large={"endpoint": shared["large_endpoint"]},
             segments={
                 "policy": shared["policy"],
                 "file": shared["segments_file"],
@@ -92,10 +99,27 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "insecure_bind": shared["insecure_bind"],
             },
             store={"path": shared["store"]},
-            sinks={"uris": tuple(sinks) if sinks is not None else None},
+            sinks={
+                "uris": None
+                if sinks is None
+                else tuple(dereference(each, option="--sink") for each in sinks)
+            },
             **sections,
         ),
+        _profile(model, shared),
     )
+
+
+def _profile(model: str | None, shared: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """The settings of --profile, for the bundle that the other settings name."""
+    if shared["profile"] is None:
+        return None
+    from egomon.branches.bundle.locate import find_bundle, read_card
+    from egomon.config import load_settings
+    from egomon.profiles import profile
+
+    named = load_settings(shared["config"], {"model": {"name": model}}).model.name
+    return profile(shared["profile"], read_card(find_bundle(named)))
 
 
 def _session(settings: Settings, shared: dict[str, Any], **more: Any) -> MonitorSession:
@@ -116,8 +140,8 @@ def live(
         typer.Option(
             "--device",
             "-d",
-            help="Camera number, /dev path, stream URL, zmq+tcp://..., pupil:// or "
-            "synthetic:...; may be given more than once.",
+            help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
+            "synthetic:...; @FILE or env:NAME = the address is in there; may be repeated.",
         ),
     ] = None,
     name: Annotated[
@@ -144,6 +168,10 @@ def live(
     blur_faces: Annotated[
         Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
     ] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show."),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
     ] = None,
@@ -157,24 +185,39 @@ def live(
             help="Serve it on host:port; other machines need the token that is then printed.",
         ),
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            "--learn",
+            help="Folder of runs that are recorded and learned on the live page; a bundle that was "
+            "learned there watches, unless --model names another.",
+        ),
+    ] = None,
+    say: Annotated[
+        bool, typer.Option("--say", help="This machine speaks alerts; as --sink say:.")
+    ] = False,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="... plays a tone for each; as --sink sound:.")
+    ] = False,
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
-    from egomon.cli.names import default_name
+    from egomon.cli.names import default_name, dereference
 
     seconds = opt.parse_duration(duration)
-    references = device or ["0"]
+    heard = [*(["say:"] if say else []), *(["sound:"] if sound else [])]
+    references = [dereference(each, option="--device") for each in device or ["0"]]
     names = list(name or [])
     if names and len(names) != len(references):
         raise UsageError(f"{len(references)} --device but {len(names)} --name: give one for each")
     requests, taken = [], set[str]()
     for index, reference in enumerate(references):
-        label = names[index] if names else default_name(reference, taken)
+        label = names[index] if names else default_name(reference, taken, live=True)
         taken.add(label)
         requests.append((label, reference, None))
 
     def read_settings() -> Settings:
-        return _settings(
+        found = _settings(
             model,
             shared,
             source={"kind": kind, "wait": wait_source},
@@ -182,15 +225,36 @@ def live(
                 "snapshot": snapshot,
                 "folder": record_evidence,
                 "blur_faces": blur_faces,
+                "describe": describe,
             },
             metrics={"address": metrics},
             view={"address": view_address},
         )
+        sinks = found.sinks.model_copy(update={"uris": (*found.sinks.uris, *heard)})
+        return found.model_copy(update={"sinks": sinks})
 
     settings = read_settings()
-    page = view or settings.view.address is not None
-    session = _session(settings, shared, live_page=page, reread=read_settings)
+    page = view or learn is not None or settings.view.address is not None
+    work = _work_folder(learn, settings) if page else None
+    if model is None and work is not None and work.has_bundle:
+        model = str(work.bundle)
+        settings = read_settings()
+    session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
     _check(session.run(requests, duration_seconds=seconds), shared)
+
+
+def _work_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
+    """Folder that the page teaches into; None where a bundle of another place was asked for."""
+    import platformdirs
+
+    from egomon.cli.learn.folder import WorkFolder
+    from egomon.config_sections import ModelSettings
+
+    if learn is not None:
+        return WorkFolder(learn, is_wanted=True)
+    if settings.model.name != ModelSettings().name:
+        return None
+    return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")
 
 
 def replay(
@@ -222,7 +286,7 @@ def replay(
     from egomon.cli.names import default_name
     from egomon.cli.session import parse_latency_model
 
-    factor = _speed(speed)
+    factor = opt.parse_speed(speed)
     if shared["publish"] is None:  # a replay is no service unless it is asked to be one
         shared |= {"publish": [], "control": shared["control"] or "none"}
     session = _session(_settings(model, shared), shared, expect=expect)
@@ -233,15 +297,3 @@ def replay(
         latency_model=parse_latency_model(latency_model) if as_live else None,
     )
     _check(summary, shared)
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return 0.0
-    try:
-        factor = float(text.removesuffix("x"))
-    except ValueError:
-        factor = -1.0
-    if not 0 < factor < float("inf"):
-        raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
-    return factor

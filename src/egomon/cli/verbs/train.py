@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -69,15 +70,50 @@ def extract(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
     ] = "workbench",
+    encoders: Annotated[
+        Path | None,
+        typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
+    ] = None,
     large: Annotated[
-        bool, typer.Option("--large", help="Also run the large branch's encoder.")
+        bool | None,
+        typer.Option(
+            "--large/--no-large",
+            help="Run the large branch's encoder too; without either, where --encoders names one.",
+            show_default=False,
+        ),
+    ] = None,
+    device: opt.Device = None,
+    dtype: opt.Dtype = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Frames a call of the encoder: 16, on CUDA 64.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Videos read at once: 1, on CUDA up to 8.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="I/N: only the I-th of N parts of the videos.")
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="List damaged videos and go on.")
     ] = False,
     json: opt.Json = False,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
     from egomon.train.features.extract import extract as run
+    from egomon.train.features.extract_worker import ExtractOptions
+    from egomon.train.features.find_videos import Shard
 
-    report = run(videos, out, model=model, large=large, quiet=json)
+    options = ExtractOptions(
+        device=device or "auto",
+        dtype=dtype or "auto",
+        batch=batch,
+        jobs=jobs,
+        shard=None if shard is None else Shard.parse(shard),
+        skip_damaged=skip_damaged,
+    )
+    report = run(
+        videos, out, model=model, encoders=encoders, large=large, quiet=json, options=options
+    )
     show(report, json)
 
 
@@ -98,12 +134,26 @@ def train(
         Path | None,
         typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", help="causal, offline or none, instead of the recipe's."),
+    ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Labelled recordings to a model bundle."""
+    """Labelled recordings to a model bundle; goes on where it was interrupted."""
     from egomon.train.fitting.fit import train as run
 
-    report = run(recipe, data, out, seed=seed, seeds=seeds, feedback=feedback, quiet=json)
+    report = run(
+        recipe,
+        data,
+        out,
+        seed=seed,
+        seeds=seeds,
+        context=context,
+        feedback=feedback,
+        command=shlex.join(["egomon", *sys.argv[1:]]),
+        quiet=json,
+    )
     show(report, json)
 
 
@@ -117,8 +167,11 @@ def evaluate(
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline or none: what context is worth.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
@@ -128,6 +181,7 @@ def evaluate(
     cached: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
     ] = True,
+    engine: opt.Engine = None,
     json: opt.Json = False,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
@@ -139,7 +193,7 @@ def evaluate(
         from egomon.train.features.vector_cache import VectorCache
 
         cache = VectorCache() if cached else None
-        report = evaluate_videos(model, videos, quiet=json, cache=cache)
+        report = evaluate_videos(model, videos, engine=engine or "auto", quiet=json, cache=cache)
     else:
         from egomon.train.evaluation.evaluate import evaluate_features
 
@@ -156,15 +210,25 @@ def challenge(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
     clips: Annotated[
         Path | None,
         typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
     ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Feature set; with --videos where it goes: OUT-vectors."),
+    ] = None,
     context: Annotated[
-        str, typer.Option("--context", help="causal, offline (the paper's setting) or none.")
-    ] = "causal",
+        str | None,
+        typer.Option(
+            "--context", help="causal, offline or none, instead of what it was trained on."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only recordings of this split.")
     ] = None,
@@ -176,7 +240,19 @@ def challenge(
     """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
     from egomon.train.evaluation.challenge import challenge as run
 
-    report = run(model, data, out, clips=clips, context=context, split=split, threshold=threshold)
+    if data is None and videos is None:
+        raise UsageError("give --videos DIR, or --data DIR (features), or both")
+    report = run(
+        model,
+        data or out.with_name(f"{out.stem}-vectors"),
+        out,
+        videos=videos,
+        clips=clips,
+        context=context,
+        split=split,
+        threshold=threshold,
+        quiet=json,
+    )
     show(report, json)
 
 

@@ -22,7 +22,7 @@ from egomon.fusion.messages.types import (
     StatusData,
 )
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor.messages import Scored, SourceEnded, SourceNotice
+from egomon.monitor.messages import InOrder, Scored, SourceEnded, SourceNotice
 from egomon.monitor.operations.fault_codes import OWN_CODES, STAGE_STUCK
 from egomon.monitor.workers.gap_sum import GapSum
 from egomon.monitor.workers.source_timeout import SourceTimeout
@@ -225,7 +225,9 @@ class AlertWorker:
         return False
 
     def _on_scored(self, item: Scored) -> None:
-        if isinstance(item, SourceEnded):
+        if isinstance(item, InOrder):
+            item.work()
+        elif isinstance(item, SourceEnded):
             stage = self._engines[item.source]
             if not stage.pending:
                 self._emit_all(item.source, stage.finish(self._reason(item.source)))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from egomon.branches.interfaces import Float32, FrameEncoder
 from egomon.branches.segment_scorer import SegmentScorer
-from egomon.monitor.messages import Scored, SourceEnded
+from egomon.branches.taught.corrections import Correction
+from egomon.monitor.messages import InOrder, Scored, SourceEnded
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import WAIT_SECONDS, Channel
 from egomon.stream.frame import Frame, UInt8Image
@@ -71,13 +72,14 @@ class InferenceWorker:
         condition: threading.Condition,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._image_px = encoder.image_px
         self.encode: Encode = encoder.encode
         """Gives vectors of frames; a simulation lets its time pass here."""
         self._cameras = cameras
         self._inbox = inbox
         self._condition = condition
         self._clock = clock
-        self._resets: deque[str] = deque()
+        self._orders: deque[Callable[[], None]] = deque()
         self.encoded = 0
         self.encode_ms = 0.0
         """Milliseconds a frame of the last batch."""
@@ -89,7 +91,37 @@ class InferenceWorker:
 
     def request_reset(self, source: str) -> None:
         """Begin a new workflow before the next batch; callable from any thread."""
-        self._resets.append(source)
+        self._orders.append(lambda: self._scorer(source).reset_context())
+
+    def request_corrections(self, corrections: Sequence[Correction]) -> None:
+        """Score with these before the next batch; callable from any thread."""
+
+        def work() -> None:
+            for camera in self._cameras:
+                camera.scorer.correct(corrections)
+
+        self._orders.append(work)
+
+    def exchange(
+        self, encoder: FrameEncoder, scorers: Mapping[str, SegmentScorer], done: InOrder
+    ) -> None:
+        """Score with another encoder and other scorers before the next batch; any thread.
+
+        Args:
+            encoder: owned by this thread from then on.
+            scorers: by source.
+            done: put between the last that the old scorers gave and the first of the new ones.
+        """
+
+        def work() -> None:
+            for camera in self._cameras:
+                self._send(camera.scorer.flush())
+                camera.buffer.take(camera.buffer.unread)
+                camera.scorer = scorers[camera.scorer.source]
+            self.encode, self._image_px = encoder.encode, encoder.image_px
+            self._send([done])
+
+        self._orders.append(work)
 
     def run(self, worker: Worker) -> None:
         """Run until every source is scored to its end; then close the inbox.
@@ -113,9 +145,12 @@ class InferenceWorker:
                 self._condition.wait(WAIT_SECONDS)
             while (spare := self._spare_seconds()) > 0 and self._condition.wait(spare):
                 pass
-        self._apply_resets()
+        while self._orders:
+            self._orders.popleft()()
         taken = [
-            (camera, camera.buffer.take(MICRO_BATCH)) for camera in self._cameras if camera.ready
+            (camera, self._fitting(camera.buffer.take(MICRO_BATCH)))
+            for camera in self._cameras
+            if camera.ready
         ]
         before = [camera.scorer.frames for camera, _ in taken]
         try:
@@ -164,9 +199,9 @@ class InferenceWorker:
         for event in events:
             self._inbox.put(event)
 
-    def _apply_resets(self) -> None:
-        while self._resets:
-            source = self._resets.popleft()
-            for camera in self._cameras:
-                if camera.scorer.source == source:
-                    camera.scorer.reset_context()
+    def _fitting(self, frames: list[Frame]) -> list[Frame]:
+        """Without a frame that was resized for the encoder before an exchange."""
+        return [frame for frame in frames if frame.image.shape[0] == self._image_px]
+
+    def _scorer(self, source: str) -> SegmentScorer:
+        return next(c.scorer for c in self._cameras if c.scorer.source == source)

@@ -21,7 +21,7 @@ from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import Grab
 from egomon.stream.packet_ring import PacketRing
-from egomon.stream.reader import FrameSink, SourceReader
+from egomon.stream.reader import FrameSink, FrameTap, Sampling, SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Discontinuity, Source, SourceState, StateChange
 from egomon.stream.source_options import OpenContext
@@ -79,6 +79,8 @@ class SourceWorker:
         self.ready = threading.Event()
         """Models are loaded: frames may be read."""
         self.duration_seconds: float | None = None
+        self.tap: FrameTap | None = None
+        """Sees full pictures while it is set; from any thread."""
         options = settings.source
         self.packets = ring_for(settings.evidence)
         """Packets of the source, for clips; empty if it has none."""
@@ -119,8 +121,10 @@ class SourceWorker:
         }
 
     def prepare_with(self, plan: RunPlan) -> None:
-        """The models are known: frames can be resized for them."""
+        """Frames are resized for these models from now on; callable from any thread."""
         self._plan = plan
+        if self._producer is not None:
+            self._producer.resample(_sampling(plan))
 
     def run(self, worker: Worker) -> None:
         """Body of the producer's thread."""
@@ -205,16 +209,19 @@ class SourceWorker:
 
     def producer(self, plan: RunPlan, source: Source, sink: FrameSink) -> SourceReader:
         """Reads the source into `sink`, for this plan."""
-        assert plan.bundle.encoder is not None
+        sampling = _sampling(plan)
         self._producer = SourceReader(
             source,
             sink,
-            grid=SamplingGrid(plan.stream.fps),
-            prepare=plan.bundle.encoder.prepare,
-            detail=plan.detail,
+            grid=sampling.grid,
+            prepare=sampling.prepare,
+            detail=sampling.detail,
+            between=sampling.between,
+            letterboxed=sampling.letterboxed,
             pace=self._pace,
             range_seconds=self._range_seconds,
             on_grab=self.on_grab,
+            tap=lambda: self.tap,
         )
         return self._producer
 
@@ -254,6 +261,17 @@ class SourceWorker:
             self._started = time.monotonic()
         due = self._started + t_seconds / self._speed
         self._stop.wait(max(0.0, due - time.monotonic()))
+
+
+def _sampling(plan: RunPlan) -> Sampling:
+    assert plan.bundle.encoder is not None
+    return Sampling(
+        SamplingGrid(plan.stream.fps),
+        plan.bundle.encoder.prepare,
+        plan.detail,
+        between=lambda t: plan.samples_source,
+        letterboxed=plan.large is not None and plan.large.crop == "letterbox",
+    )
 
 
 def ring_for(evidence: EvidenceSettings) -> PacketRing | None:

@@ -133,6 +133,8 @@ function fillHeader() {
     ...names.filter((name) => store.source(name).status).slice(0, 4).map((name) => `${name} ${store.source(name).status.source_state}`),
   ].join(" · ");
   fillBanners(names);
+  const second = store.hasSecond;
+  if (byId("legend").dataset.second !== String(second)) fillLegend(byId("legend"), { second });
   const select = byId("source");
   if (select.options.length !== names.length) select.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
   byId("source-label").hidden = names.length < 2;
@@ -142,15 +144,21 @@ function fillBanners(names) {
   const banners = [];
   for (const name of names) {
     const { status, wasOutOfDomain } = store.source(name);
-    if (wasOutOfDomain) banners.push(`${name}: ${data.live && status.domain !== "out_of_domain" ? "was " : ""}out of domain. ${OUT_OF_DOMAIN}`);
+    const isOutside = data.live ? status?.domain === "out_of_domain" : wasOutOfDomain;
+    if (isOutside) banners.push(`${name}: out of domain. ${OUT_OF_DOMAIN}`);
     if (status && status.degraded) banners.push(`${name}: degraded. There are no second scores; the first score of a segment decides.`);
     if (status && status.error) banners.push(`${name}: ${status.error.code}: ${status.error.message}`);
   }
-  if (store.alerts.some((alert) => alert.demonstration)) banners.push(DEMONSTRATION);
+  if (store.meta.demonstration ?? store.alerts.some((alert) => alert.demonstration)) banners.push(DEMONSTRATION);
   const box = byId("banners");
   if (box.dataset.text === banners.join("\n")) return;
   box.dataset.text = banners.join("\n");
   box.replaceChildren(...banners.map((text) => h("p", { class: "banner", role: "status" }, text)));
+}
+
+function showAbout() {
+  const about = Object.entries(store.meta.bundle || {}).map(([key, value]) => `${key}: ${value}`).join(" · ");
+  byId("about").textContent = [about, "Made by egomon."].filter(Boolean).join(" · ");
 }
 
 function addVideo() {

@@ -33,7 +33,7 @@ class AlertList {
     const where = (many ? `${alert.source} ` : "") + clock(alert.media_opened);
     const button = h("button", { type: "button", onclick: () => this.onSelect(alert) },
       alertShape(alert), h("span", {}, where), h("span", { class: "p" }, `p ${percent(alert.p)}`),
-      h("span", { class: "what" }, reasonOf(alert)),
+      h("span", { class: "what" }, alert.explanation),
       alert.step ? h("span", { class: "step" }, alert.step.text) : null,
       this.still(alert.alert_id));
     this.buttons.set(alert.alert_id, button);

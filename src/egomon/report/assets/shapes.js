@@ -8,6 +8,8 @@ const SHAPES = Object.freeze({
   large: "M8 14 L2 4 L14 4 Z",
   fused: "M8 1 L15 8 L8 15 L1 8 Z",
   threshold: "M0 8 H6 M10 8 H16",
+  tick: "M2 9 L6 13 L14 3",
+  cut: "M2 4 H11 V12 H2 Z M11 7 L15 5 V11 L11 9 M1 15 L15 1",
   outside: "M1 15 L15 1 M1 8 L8 1 M8 15 L15 8",
 });
 
@@ -21,7 +23,7 @@ function shape(name, colour, { hollow = false, label = "" } = {}) {
   } else svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS(SVG, "path");
   path.setAttribute("d", SHAPES[name]);
-  const line = hollow || ["retracted", "threshold", "outside"].includes(name);
+  const line = hollow || ["retracted", "threshold", "outside", "tick", "cut"].includes(name);
   path.setAttribute("fill", line ? "none" : `var(--${colour})`);
   path.setAttribute("stroke", `var(--${colour})`);
   path.setAttribute("stroke-width", line ? "2.4" : "1");
@@ -49,13 +51,16 @@ function canvasShape(g, name, x, y, size, colour, hollow) {
   g.restore();
 }
 
-function fillLegend(list, colours) {
+// Without a second score in sight nobody is told how it would be drawn.
+function fillLegend(list, { second }) {
   const items = [
-    ["small", "small", "first score"], ["large", "large", "second score"], ["fused", "fused", "both, weighted"],
+    ["small", "small", second ? "first score" : "score"],
+    ...(second ? [["large", "large", "second score"], ["fused", "fused", "both, weighted"]] : []),
     ["threshold", "ink", "threshold"], ["open", "bad", "alert open"], ["ended", "bad", "alert ended"],
     ["retracted", "soft", "retracted"], ["outside", "soft", "out of domain"],
   ];
   const entries = items.map(([name, colour, text]) => h("li", {}, shape(name, colour), text));
   entries.push(h("li", {}, shape("ended", "bad", { hollow: true }), "notice: less certain"));
+  list.dataset.second = String(second);
   list.replaceChildren(...entries);
 }

@@ -10,11 +10,11 @@ const LIVE_ALERTS = 500;
 
 class Store {
   constructor(data) {
-    this.meta = data;
     this.load(data);
   }
 
   load(data) {
+    this.meta = { ...this.meta, ...data };
     this.sources = new Map();
     for (const each of data.sources) this.sources.set(each.name, sourceOf(each.name, each));
     this.alerts = data.alerts.slice();
@@ -29,6 +29,10 @@ class Store {
 
   // One change of the live page.
   apply(change) {
+    if (change.kind === "field") {
+      this.meta[change.name] = change.value;
+      return;
+    }
     const source = this.source(change.source);
     if (change.kind === "segment") addRow(source, change.row);
     else if (change.kind === "alert") {
@@ -36,10 +40,8 @@ class Store {
       this.addAlert(change.alert);
     } else if (change.kind === "gap") source.gaps.push(change.gap);
     else if (change.kind === "stats") source.stats = change.stats;
-    else if (change.kind === "status") {
-      source.status = change.status;
-      source.wasOutOfDomain ||= change.status.domain === "out_of_domain";
-    }
+    else if (change.kind === "status") source.status = change.status;
+    else if (change.kind === "cycle") source.cycleStart = change.media_seconds;
     if (source.gaps.length > 1000) source.gaps.shift();
     source.version += 1;
   }
@@ -54,6 +56,12 @@ class Store {
       this.byId.delete(oldest);
       this.pictures.delete(oldest);
     }
+  }
+
+  // True where a second score can come, or has come.
+  get hasSecond() {
+    return this.alerts.some((alert) => alert.scores.large) || [...this.sources.values()].some(({ status, rows }) =>
+      (status && status.refiner !== "absent") || rows.some((row) => row[ROW.large] !== null));
   }
 
   alertsOf(name) {
@@ -86,6 +94,7 @@ function sourceOf(name, each) {
     status: each.status || null,
     stats: each.stats || null,
     wasOutOfDomain: Boolean(each.was_out_of_domain),
+    cycleStart: each.cycle_start ?? -Infinity,
   };
 }
 

@@ -4,7 +4,7 @@ function meter(name, p, threshold) {
   fill.style.width = `${100 * Math.min(1, Math.max(0, p))}%`;
   const limit = h("span", { class: "limit", title: `threshold ${percent(threshold)}` });
   limit.style.left = `${100 * threshold}%`;
-  return h("div", { class: "meter" }, h("span", {}, SCORES[name]), h("span", { class: "track" }, fill, threshold === null ? null : limit),
+  return h("div", { class: "meter" }, h("span", {}, store.hasSecond ? SCORES[name] : "score"), h("span", { class: "track" }, fill, threshold === null ? null : limit),
     h("output", {}, percent(p)));
 }
 
@@ -28,7 +28,7 @@ function scoreBlock(small, large, fused, gate, threshold) {
   return h("div", {},
     h("h3", {}, "Probability of a mistake"),
     meter("small", small, decided === "small" ? threshold : null),
-    large === null ? h("p", { class: "soft" }, "There is no second score.") : meter("large", large, null),
+    large !== null ? meter("large", large, null) : store.hasSecond ? h("p", { class: "soft" }, "There is no second score.") : null,
     fused === null ? null : meter("fused", fused, threshold),
     h("p", { class: "soft" }, `dashed: threshold ${percent(threshold)} of the deciding score`),
     gate === null ? null : h("h3", {}, "Weights of the scores"),
@@ -59,7 +59,7 @@ function whyAlert(alert, { picture, verdicts, play }) {
   const opened = alert.revisions[0];
   const state = `${PHASES[alert.phase]}, ${alert.state}`;
   return [
-    h("p", { class: "lead" }, reasonOf(alert)),
+    h("p", { class: "lead" }, alert.explanation),
     h("div", { class: "chips" },
       h("span", { class: "chip" }, alertShape(alert), state), h("span", { class: "chip" }, alert.severity),
       h("span", { class: "chip" }, span(segment.media_start, alertEnd(alert))),
@@ -69,10 +69,10 @@ function whyAlert(alert, { picture, verdicts, play }) {
       picture ? h("img", { class: "picture", src: picture, alt: `Snapshot of the alert at ${clock(alert.media_opened)}` }) : null,
       play ? h("button", { type: "button", class: "play", onclick: () => play(leadIn(alert)) }, `▶ play from ${clock(leadIn(alert))}`) : null,
       verdicts ? verdicts(alert) : null) : null,
-    h("p", {}, REASONS[opened.reason] || opened.reason),
+    opened.reason === "small_score" && !store.hasSecond ? null : h("p", {}, REASONS[opened.reason] || opened.reason),
     h("div", { class: "cols" },
       scoreBlock(scores.small.p, scores.large ? scores.large.p : null, scores.fused ?? null, scores.gate || null, scores.threshold),
-      h("div", {}, h("h3", {}, "Where and what"), facts([
+      folded("Where and what", facts([
         ["step", alert.step ? `${alert.step.text} (confidence ${percent(alert.step.conf)})` : "not known"],
         ["segment", `${segment.id}: ${span(segment.media_start, segment.media_end)}, ${plural(segment.frames, "frame", "frames")}` +
           (segment.dropped ? `, ${segment.dropped} lost` : "")],
@@ -82,8 +82,13 @@ function whyAlert(alert, { picture, verdicts, play }) {
         ["model", alert.model], ["alert", alert.alert_id],
         ["evidence", alert.evidence.map((each) => each.uri || `${each.kind} (attached to the message)`).join(", ")],
       ]))),
-    h("h3", {}, "Life of the alert"), revisions(alert),
+    folded("Life of the alert", revisions(alert)),
   ];
+}
+
+// Open in a report; on the live page a click away, so that the timeline stays in view.
+function folded(title, body) {
+  return h("details", { open: !store.meta.live }, h("summary", {}, title), body);
 }
 
 function whySegment(row) {

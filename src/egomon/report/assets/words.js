@@ -10,6 +10,7 @@ const REASONS = Object.freeze({
   breaker_open: "The second score is paused after repeated failures, so the first one decided.",
   severity_raised: "A later segment of the same event scored higher.",
   evidence_ready: "A picture or clip was added.",
+  described: "A vision model said what the pictures show.",
   below_t_off: "The scores fell below the level at which an alert ends.",
   source_lost: "The source was away for too long.",
   source_ended: "The recording or stream ended.",
@@ -26,11 +27,6 @@ const STAGES = Object.freeze({
 });
 
 const SCORES = Object.freeze({ small: "first score", large: "second score", fused: "both, weighted" });
-
-// Messages say which models took part; a page for the wearer shows the reason alone.
-function reasonOf(alert) {
-  return alert.explanation.replace(" (small branch alone)", "");
-}
 
 function clock(seconds, digits = 1) {
   const scale = 10 ** digits;

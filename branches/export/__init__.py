@@ -1,0 +1,1 @@
+"""Writes the networks of a bundle as ONNX, from their torch form."""

@@ -1,0 +1,1 @@
+"""Networks of a bundle in ONNX Runtime; no torch."""

@@ -1,0 +1,55 @@
+"""`egomon play`: publish a recorded session again, to build and test an app on. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from egomon import endpoints
+from egomon.cli import options as opt
+from egomon.cli.say import say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(play)
+
+
+def play(
+    session: Annotated[
+        Path,
+        typer.Argument(
+            help="Recorded session (from `--sink file:PATH` or `egomon listen --kind all --format "
+            "jsonl`) or event store, whose last run is played.",
+            metavar="SESSION",
+        ),
+    ],
+    speed: Annotated[
+        str, typer.Option("--speed", help="Factor of the recorded time such as 1.0, or `max`.")
+    ] = "1.0",
+    publish: opt.Publish = None,
+    control: opt.Control = None,
+    curve: opt.Curve = None,
+    insecure_bind: opt.InsecureBind = None,
+) -> None:
+    """Publish a recorded session again with its own times: no camera, no model."""
+    import secrets
+    import socket
+
+    from egomon.fusion.transport.keys import CurveConfig
+    from egomon.monitor.playback import Playback, open_session
+
+    playback = Playback(
+        publish or (endpoints.PUBLISH,),
+        None if control == "none" else control or endpoints.CONTROL,
+        boot=secrets.token_hex(4),
+        host=socket.gethostname(),
+        speed=opt.parse_speed(speed),
+        curve=None if curve is None else CurveConfig.server(curve),
+        insecure_bind=bool(insecure_bind),
+    )
+    with playback:
+        count = playback.run(open_session(session))
+    say(f"{session}: {count} messages published")

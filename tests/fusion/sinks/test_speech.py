@@ -1,0 +1,178 @@
+"""Speech and tones of this machine: what is told, by which program, and that no shell sees it."""
+
+from __future__ import annotations
+
+import threading
+import wave
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from sink_data import end, hand_over
+
+from egomon.errors import ConfigError, EgomonError, UsageError
+from egomon.fusion.messages.message import Message
+from egomon.fusion.messages.types import AlertData, StatusData
+from egomon.fusion.sinks.notice import FRESH_SECONDS, TONES, Notice, NoticeKind, Notices
+from egomon.fusion.sinks.open import make_sink
+from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.sinks.speech import write_tone
+from egomon.fusion.sinks.worker import SinkWorker
+from egomon.testing import check_sink, sample_messages
+
+Program = Callable[[str, str], None]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Makes a program of this name and script; the path holds these and a shell, no others."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    for name in ("cat", "sleep"):
+        (folder / name).symlink_to(
+            next(p for p in (Path("/bin", name), Path("/usr/bin", name)) if p.exists())
+        )
+
+    def make(name: str, script: str) -> None:
+        file = folder / name
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+
+    return make
+
+
+def alert(explanation: str = "Fill it has not been seen.", **fields: object) -> Message:
+    return fresh(0, explanation=explanation, **fields)
+
+
+def status(**fields: object) -> Message:
+    return fresh(2, error=None, **fields)
+
+
+def fresh(index: int, **fields: object) -> Message:
+    """A sample message with other data, published now."""
+    sample = sample_messages()[index]
+    data = msgspec.structs.replace(sample.data, **fields)
+    assert isinstance(data, AlertData | StatusData)
+    envelope = msgspec.structs.replace(
+        sample.envelope,
+        time=datetime.now(UTC).isoformat(),
+        data=msgspec.Raw(msgspec.json.encode(data)),
+    )
+    return Message(sample.topic, envelope, data)
+
+
+def test_an_opening_a_retraction_a_lost_camera_and_other_work_are_told_once_each() -> None:
+    notices = Notices()
+    lost, back = status(source_state="offline"), status(source_state="online")
+    outside = status(source_state="online", domain="out_of_domain")
+    given = [alert(), alert(phase="update", rev=2), alert(phase="end", rev=3), lost, lost, back,
+             outside, outside, back, lost, alert(phase="retract", rev=4)]  # fmt: skip
+    told = [notice for message in given if (notice := notices.of(message)) is not None]
+    assert [notice.kind for notice in told] == ["open", "lost", "outside", "lost", "retracted"]
+    assert told[0].sentence == "Mistake. Fill it has not been seen."
+    assert told[1].sentence == "Camera lost: cam0."
+
+
+def test_what_comes_too_late_or_from_a_former_run_is_not_told() -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=FRESH_SECONDS + 1)
+    assert Notices(now=lambda: moment).of(alert()) is None
+    new = alert()
+    assert Notices().of(Message(new.topic, new.envelope, new.data, recovered=True)) is None
+    assert isinstance(Notices().of(new), Notice)
+
+
+def test_the_sentence_is_one_line_without_control_characters_and_bounded() -> None:
+    evil = "a\x1b[2J\x00b\n$(touch evil)\u202e" + 400 * "x"
+    notice = Notices().of(alert(evil))
+    assert notice is not None
+    assert notice.sentence.isprintable()
+    assert notice.sentence.startswith("Mistake. a [2J b $(touch evil) xxx")
+    assert len(notice.sentence) == 300
+
+
+def test_the_machine_speaks_within_a_run_and_the_sentence_meets_no_shell(
+    program: Program, tmp_path: Path
+) -> None:
+    spoken = tmp_path / "spoken"
+    program("espeak-ng", f"[ \"$1\" = --stdin ] && cat >> '{spoken}' && echo >> '{spoken}'")
+    check_sink(lambda: make_sink("say:"))
+    worker = SinkWorker("the sink 'say'", make_sink("say:"), SinkContext())
+    worker.open()
+    hand_over(worker, alert("-x; `touch evil` $(touch evil)"), alert(phase="retract"))
+    end(worker)
+    assert spoken.read_text().splitlines() == [
+        "Mistake. -x; `touch evil` $(touch evil)",
+        "It was no mistake after all.",
+    ]
+    assert worker.fault is None
+
+
+def test_a_program_that_takes_the_sentence_as_its_argument_gets_it_as_one(
+    program: Program, tmp_path: Path
+) -> None:
+    program("spd-say", f"for each; do echo \"$each\"; done > '{tmp_path}/spoken'")
+    sink = make_sink("say:")
+    sink.open(SinkContext())
+    sink.send(alert("two words"))
+    assert (tmp_path / "spoken").read_text().splitlines() == ["--wait", "--", "Mistake. two words"]
+
+
+@pytest.mark.parametrize("name", ["say", "sound"])
+def test_a_machine_that_cannot_is_refused_with_a_sentence(program: Program, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name}: no program of this machine") as caught:
+        make_sink(f"{name}:")
+    assert caught.value.exit_code == 2
+    with pytest.raises(UsageError, match=r"takes nothing behind the colon"):
+        make_sink(f"{name}:loud")
+
+
+def test_a_program_that_fails_or_hangs_loses_one_sentence_and_is_shown(program: Program) -> None:
+    program("espeak-ng", "exit 3")
+    worker = SinkWorker("the sink 'say'", make_sink("say:"), SinkContext())
+    worker.open()
+    hand_over(worker, alert())
+    end(worker)
+    assert worker.lost == 1
+    assert worker.fault is not None
+
+    program("espeak-ng", "exec sleep 60")
+    sink, stop = make_sink("say:"), threading.Event()
+    sink.open(SinkContext(stop=stop))
+    stop.set()
+    with pytest.raises(EgomonError, match="did not end within"):
+        sink.send(alert())
+
+
+def test_each_kind_has_a_tone_of_its_own_that_can_be_heard(
+    program: Program, tmp_path: Path
+) -> None:
+    program("aplay", f'[ "$1" = -q ] && cat "$2" > \'{tmp_path}/played\'')
+    sink = make_sink("sound:")
+    sink.open(SinkContext())
+    sink.send(status(source_state="offline"))
+    sink.close()
+    expected = tmp_path / "lost.wav"
+    write_tone(expected, "lost")
+    assert (tmp_path / "played").read_bytes() == expected.read_bytes()
+    spectra = {kind: spectrum(tmp_path / f"{kind}.wav", kind) for kind in TONES}
+    for first, second in combinations(spectra, 2):
+        assert float(spectra[first] @ spectra[second]) < 0.5, (first, second)
+
+
+def spectrum(path: Path, kind: NoticeKind) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Strength of each band of 50 Hz, of length 1."""
+    write_tone(path, kind)
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+        rate = file.getframerate()
+    assert np.sqrt(np.mean(samples**2)) > 3000
+    assert np.abs(np.diff(samples)).max() < 9000  # no crack
+    strength = np.abs(np.fft.rfft(samples))
+    bands = np.bincount((np.fft.rfftfreq(len(samples), 1 / rate) / 50).astype(int), strength)
+    return bands / np.linalg.norm(bands)

@@ -1,0 +1,72 @@
+"""Threads ask for priority, and do without where it is refused."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from egomon.stream import priority
+from egomon.stream.priority import NICE, raise_priority
+from egomon.stream.worker import Worker
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the system was asked for; it grants everything."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *given: calls.append(("rr", given[1])))
+    monkeypatch.setattr(os, "getpriority", lambda *given: 0)
+    monkeypatch.setattr(os, "setpriority", lambda *given: calls.append(("nice", *given[1:])))
+    return calls
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft, soft))
+
+
+def refuse(*given: Any) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_real_time_is_taken_where_an_administrator_allowed_it(
+    monkeypatch: pytest.MonkeyPatch, asked: list[Any]
+) -> None:
+    limit(monkeypatch, 50)
+    assert raise_priority() == "real-time"
+    assert asked == [("rr", os.SCHED_RR)]
+
+
+def test_else_this_thread_alone_becomes_less_nice(
+    monkeypatch: pytest.MonkeyPatch, asked: list[Any]
+) -> None:
+    limit(monkeypatch, 0)
+    assert raise_priority() == "nice"
+    assert asked == [("nice", threading.get_native_id(), NICE)]
+
+
+def test_what_is_refused_is_done_without(monkeypatch: pytest.MonkeyPatch, asked: list[Any]) -> None:
+    limit(monkeypatch, 50)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert raise_priority() == "nice"
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert raise_priority() == "usual"
+    monkeypatch.setattr(priority.sys, "platform", "darwin")
+    assert raise_priority() == "usual"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_worker_asks_in_its_own_thread_if_it_comes_first(
+    monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    asking: list[str] = []
+    note: Callable[[], None] = lambda: asking.append(threading.current_thread().name)  # noqa: E731
+    monkeypatch.setattr("egomon.stream.worker.raise_priority", note)
+    worker = Worker("camera", lambda worker: None, first=first)
+    worker.start()
+    assert worker.join(10.0)
+    assert asking == (["egomon-camera"] if first else [])

@@ -1,0 +1,135 @@
+"""The run-time, where none of the extras is installed: torch and its friends cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from egomon.extras import EXTRAS
+
+ROOT = Path(__file__).parents[1]
+BENCH = ROOT / "examples" / "bench.mp4"
+BLOCKED = sorted({module for modules in EXTRAS.values() for module in modules})
+
+HOOK = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def egomon(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process where the extras are missing."""
+    code = f"{HOOK}\nsys.argv[0] = 'egomon'\nfrom egomon.cli import main\nmain()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CACHE_HOME": str(folder)},
+    )
+
+
+def test_every_public_name_and_every_module_of_the_run_time_imports(tmp_path: Path) -> None:
+    code = f"""
+{HOOK}
+import importlib, pkgutil
+import egomon
+for name in egomon.__all__:
+    getattr(egomon, name)
+needs = []
+for found in pkgutil.walk_packages(egomon.__path__, "egomon."):
+    if found.name != "egomon.__main__":
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError:
+            needs.append(found.name)
+print("\\n".join(needs))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=True
+    )
+    allowed = (
+        "egomon.branches.encoders.",
+        "egomon.branches.export.",
+        "egomon.branches.torch_modules",
+        "egomon.branches.uemcm.",
+        "egomon.train.dcr.",
+        "egomon.train.fitting.",
+        "egomon.train.losses",
+    )
+    needs = done.stdout.split()
+    assert [name for name in needs if not name.startswith(allowed)] == []
+    assert "egomon.branches.torch_modules" in needs  # the hook works
+
+
+def test_every_verb_tells_its_options(tmp_path: Path) -> None:
+    code = f"""
+{HOOK}
+import typer.main
+from typer.testing import CliRunner
+from egomon.cli.app import app
+for verb in typer.main.get_command(app).commands:
+    told = CliRunner().invoke(app, [verb, "--help"])
+    assert told.exit_code == 0 and "Usage" in told.output, (verb, told.output)
+    print(verb)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"live", "replay", "listen", "teach", "train", "doctor"} <= set(done.stdout.split())
+
+
+def test_a_replay_of_the_demonstration_asks_both_branches(tmp_path: Path) -> None:
+    done = egomon("replay", str(BENCH), "--speed", "max", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert [alert["mode"] for alert in summary["alert_list"]] == ["full"] * 3
+    assert not summary["degraded"]
+
+
+def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:
+    made = egomon("simulate", "-o", "work", "--minutes", "0.5", "--correct-only", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    videos = [str(path) for path in sorted((tmp_path / "work").glob("*.mp4"))]
+    for base in ("workbench", "lite0"):
+        done = egomon(
+            *("teach", *videos, "--name", base, "--base", base, "-o", base, "--json"),
+            folder=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["written"]
+        seen = egomon("replay", videos[0], "--model", base, "--json", folder=tmp_path)
+        assert seen.returncode == 0, seen.stderr
+        assert json.loads(seen.stdout)["frames"]["encoded"] > 0
+
+
+@pytest.mark.parametrize(
+    ("args", "extra"),
+    [
+        (("replay", str(BENCH), "--engine", "torch"), "torch"),
+        (("dcr", ".", "--clip", ".", "--diffusion", ".", "-o", "out"), "dcr"),
+        (("replay", str(BENCH), "--model", "someone/bundle"), "hub"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_what_needs_an_extra_says_which_in_one_sentence(
+    args: tuple[str, ...], extra: str, tmp_path: Path
+) -> None:
+    done = egomon(*args, folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.endswith(f"install it with: pip install 'egomon[{extra}]'\n")
+    assert len(done.stderr.splitlines()) == 1

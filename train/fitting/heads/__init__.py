@@ -1,0 +1,1 @@
+"""Fits of the kind `uemcm`: both heads and the gate."""

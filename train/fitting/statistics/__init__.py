@@ -1,0 +1,1 @@
+"""Fits of the kind `evidence`: statistics of steps."""
