@@ -176,6 +176,15 @@ def test_the_budget_sets_what_raises_an_alert_and_few_recordings_make_it_careful
     assert chosen[1, 6.0].unseen == chosen[2, 6.0].unseen > chosen[3, 6.0].unseen == 0
 
 
+def test_recordings_of_other_work_or_another_order_are_refused_by_name() -> None:
+    same = [recording("abcde", seed) for seed in range(2)]
+    for other in ("deabc", "xexdx"):
+        with pytest.raises(DataError, match=f"{other}5 shows other work than the other record"):
+            teach_steps([*same, recording(other, 5)], count=5)
+    with pytest.raises(DataError, match="abcde0 and deabc5 show different work"):
+        teach_steps([same[0], recording("deabc", 5)], count=5)
+
+
 def test_made_runs_hold_one_mistake_each_at_a_boundary() -> None:
     windows = np.arange(50, dtype=np.float32)[:, None] * np.ones(3, np.float32)
     labels = np.repeat(np.arange(5), 10)
