@@ -168,8 +168,8 @@ def _connect(ray: Any, options: RayOptions) -> None:
         ray.init(address=options.address, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(
-            f"Ray at {options.address!r} cannot be reached ({_first_line(error)}); start one there, or "
-            "take --ray local"
+            f"Ray at {options.address!r} cannot be reached ({_first_line(error)}); start one "
+            "there, or take --ray local"
         ) from error
 
 
