@@ -62,6 +62,7 @@ class StepFilter:
         model: the taught steps.
         rules: of each workflow, see `Rules.of`.
         corrections: what was said of alerts; it moves the odds of such mistakes.
+        cycles: see `moves`.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class StepFilter:
         model: StepModel,
         rules: Sequence[Rules],
         corrections: Sequence[Correction] = (),
+        *,
+        cycles: bool = True,
     ) -> None:
+        self._cycles = cycles
         self._corrections, self._step_ids = tuple(corrections), model.ids
         self._rules = tuple(rules)
         self._options = model.options
@@ -199,7 +203,7 @@ class StepFilter:
     def _moves_of(self, i: int) -> tuple[np.ndarray, Float64]:
         known = self._moves[i]
         if known is None:
-            found = moves(self._rules, self._nodes[i])
+            found = moves(self._rules, self._nodes[i], cycles=self._cycles)
             ids = np.array([self._id(node) for node, _ in found])
             shares = np.array([p for _, p in found])
             if self._corrections:

@@ -56,8 +56,14 @@ class Node(NamedTuple):
 Moves = list[tuple[Node, float]]
 
 
-def moves(rules: Sequence[Rules], node: Node) -> Moves:
-    """Nodes that may follow, and their probabilities, which sum to 1."""
+def moves(rules: Sequence[Rules], node: Node, *, cycles: bool = True) -> Moves:
+    """Nodes that may follow, and their probabilities, which sum to 1.
+
+    Args:
+        rules: of each workflow.
+        node: what is believed now.
+        cycles: the work may begin anew by itself once all steps are done.
+    """
     if node.step == START:
         return _begin(rules)
     rule = rules[node.workflow]
@@ -93,7 +99,7 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
             found.append((back, P_BACK))
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
-    for step in firsts:
+    for step in firsts if left or cycles else ():
         stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
         p = (P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
         found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))

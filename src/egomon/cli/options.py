@@ -42,6 +42,12 @@ SegmentsFile = Annotated[
 ]
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
+Cycle = Annotated[
+    str | None,
+    typer.Option(
+        "--cycle", help="Taught work begins anew by itself (auto, default) or on demand (manual)."
+    ),
+]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
 LargeEndpointUrl = Annotated[
     str | None,
