@@ -70,10 +70,10 @@ def extract(
     json: opt.Json = False,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.features.extract import extract as run
-    from egomon.train.features.extract_worker import ExtractOptions
-    from egomon.train.features.find_videos import Shard
-    from egomon.train.features.ray_extract import RayOptions
+    from egomon.train.extraction.extract import extract as run
+    from egomon.train.extraction.extract_worker import ExtractOptions
+    from egomon.train.extraction.find_videos import Shard
+    from egomon.train.extraction.ray_extract import RayOptions
 
     options = ExtractOptions(
         device=device or "auto",

@@ -20,20 +20,20 @@ import msgspec
 from egomon import errors
 from egomon.errors import EgomonError, UsageError
 from egomon.extras import needs_extra
-from egomon.train.features.encode_pool import BATCH
-from egomon.train.features.extract_encoders import EncoderChoice
-from egomon.train.features.extract_worker import (
+from egomon.train.extraction.extract_encoders import EncoderChoice
+from egomon.train.extraction.extract_worker import (
     CUDA_BATCH,
     CUDA_JOBS,
     ExtractOptions,
     ExtractWorker,
     extract_videos,
 )
+from egomon.train.extraction.find_videos import LabelledVideo
+from egomon.train.extraction.output import ExtractionFolder
+from egomon.train.extraction.run_record import RecordingResult
+from egomon.train.features.encode_pool import BATCH
 from egomon.train.features.feature_set import DatasetCard
-from egomon.train.features.find_videos import LabelledVideo
 from egomon.train.features.folders import open_folder
-from egomon.train.features.output import ExtractionFolder
-from egomon.train.features.run_record import RecordingResult
 
 LOCAL = "local"
 STORE_BYTES = 256 << 20

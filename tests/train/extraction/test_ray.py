@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError
-from egomon.train.features.extract_worker import CUDA_BATCH, ExtractOptions
-from egomon.train.features.ray_extract import RayOptions, on_ray
+from egomon.train.extraction.extract_worker import CUDA_BATCH, ExtractOptions
+from egomon.train.extraction.ray_extract import RayOptions, on_ray
 
 
 @pytest.fixture
