@@ -150,7 +150,7 @@ def extract_listed(
         DataError: a video is missing, or the list leaves open what the bundle was trained with.
         SourceError: if a video cannot be read.
     """
-    from egomon.train.features.extract import extract
+    from egomon.train.extraction.extract import extract
 
     names = {video for video, _, _ in clips}
     rows = [row for row in _annotated(videos) if row.recording in names]

@@ -99,7 +99,11 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run e
 
 
 def folder(text: str) -> Path:
-    """Parse a folder of a feature set: a path, or an address."""
+    """Open a folder of a feature set: a path, or an address, which is tried.
+
+    Raises:
+        UsageError: the address does not answer.
+    """
     from egomon.train.features.folders import open_folder
 
     return open_folder(text)

@@ -19,11 +19,10 @@ def register(app: typer.Typer) -> None:
 def extract(
     videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
             "--out",
             "-o",
-            parser=opt.folder,
             metavar="DIR",
             help="Folder to write, or an address such as s3://BUCKET/PATH.",
         ),
@@ -71,10 +70,10 @@ def extract(
     json: opt.Json = False,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.features.extract import extract as run
-    from egomon.train.features.extract_worker import ExtractOptions
-    from egomon.train.features.find_videos import Shard
-    from egomon.train.features.ray_extract import RayOptions
+    from egomon.train.extraction.extract import extract as run
+    from egomon.train.extraction.extract_worker import ExtractOptions
+    from egomon.train.extraction.find_videos import Shard
+    from egomon.train.extraction.ray_extract import RayOptions
 
     options = ExtractOptions(
         device=device or "auto",
@@ -89,7 +88,7 @@ def extract(
         cluster = RayOptions(address=ray, actors=ray_actors, cpus=ray_cpus, gpus=ray_gpus)
     report = run(
         videos,
-        out,
+        opt.folder(out),
         model=model,
         encoders=encoders,
         large=large,

@@ -13,21 +13,21 @@ import safetensors.numpy
 
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.errors import EgomonError
-from egomon.train.features.extract_encoders import EncoderChoice, card_of
-from egomon.train.features.extract_worker import (
+from egomon.train.extraction.extract_encoders import EncoderChoice, card_of
+from egomon.train.extraction.extract_worker import (
     ExtractOptions,
     ExtractWorker,
     Listener,
     extract_videos,
 )
+from egomon.train.extraction.find_videos import LabelledVideo, find_videos
+from egomon.train.extraction.output import ExtractionFolder
+from egomon.train.extraction.progress import ExtractionProgress
+from egomon.train.extraction.ray_extract import RayOptions, RayTask, extract_on_ray, on_ray
+from egomon.train.extraction.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.feature_set import ENCODER_FILE
-from egomon.train.features.find_videos import LabelledVideo, find_videos
 from egomon.train.features.folders import absolute
-from egomon.train.features.output import ExtractionFolder
-from egomon.train.features.progress import ExtractionProgress
-from egomon.train.features.ray_extract import RayOptions, RayTask, extract_on_ray, on_ray
 from egomon.train.features.rows import SegmentRow
-from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.write_feature_set import write_bytes
 from egomon.train.teach.base import Base
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError
-from egomon.train.features.extract_worker import CUDA_BATCH, ExtractOptions
-from egomon.train.features.ray_extract import RayOptions, on_ray
+from egomon.train.extraction.extract_worker import CUDA_BATCH, ExtractOptions
+from egomon.train.extraction.ray_extract import RayOptions, on_ray
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_cluster_without_room_is_told(
 def test_a_cluster_that_does_not_answer_is_told(
     videos: Path, tiny_bundle: Path, tmp_path: Path, needs_ray: None
 ) -> None:
-    with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*ray start --head"):
+    with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*take --ray local"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "nonsense")
 
 

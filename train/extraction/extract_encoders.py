@@ -11,7 +11,7 @@ from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
 from egomon.branches.bundle.large_weights import pinned
 from egomon.errors import UsageError
 from egomon.extras import needs_extra
-from egomon.train.features.clips import Embedder
+from egomon.train.extraction.clips import Embedder
 from egomon.train.features.feature_set import DatasetCard
 from egomon.train.teach.base import Base, open_base, open_encoders
 

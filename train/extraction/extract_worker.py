@@ -16,16 +16,16 @@ from typing import Self
 from egomon.branches.interfaces import FrameEncoder
 from egomon.branches.threads import usable_cores
 from egomon.errors import SourceError, UsageError
-from egomon.train.features.clips import Embedder, EmbedThread
-from egomon.train.features.encode_pool import BATCH, EncodePool
-from egomon.train.features.encode_recording import (
+from egomon.train.extraction.clips import Embedder, EmbedThread
+from egomon.train.extraction.encode_recording import (
     EncoderThreads,
     RecordingHooks,
     encode_recording,
 )
-from egomon.train.features.find_videos import LabelledVideo, Shard
-from egomon.train.features.output import ExtractionFolder
-from egomon.train.features.run_record import RecordingResult
+from egomon.train.extraction.find_videos import LabelledVideo, Shard
+from egomon.train.extraction.output import ExtractionFolder
+from egomon.train.extraction.run_record import RecordingResult
+from egomon.train.features.encode_pool import BATCH, EncodePool
 
 CUDA_BATCH = 64
 CUDA_JOBS = 8
