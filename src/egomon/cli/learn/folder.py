@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from egomon.branches.bundle.locate import CARD_FILE
 from egomon.branches.taught.corrections import Correction, read_corrections, write_corrections
@@ -18,6 +18,9 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, wri
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.errors import UsageError
 from egomon.text import printable
+
+if TYPE_CHECKING:
+    from egomon.config import Settings
 
 MOST_BYTES = 2 << 30
 """Of all runs together."""
@@ -150,6 +153,27 @@ class WorkFolder:
         write_corrections(self.bundle, rows)
         again = {s.id: (s.name, True) for s in steps if s.name in words.optional}
         write_graphs([_changed(g, again) for g in graphs], self.bundle / WORKFLOW_FILE)
+
+
+def chosen_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
+    """Folder that the page of a run teaches into.
+
+    Args:
+        learn: what the user named.
+        settings: of the run.
+
+    Returns:
+        None where a bundle of another place watches.
+    """
+    import platformdirs
+
+    from egomon.config_sections import ModelSettings
+
+    if learn is not None:
+        return WorkFolder(learn, is_wanted=True)
+    if settings.model.name != ModelSettings().name:
+        return None
+    return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")
 
 
 @dataclass(frozen=True, slots=True)

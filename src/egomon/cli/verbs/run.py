@@ -13,7 +13,6 @@ from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
 
 if TYPE_CHECKING:
-    from egomon.cli.learn.folder import WorkFolder
     from egomon.cli.session import MonitorSession
     from egomon.config import Settings
     from egomon.monitor import RunSummary
@@ -204,6 +203,7 @@ def live(
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
+    from egomon.cli.learn.folder import chosen_folder
     from egomon.cli.names import default_name, dereference
 
     seconds = opt.parse_duration(duration)
@@ -237,26 +237,12 @@ def live(
 
     settings = read_settings()
     page = view or learn is not None or settings.view.address is not None
-    work = _work_folder(learn, settings) if page else None
+    work = chosen_folder(learn, settings) if page else None
     if model is None and work is not None and work.has_bundle:
         model = str(work.bundle)
         settings = read_settings()
     session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
     _check(session.run(requests, duration_seconds=seconds), shared)
-
-
-def _work_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
-    """Folder that the page teaches into; None where a bundle of another place was asked for."""
-    import platformdirs
-
-    from egomon.cli.learn.folder import WorkFolder
-    from egomon.config_sections import ModelSettings
-
-    if learn is not None:
-        return WorkFolder(learn, is_wanted=True)
-    if settings.model.name != ModelSettings().name:
-        return None
-    return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")
 
 
 def replay(
