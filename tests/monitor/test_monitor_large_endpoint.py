@@ -87,7 +87,12 @@ def test_a_replay_asks_its_server_about_each_flagged_segment() -> None:
 
 
 def test_a_live_run_goes_on_by_the_small_branch_while_its_server_is_away() -> None:
-    watch, _ = monitor(FrameList(bright_at((3, 6))), large=Server(away=10**9), live=True)
+    watch, _ = monitor(
+        FrameList(bright_at((3, 8), seconds=12), kind="live"),
+        large=Server(away=10**9),
+        live=True,
+        decision={"refine_deadline_seconds": 0.05},
+    )
     summary = watch.run()
     assert summary.alerts["new"] == 1
     assert summary.degraded
