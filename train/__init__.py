@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from egomon.train.evaluation.evaluate import evaluate_features
-    from egomon.train.features.extract import extract
+    from egomon.train.extraction.extract import extract
     from egomon.train.features.feature_set import FeatureSet
     from egomon.train.fitting.fit import TrainReport, train
 
@@ -19,7 +19,7 @@ _HOMES = {
     "FeatureSet": "egomon.train.features.feature_set",
     "TrainReport": "egomon.train.fitting.fit",
     "evaluate_features": "egomon.train.evaluation.evaluate",
-    "extract": "egomon.train.features.extract",
+    "extract": "egomon.train.extraction.extract",
     "train": "egomon.train.fitting.fit",
 }
 

@@ -63,6 +63,7 @@ class StepFilter:
         model: the taught steps.
         rules: of each workflow, see `Rules.of`.
         corrections: what was said of alerts; it moves the odds of such mistakes.
+        cycles: see `moves`.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class StepFilter:
         model: StepModel,
         rules: Sequence[Rules],
         corrections: Sequence[Correction] = (),
+        *,
+        cycles: bool = True,
     ) -> None:
+        self._cycles = cycles
         self._corrections, self._step_ids = tuple(corrections), model.ids
         self._rules = tuple(rules)
         self._options = model.options
@@ -180,7 +184,8 @@ class StepFilter:
         known = self._nodes.moves[i]
         if known is None:
             node = self._nodes.nodes[i]
-            found = moves(self._rules, node, self._options.again, self._options.unseen)
+            again, unseen = self._options.again, self._options.unseen
+            found = moves(self._rules, node, again, unseen, cycles=self._cycles)
             ids = np.array([self._nodes.id_of(new) for new, _ in found])
             shares = np.array([p for _, p in found])
             if self._corrections:

@@ -60,7 +60,14 @@ class Node(NamedTuple):
 Moves = list[tuple[Node, float]]
 
 
-def moves(rules: Sequence[Rules], node: Node, again: float = 1.0, unseen: float = 0.0) -> Moves:
+def moves(
+    rules: Sequence[Rules],
+    node: Node,
+    again: float = 1.0,
+    unseen: float = 0.0,
+    *,
+    cycles: bool = True,
+) -> Moves:
     """Nodes that may follow, and their probabilities, which sum to 1.
 
     Args:
@@ -68,10 +75,11 @@ def moves(rules: Sequence[Rules], node: Node, again: float = 1.0, unseen: float 
         node: what has been done and is being done.
         again: times the usual probability that earlier steps are done again by mistake.
         unseen: probability that a step looks like the one before it.
+        cycles: the work may begin anew by itself once all steps are done.
     """
     if node.step == START:
         return _begin(rules)
-    found = _next(rules, node, again)
+    found = _next(rules, node, again, cycles)
     if node.step == FOREIGN or not unseen:
         return found
     return list(_with_unseen(found, node, unseen))
@@ -90,7 +98,7 @@ def _with_unseen(found: Moves, node: Node, unseen: float) -> Iterator[tuple[Node
             yield new._replace(look=look), p * unseen
 
 
-def _next(rules: Sequence[Rules], node: Node, again: float) -> Moves:
+def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Moves:
     rule = rules[node.workflow]
     foreign = node.step == FOREIGN
     done = node.done if foreign else node.done | 1 << node.step
@@ -128,7 +136,7 @@ def _next(rules: Sequence[Rules], node: Node, again: float) -> Moves:
             found.append((back, P_BACK))
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
-    for step in firsts:
+    for step in firsts if left or cycles else ():
         stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
         p = (again * P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
         found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))

@@ -1,9 +1,4 @@
-"""Requests to the monitor: parse, dispatch, answer. Uses no sockets.
-
-A request is `{"id": ..., "verb": ..., ...}`, an answer `{"id", "ok": true, ...}` or
-`{"id", "ok": false, "error": {"code", "message"}}`. Whatever arrives is answered, never fatal,
-and nothing in it is ever used as a path.
-"""
+"""What a monitor does for those who ask: fields of a request, and the handler behind them."""
 
 from __future__ import annotations
 
@@ -14,8 +9,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
-from egomon.errors import EgomonError, StoreError
-from egomon.fusion.messages.envelope import MAJOR, SOURCE_NAME
+from egomon.fusion.messages.envelope import SOURCE_NAME
 from egomon.fusion.store.events import EventStore, FeedbackVerdict, StoredEvent
 from egomon.fusion.transport.sequencer import Snapshot
 
@@ -26,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 SINCE_LIMIT = 1000
 SINCE_MAX_BYTES = 512 << 10
+MOST_MUTE_SECONDS = 86_400
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Id = (
@@ -49,9 +44,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     by: _Name = ""
     verdict: FeedbackVerdict | None = None
     note: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MOST_MUTE_SECONDS)] | None = None
+    """mute: for so long."""
+    model: _Name | None = None
+    """model: a name, never a path."""
 
 
-class _IdOnly(msgspec.Struct, frozen=True):
+class IdOnly(msgspec.Struct, frozen=True):
+    """Enough of a request to answer it."""
+
     id: _Id | None = None
 
 
@@ -79,15 +80,36 @@ class ControlHandler(Protocol):
     def stats(self) -> Mapping[str, Any]:
         """Counters, as JSON types."""
 
+    @property
+    def operations(self) -> Operations | None:
+        """What else the monitor does; None where it does nothing else."""
+
+
+class Operations(Protocol):
+    """What a monitor does on request, besides answering from its store."""
+
+    def picture(self, source: str) -> bytes | None:
+        """The newest picture as a JPEG; None where there is none."""
+
+    def mute(self, seconds: float) -> bool:
+        """Keep this machine's speech and tones silent for so long; 0 ends it."""
+
+    def model(self, model: str) -> bool:
+        """Begin to turn to the bundle of this name; False where there is none."""
+
+    def stop(self) -> bool:
+        """End the run in order."""
+
 
 class StoreControl:
-    """The handler that answers from the store; the monitor supplies the two callables.
+    """The handler that answers from the store; the monitor supplies the callables.
 
     Args:
         store: holds events and alerts.
         snapshot: `EventServer.snapshot`.
         reset_context: gets a source name; False where there is no such source.
         stats: counters, as JSON types.
+        operations: what else the monitor does; None does nothing else.
         wall_clock_ns: time of acknowledgements and feedback.
     """
 
@@ -98,12 +120,14 @@ class StoreControl:
         *,
         reset_context: Callable[[str], bool],
         stats: Callable[[], Mapping[str, Any]],
+        operations: Operations | None = None,
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._reset_context = reset_context
         self._stats = stats
+        self.operations = operations
         self._wall_clock_ns = wall_clock_ns
 
     def snapshot(self, prefix: str) -> Snapshot:
@@ -136,130 +160,3 @@ class StoreControl:
     def stats(self) -> Mapping[str, Any]:
         """Counters of the monitor."""
         return self._stats()
-
-
-class _RefusedError(Exception):
-    """An answer with `ok: false`."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def answer(body: bytes, handler: ControlHandler, boot: str) -> bytes:
-    """Answer one request; never raises, whatever the request contains."""
-    request_id: str | int | None = None
-    try:
-        request_id = _decode(body, _IdOnly).id
-        request = _decode(body, Request)
-        verb = _VERBS.get(request.verb)
-        if verb is None:
-            raise _RefusedError("unknown_verb", f"known verbs: {', '.join(_VERBS)}")
-        return _encode({"id": request_id, "ok": True, **verb(request, handler, boot)})
-    except _RefusedError as refusal:
-        return refuse(request_id, refusal.code, str(refusal))
-    except StoreError as error:
-        logger.warning("a control request failed: %s", error)
-        return refuse(request_id, "store_error", "the event store refused; try again later")
-    except EgomonError as error:
-        logger.warning("a control request failed: %s", error)
-        return refuse(request_id, "failed", "the monitor could not do it; its log says why")
-
-
-def refuse(request_id: str | int | None, code: str, message: str) -> bytes:
-    """An answer with `ok: false`."""
-    error = {"code": code, "message": message}
-    return _encode({"id": request_id, "ok": False, "error": error})
-
-
-def _decode(body: bytes, kind: type[S]) -> S:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _RefusedError("bad_request", f"not a request: {error}") from error
-
-
-def _encode(message: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(message)
-
-
-def _events(events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
-    return [{"topic": e.topic, "envelope": msgspec.Raw(e.envelope)} for e in events]
-
-
-def _hello(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    return {"schema": MAJOR, "boot": boot, "verbs": list(_VERBS)}
-
-
-def _on_snapshot(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    found = handler.snapshot(request.prefix)
-    return {
-        "boot": found.boot,
-        "seq": found.seq,
-        "tseq": found.tseq,
-        "events": _events(found.events),
-    }
-
-
-def _on_since(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    found = handler.since(request.boot or boot, request.seq, request.prefix, request.limit)
-    if found is None:
-        raise _RefusedError("too_old", "events after this one are no longer stored; ask a snapshot")
-    total, count = 0, 0
-    for event in found:
-        total += len(event.envelope)
-        if count and total > SINCE_MAX_BYTES:  # one at least: the reader asks on from the last
-            break
-        count += 1
-    more = count < len(found) or len(found) == request.limit
-    return {"boot": boot, "events": _events(found[:count]), "more": more}
-
-
-def _on_reset(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    source = _need(request.source, "source")
-    _found(handler.reset_context(source), f"no source {source}")
-    return {}
-
-
-def _on_ack(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    _found(handler.ack(_need(request.alert_id, "alert_id"), request.by), "no such alert")
-    return {}
-
-
-def _on_feedback(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    alert_id = _need(request.alert_id, "alert_id")
-    verdict: FeedbackVerdict = _need(request.verdict, "verdict")
-    _found(handler.feedback(alert_id, verdict, request.note), "no such alert")
-    return {}
-
-
-def _on_alert(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    return dict(_found(handler.alert(_need(request.alert_id, "alert_id")), "no such alert"))
-
-
-def _on_stats(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
-    return {"stats": handler.stats()}
-
-
-def _need(value: T | None, name: str) -> T:
-    if value is None:
-        raise _RefusedError("bad_request", f"this verb needs {name}")
-    return value
-
-
-def _found(value: T | None, message: str) -> T:
-    if not value:
-        raise _RefusedError("not_found", message)
-    return value
-
-
-_VERBS: dict[str, Callable[[Request, ControlHandler, str], dict[str, Any]]] = {
-    "hello": _hello,
-    "snapshot": _on_snapshot,
-    "since": _on_since,
-    "reset-context": _on_reset,
-    "ack": _on_ack,
-    "feedback": _on_feedback,
-    "alert.get": _on_alert,
-    "stats": _on_stats,
-}

@@ -108,7 +108,7 @@ def challenge(
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
     mode = mode or mode_of(bundle.card.stream)
     wanted = None if clips is None else read_clips(clips)
-    if isinstance(data, Path):
+    if not isinstance(data, FeatureSet):
         if videos is not None:
             if wanted is None:
                 raise UsageError("--videos needs --clips, the list of what to answer")
@@ -150,7 +150,7 @@ def extract_listed(
         DataError: a video is missing, or the list leaves open what the bundle was trained with.
         SourceError: if a video cannot be read.
     """
-    from egomon.train.features.extract import extract
+    from egomon.train.extraction.extract import extract
 
     names = {video for video, _, _ in clips}
     rows = [row for row in _annotated(videos) if row.recording in names]

@@ -41,9 +41,11 @@ def looks_like(step: int | None) -> Float64:
     return distances
 
 
-def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int, StepBelief]]:
+def run(
+    model: StepModel, steps: str, windows: int = WINDOWS, *, cycles: bool = True
+) -> list[tuple[int, StepBelief]]:
     """Alerts as (place in `steps`, belief); digits are steps, x foreign work."""
-    follower = StepFilter(model, RULES)
+    follower = StepFilter(model, RULES, cycles=cycles)
     found = []
     for place, step in enumerate(steps):
         for _ in range(windows):
@@ -53,10 +55,10 @@ def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int,
     return found
 
 
-def told(model: StepModel, steps: str) -> list[tuple[int, str, str]]:
+def told(model: StepModel, steps: str, *, cycles: bool = True) -> list[tuple[int, str, str]]:
     return [
         (place, belief.mistake.kind, explain(belief.mistake, IDS, [GRAPH]))
-        for place, belief in run(model, steps)
+        for place, belief in run(model, steps, cycles=cycles)
         if belief.mistake is not None
     ]
 
@@ -187,3 +189,10 @@ def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
     assert explain(missing, IDS, [GRAPH], began_seconds=72.9) == (
         "expected 'rub' (step 3), which has not been seen; 'rinse' (step 4) began at 01:12"
     )
+
+
+def test_where_cycles_begin_on_demand_a_first_step_after_the_last_is_one_done_again(
+    model: StepModel,
+) -> None:
+    assert told(model, "01234", cycles=False) == []
+    assert told(model, "0123401234", cycles=False)[0][:2] == (5, "repeated")

@@ -23,7 +23,7 @@ from egomon.fusion.decision import Decider
 from egomon.fusion.gate import load_gate
 from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.scoring import large_vectors, small_scores
-from egomon.train.features.extract import extract
+from egomon.train.extraction.extract import extract
 from egomon.train.fitting.fit import train
 from egomon.train.fitting.heads.uemcm_model import UemcmModel
 from egomon.train.fitting.recipe import Recipe

@@ -17,11 +17,11 @@ from egomon.stream.reader import SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.source import Discontinuity, SilentListener
 from egomon.stream.sources.open import open_source
-from egomon.train.features.clips import ClipBatches, ClipCollector, EmbedThread
+from egomon.train.extraction.clips import ClipBatches, ClipCollector, EmbedThread
+from egomon.train.extraction.find_videos import LabelledVideo
+from egomon.train.extraction.partial import PartialVectors
+from egomon.train.extraction.source_clips import SourceClipCollector
 from egomon.train.features.encode_pool import EncodePool, FrameBatches
-from egomon.train.features.find_videos import LabelledVideo
-from egomon.train.features.partial import PartialVectors
-from egomon.train.features.source_clips import SourceClipCollector
 
 CHECKPOINT_SECONDS = 30.0
 """So much work an interruption costs at most."""

@@ -11,6 +11,14 @@ from pathlib import Path
 import msgspec
 
 from egomon.errors import DataError, UsageError
+from egomon.train.extraction.find_videos import LabelledVideo
+from egomon.train.extraction.partial import (
+    PARTIAL_FOLDER,
+    PartialVectors,
+    partial_path,
+    read_partial,
+    write_partial,
+)
 from egomon.train.features.feature_set import (
     DATASET_FILE,
     FEATURES_FOLDER,
@@ -19,15 +27,7 @@ from egomon.train.features.feature_set import (
     read_feature_set,
     read_track,
 )
-from egomon.train.features.find_videos import LabelledVideo
 from egomon.train.features.large_vectors import large_path, read_large
-from egomon.train.features.partial import (
-    PARTIAL_FOLDER,
-    PartialVectors,
-    partial_path,
-    read_partial,
-    write_partial,
-)
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import (
     write_card,

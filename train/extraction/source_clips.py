@@ -9,7 +9,7 @@ import numpy as np
 
 from egomon.branches.frame_sampling import spread_times
 from egomon.stream.frame import Detail, Frame
-from egomon.train.features.clips import Clip
+from egomon.train.extraction.clips import Clip
 from egomon.train.features.large_vectors import TimeRange
 from egomon.train.features.rows import SegmentRow
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from egomon.branches.bundle.card import FrameEncoderCard, LargeEncoderCard
 from egomon.branches.interfaces import Float32
+from egomon.train.extraction.find_videos import LabelledVideo
+from egomon.train.extraction.output import ExtractionFolder
 from egomon.train.features.feature_set import DatasetCard
-from egomon.train.features.find_videos import LabelledVideo
-from egomon.train.features.output import ExtractionFolder
 from egomon.train.features.rows import SegmentRow
 
 RATE = 10

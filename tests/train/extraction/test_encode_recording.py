@@ -11,13 +11,13 @@ import pytest
 from made_videos import FPS, ClipRange, MeanColour, begun_folder, grey_video, labelled
 
 from egomon.errors import DataError, SourceError, SourceLostError
-from egomon.train.features import encode_recording as module
-from egomon.train.features.encode_recording import CHECKPOINT_SECONDS, ExtractionStopped
-from egomon.train.features.extract_worker import ExtractOptions, ExtractWorker, Listener
-from egomon.train.features.find_videos import LabelledVideo
+from egomon.train.extraction import encode_recording as module
+from egomon.train.extraction.encode_recording import CHECKPOINT_SECONDS, ExtractionStopped
+from egomon.train.extraction.extract_worker import ExtractOptions, ExtractWorker, Listener
+from egomon.train.extraction.find_videos import LabelledVideo
+from egomon.train.extraction.partial import partial_path
+from egomon.train.extraction.run_record import RecordingResult
 from egomon.train.features.large_vectors import read_large
-from egomon.train.features.partial import partial_path
-from egomon.train.features.run_record import RecordingResult
 
 SPANS = [(2.0, 4.0), (0.0, 1.0), (0.5, 3.0), (1.01, 1.02), (0.0, 4.0)]
 BATCH = 4

@@ -20,10 +20,10 @@ from egomon.branches.interfaces import Float32
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 from egomon.cli.app import app
 from egomon.stream.frame import Detail, Frame
-from egomon.train.features.extract_worker import ExtractOptions, ExtractWorker, Listener
+from egomon.train.extraction.extract_worker import ExtractOptions, ExtractWorker, Listener
+from egomon.train.extraction.source_clips import SourceClipCollector
 from egomon.train.features.large_vectors import read_large
 from egomon.train.features.rows import SegmentRow
-from egomon.train.features.source_clips import SourceClipCollector
 
 SPANS = [(0.5, 2.0), (1.0, 1.2), (2.25, 4.5), (3.01, 3.02), (4.0, 5.9)]
 

@@ -25,7 +25,7 @@ from egomon.errors import BundleError, DataError, UsageError
 from egomon.stream.frame import Frame, Segment
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
-from egomon.train.features.extract import extract
+from egomon.train.extraction.extract import extract
 from egomon.train.features.feature_set import Track, read_feature_set
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.write_feature_set import write_feature_set

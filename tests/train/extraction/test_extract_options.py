@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import DataError, EgomonError, UsageError
-from egomon.train.features import output
-from egomon.train.features.extract import extract
-from egomon.train.features.extract_worker import ExtractOptions
+from egomon.train.extraction import output
+from egomon.train.extraction.extract import extract
+from egomon.train.extraction.extract_worker import ExtractOptions
+from egomon.train.extraction.find_videos import Shard
+from egomon.train.extraction.progress import ExtractionProgress
 from egomon.train.features.feature_set import read_feature_set
-from egomon.train.features.find_videos import Shard
-from egomon.train.features.progress import ExtractionProgress
 
 NAMES = ("a", "b", "c")
 

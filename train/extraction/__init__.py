@@ -1,0 +1,1 @@
+"""Extraction: labelled videos to feature sets, on one machine or many."""
