@@ -15,7 +15,6 @@ from egomon.branches.step_filter.model import StepModel, StepOptions
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.metrics.events import EARLY_SECONDS, LATE_SECONDS
-from egomon.train.metrics.threshold import harmonic
 from egomon.train.teach.step_filter.alignment import Int
 from egomon.train.teach.step_filter.made_mistakes import made_runs
 from egomon.train.teach.step_filter.step_model import (
@@ -37,9 +36,6 @@ AGAIN = {1: 0.1}
 do them, and a step that looks like an earlier one is not yet a mistake."""
 UNSEEN = {1: 0.01, 2: 0.01}
 """`StepOptions.unseen` by number of recordings; three show what can be told apart."""
-MORE_CAREFUL = (1.0, 0.6, 0.36)
-"""Shares of the usual sharpness that are tried: steps may be told apart worse than usual. Not with
-two recordings, as models of one say too little of a model of two."""
 USUAL_BUDGET, USUAL_ODDS = 6.0, 4.0
 """Real recordings, three of them, gave no more false alarms than that at these odds."""
 LEAST_BUDGET = 0.01
@@ -59,13 +55,6 @@ class LeftOutCounts:
     """Share of left-out windows whose nearest step is the aligned one."""
 
     @property
-    def f1(self) -> float:
-        """Of made mistakes as events."""
-        judged = self.found + self.false_alarms
-        precision = self.found / judged if judged else 0.0
-        return harmonic(precision, self.found / self.made if self.made else 0.0)
-
-    @property
     def most_an_hour(self) -> float:
         """Upper 95 % bound of the false alarms an hour."""
         return poisson_upper(self.false_alarms) / self.hours if self.hours else math.inf
@@ -79,11 +68,10 @@ def calibrate(
     on_share: Callable[[float], None] = lambda share: None,
     false_alarms_per_hour: float = 6.0,
 ) -> LeftOutCounts:
-    """Choose the sharpness, and count what models of one recording fewer find.
+    """Scale the options by left-out windows, and count what models of one recording fewer find.
 
-    The budget sets the odds of a mistake that raise an alert; the sharpness is the one that finds
-    mistakes best at these. With one recording nothing can be counted: its own windows are all that
-    is known.
+    The budget sets the odds of a mistake that raise an alert. With one recording nothing can be
+    counted: its own windows are all that is known.
     """
     count, threshold = len(model.ids), threshold_for(false_alarms_per_hour)
     if len(recordings) < 2:
@@ -106,19 +94,13 @@ def calibrate(
     right = [d.argmin(axis=1) == of for d, of in zip(distances, labels, strict=True)]
     agreement = float(np.concatenate(right).mean())
     rules = [Rules.of(graph, model.ids) for graph in graphs]
-    found = []
     many = len(recordings)
-    tried = MORE_CAREFUL if many > 2 else MORE_CAREFUL[:1]
-    for number, share in enumerate(tried):
-        total = LeftOutCounts(_options(model, many, known, threshold, share), agreement=agreement)
-        for i, (other, recording) in enumerate(zip(others, recordings, strict=True)):
-            judged = replace(other, options=_options(other, many - 1, known, threshold, share))
-            total = _judge(judged, rules, recording.windows, labels[i], i, total)
-            on_share((number + i / len(others)) / len(tried))
-        found.append(total)
-        if not total.false_alarms:
-            break
-    return max(found, key=lambda c: c.f1)
+    total = LeftOutCounts(_options(model, many, known, threshold), agreement=agreement)
+    for i, (other, recording) in enumerate(zip(others, recordings, strict=True)):
+        judged = replace(other, options=_options(other, many - 1, known, threshold))
+        total = _judge(judged, rules, recording.windows, labels[i], i, total)
+        on_share((i + 1) / many)
+    return total
 
 
 def threshold_for(false_alarms_per_hour: float) -> float:
@@ -131,15 +113,13 @@ def threshold_for(false_alarms_per_hour: float) -> float:
     return max(odds / (1.0 + odds), 0.5)
 
 
-def _options(
-    model: StepModel, many: int, known: float, threshold: float, share: float = 1.0
-) -> StepOptions:
+def _options(model: StepModel, many: int, known: float, threshold: float) -> StepOptions:
     """Of a model of so many recordings."""
     return replace(
         model.options,
         threshold=threshold,
         known=known,
-        sharpness=share * SHARPNESS.get(many, MOST_SHARPNESS) / known,
+        sharpness=SHARPNESS.get(many, MOST_SHARPNESS) / known,
         again=AGAIN.get(many, 1.0),
         unseen=UNSEEN.get(many, 0.0),
     )
