@@ -11,15 +11,15 @@ SINKS = PluginRegistry(
     "egomon.sinks",
     "sink",
     {
-        "apprise": "egomon.fusion.sinks.notify:AppriseSink",
+        "apprise": "egomon.fusion.sinks.notices.notify:AppriseSink",
         "exec": "egomon.fusion.sinks.command:CommandSink",
         "file": "egomon.fusion.sinks.file:FileSink",
         "http": "egomon.fusion.sinks.webhook:WebhookSink",
         "https": "egomon.fusion.sinks.webhook:WebhookSink",
         "mqtt": "egomon.fusion.sinks.mqtt:MqttSink",
         "mqtts": "egomon.fusion.sinks.mqtt:MqttSink",
-        "say": "egomon.fusion.sinks.speech:SpeechSink",
-        "sound": "egomon.fusion.sinks.speech:SoundSink",
+        "say": "egomon.fusion.sinks.notices.speech:SpeechSink",
+        "sound": "egomon.fusion.sinks.notices.speech:SoundSink",
     },
 )
 """name -> function (reference) -> Sink; the name is what stands before the first colon."""

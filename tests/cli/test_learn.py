@@ -16,10 +16,10 @@ import pytest
 from egomon.branches.taught.corrections import Correction, read_corrections, write_corrections
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
-from egomon.cli.learn import teach_process
-from egomon.cli.learn.folder import WorkFolder
-from egomon.cli.learn.guide import Guide
-from egomon.cli.learn.recorder import FPS, WIDTH_PX, RunRecorder
+from egomon.cli.page import teach_process
+from egomon.cli.page.folder import WorkFolder
+from egomon.cli.page.guide import Guide
+from egomon.cli.page.recorder import FPS, WIDTH_PX, RunRecorder
 from egomon.errors import EgomonError, UsageError
 from egomon.stream.reader import FrameTap
 

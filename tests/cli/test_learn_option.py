@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from egomon.cli.learn.folder import chosen_folder
+from egomon.cli.page.folder import chosen_folder
 from egomon.config import load_settings
 
 

@@ -15,7 +15,7 @@ from egomon.branches.taught.corrections import FEEDBACK_FILE, Correction, read_c
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.cli.app import app
-from egomon.cli.learn.feedback import PageFeedback
+from egomon.cli.page.feedback import PageFeedback
 from egomon.config import load_settings
 from egomon.errors import UsageError
 from egomon.fusion.messages.types import Step

@@ -11,7 +11,7 @@ from browser import Browser, find_chromium
 from wire_data import alert
 
 from egomon.fusion.messages.types import StatusData
-from egomon.fusion.sinks.notice import TONES
+from egomon.fusion.sinks.notices.notice import TONES
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
 

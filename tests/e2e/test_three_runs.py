@@ -20,9 +20,9 @@ from fake_camera import FakeCamera, fake_camera
 from egomon.branches.taught.corrections import read_corrections
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
-from egomon.cli.learn.folder import WorkFolder
-from egomon.cli.learn.teach_process import OnProgress
-from egomon.cli.live_page import LivePage
+from egomon.cli.page.folder import WorkFolder
+from egomon.cli.page.live_page import LivePage
+from egomon.cli.page.teach_process import OnProgress
 from egomon.config import load_settings
 from egomon.monitor import Monitor, SourceRequest
 from egomon.report.server import LiveServer

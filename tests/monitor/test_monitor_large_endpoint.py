@@ -15,7 +15,7 @@ from egomon.errors import ConfigError, LargeEndpointError, UsageError
 from egomon.fusion.alert_engine import LargeBranchAccess
 from egomon.fusion.circuit_breaker import CircuitBreaker
 from egomon.fusion.large_branch_queue import LargeBranchQueue
-from egomon.monitor.large_endpoint import await_server, check_endpoint, large_endpoint
+from egomon.monitor.operations.large_endpoint import await_server, check_endpoint, large_endpoint
 from egomon.stream.frame import Segment
 
 

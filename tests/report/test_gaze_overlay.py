@@ -12,7 +12,7 @@ from fakes import frame
 
 from egomon.branches.bundle.card import CropMode, Preprocessing
 from egomon.branches.encoders.preprocess import ImagePreparer
-from egomon.cli.live_page import camera_of
+from egomon.cli.page.live_page import camera_of
 from egomon.fusion.media.images import picture_of
 from egomon.report.gaze_overlay import ringed
 from egomon.stream.buffer import RollingBuffer

@@ -21,7 +21,7 @@ import pytest
 from fakes import FakeClock, frame
 from wire_data import alert, segment, stats
 
-from egomon.cli.live_page import camera_of, served, still_of
+from egomon.cli.page.live_page import camera_of, served, still_of
 from egomon.errors import AddressInUseError, ConfigError, UsageError
 from egomon.fusion.messages.types import AlertData, SegmentRef
 from egomon.http import server as http_bounds

@@ -17,7 +17,7 @@ from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
-    from egomon.cli.learn.folder import WorkFolder
+    from egomon.cli.page.folder import WorkFolder
     from egomon.config import Settings
     from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.monitor.messages import LatencyModel
@@ -134,7 +134,7 @@ class MonitorSession:
         shown: AbstractContextManager[str] = nullcontext("")
         page = None
         if self._live_page:
-            from egomon.cli.live_page import HERE, LivePage, served
+            from egomon.cli.page.live_page import HERE, LivePage, served
 
             title = ", ".join(name for name, _, _ in references)
             page = LivePage(title, self._settings, self._work)
@@ -179,7 +179,7 @@ class MonitorSession:
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
-        from egomon.monitor.large_endpoint import check_endpoint
+        from egomon.monitor.operations.large_endpoint import check_endpoint
         from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()

@@ -17,8 +17,8 @@ from egomon.fusion.messages.types import StatsData
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
 from egomon.monitor.exchange import BundleExchange
-from egomon.monitor.large_endpoint import await_server, large_endpoint
 from egomon.monitor.messages import Scored, SourceNotice
+from egomon.monitor.operations.large_endpoint import await_server, large_endpoint
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import add_sources

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from egomon.errors import EgomonError
 from egomon.fusion.messages.types import AlertData, Data
-from egomon.fusion.sinks.notice import TONES
+from egomon.fusion.sinks.notices.notice import TONES
 from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 

@@ -17,10 +17,10 @@ from sink_data import end, hand_over
 from egomon.errors import ConfigError, EgomonError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, StatusData
-from egomon.fusion.sinks.notice import FRESH_SECONDS, TONES, Notice, NoticeKind, Notices
+from egomon.fusion.sinks.notices.notice import FRESH_SECONDS, TONES, Notice, NoticeKind, Notices
+from egomon.fusion.sinks.notices.speech import write_tone
 from egomon.fusion.sinks.open import make_sink
 from egomon.fusion.sinks.sink import SinkContext
-from egomon.fusion.sinks.speech import write_tone
 from egomon.fusion.sinks.worker import SinkWorker
 from egomon.testing import check_sink, sample_messages
 

@@ -203,8 +203,8 @@ def live(
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
-    from egomon.cli.learn.folder import chosen_folder
     from egomon.cli.names import default_name, dereference
+    from egomon.cli.page.folder import chosen_folder
 
     seconds = opt.parse_duration(duration)
     heard = [*(["say:"] if say else []), *(["sound:"] if sound else [])]

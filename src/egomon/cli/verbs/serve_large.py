@@ -57,7 +57,7 @@ def _check(settings: object, folder: Path) -> None:
     from egomon.branches.load_bundle import load_bundle
     from egomon.branches.remote.branch import EndpointBranch
     from egomon.config_sections import LargeSettings
-    from egomon.monitor.large_endpoint import check_endpoint, large_endpoint
+    from egomon.monitor.operations.large_endpoint import check_endpoint, large_endpoint
 
     assert isinstance(settings, LargeSettings)
     bundle = load_bundle(folder, with_encoder=False)

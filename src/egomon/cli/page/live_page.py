@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from egomon.cli.learn.feedback import PageFeedback
-from egomon.cli.learn.guide import Guide
-from egomon.cli.learn.teach_process import Teach, teach_in_process
-from egomon.cli.page_bundle import show_bundle
+from egomon.cli.page.feedback import PageFeedback
+from egomon.cli.page.guide import Guide
+from egomon.cli.page.page_bundle import show_bundle
+from egomon.cli.page.teach_process import Teach, teach_in_process
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
     from egomon.branches.taught.corrections import Correction
-    from egomon.cli.learn.folder import WorkFolder
+    from egomon.cli.page.folder import WorkFolder
     from egomon.config import Settings
     from egomon.fusion.messages.types import AlertData
     from egomon.monitor import Monitor

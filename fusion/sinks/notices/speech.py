@@ -16,7 +16,7 @@ import numpy as np
 
 from egomon.errors import ConfigError, EgomonError, UsageError
 from egomon.fusion.messages.message import Message
-from egomon.fusion.sinks.notice import TONES, NoticeKind, Notices
+from egomon.fusion.sinks.notices.notice import TONES, NoticeKind, Notices
 from egomon.fusion.sinks.sink import Mute, SinkContext
 
 TIMEOUT_SECONDS = 20.0

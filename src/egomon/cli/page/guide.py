@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from egomon.cli.learn.folder import WorkFolder
-from egomon.cli.learn.recorder import RunRecorder
-from egomon.cli.learn.teach_process import Teach, teach_in_process
+from egomon.cli.page.folder import WorkFolder
+from egomon.cli.page.recorder import RunRecorder
+from egomon.cli.page.teach_process import Teach, teach_in_process
 from egomon.errors import EgomonError, UsageError
 from egomon.stream.worker import Worker
 

@@ -36,7 +36,7 @@ def teach_in_process(
         UsageError: the runs cannot be learned from; one sentence.
         EgomonError: the process ended before it was done.
     """
-    command = [sys.executable, "-m", "egomon.cli.learn.teach_process", str(folder)]
+    command = [sys.executable, "-m", "egomon.cli.page.teach_process", str(folder)]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -72,7 +72,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _main(folder: Path) -> None:
-    from egomon.cli.learn.folder import WorkFolder
+    from egomon.cli.page.folder import WorkFolder
     from egomon.train.features.vector_cache import VectorCache
     from egomon.train.teach import teach
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from egomon.errors import DeliveryError, MissingExtraError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, StatusData
-from egomon.fusion.sinks.notice import LOST
+from egomon.fusion.sinks.notices.notice import LOST
 from egomon.fusion.sinks.picture import picture_of
 from egomon.fusion.sinks.sink import SinkContext
 

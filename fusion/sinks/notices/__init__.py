@@ -1,0 +1,1 @@
+"""What a person hears or reads of alerts: speech, tones, push messages."""
