@@ -120,10 +120,10 @@ def messages() -> str:
 
 def requests() -> str:
     """Verbs of the request socket and the fields that each takes."""
-    from egomon.fusion.transport.control_server import ControlHandler
+    from egomon.fusion.transport.control_server import ControlHandler, Operations
 
     rows = []
-    for name, method in vars(ControlHandler).items():
+    for name, method in (*vars(ControlHandler).items(), *vars(Operations).items()):
         if isinstance(method, types.FunctionType) and not name.startswith("_"):
             takes = [f"`{field}`" for field in inspect.signature(method).parameters][1:]
             verb = f"`{name.replace('_', '-')}`"

@@ -39,14 +39,14 @@ class SinkContext:
     """Names of the sources of this run."""
     boot: str = ""
     """Name of this run, as in each envelope."""
-    bundle: str = ""
-    """Bundle of the run, as its user named it."""
     site: str = "site"
     """Where the monitor stands: letters, digits and `. _ -`."""
     mute: Mute = field(default_factory=Mute)
     """For what a person hears: say nothing while it lasts."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the time for the last messages is over: `send` gives up what it waits for."""
+    bundle: str = ""
+    """Bundle of the run, as its user named it."""
 
 
 @runtime_checkable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from egomon.fusion.messages.types import AlertData, StatsData, StatusData
@@ -11,6 +13,8 @@ from egomon.text import printable
 
 FLEET_KINDS = ("alert", "segment", "status", "stats", "gap")
 MOST_SOURCES = 10_000
+SILENT_SECONDS = 60.0
+"""A monitor that runs says something every ten seconds."""
 _OPEN = ("new", "update")
 
 
@@ -20,7 +24,8 @@ class FleetRow(msgspec.Struct):
     site: str
     source: str
     state: str = "unknown"
-    """As in the status; `offline` where the broker lost the monitor."""
+    """As in the status; `offline` where the broker lost the monitor, `silent` where nothing has
+    come for a minute though it should."""
     mode: str = ""
     degraded: bool = False
     heard: str = ""
@@ -61,8 +66,12 @@ class Fleet:
                     return
                 self._monitors[event.site, event.source] = said
 
-    def rows(self) -> list[FleetRow]:
-        """All sources by site and name."""
+    def rows(self, now: datetime) -> list[FleetRow]:
+        """All sources by site and name.
+
+        Args:
+            now: with a time zone; clocks of the monitors should be right to half a minute.
+        """
         rows = {key: msgspec.structs.replace(row) for key, row in self._rows.items()}
         # A monitor of several sources says who it is under the name of the first one.
         for (site, first), said in self._monitors.items():
@@ -72,6 +81,9 @@ class Fleet:
                 row.bundle = row.bundle or printable(said.bundle)
                 if not self._online.get((site, first), True) and row.state != "ended":
                     row.state = "offline"
+        for row in rows.values():
+            if row.state not in ("offline", "ended") and _age_seconds(row, now) > SILENT_SECONDS:
+                row.state = "silent"  # killed together with its broker, which cannot tell it
         return [rows[key] for key in sorted(rows)]
 
     def _message(self, message: SiteMessage) -> None:
@@ -88,3 +100,10 @@ class Fleet:
             row.bundle = data.model
         elif isinstance(data, StatsData):
             row.open_alerts = data.alerts_open
+
+
+def _age_seconds(row: FleetRow, now: datetime) -> float:
+    try:
+        return (now - datetime.fromisoformat(row.heard)).total_seconds()
+    except (ValueError, TypeError):  # nothing was heard yet, or somebody else's text
+        return 0.0

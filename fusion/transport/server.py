@@ -18,7 +18,7 @@ import zmq
 from egomon import endpoints
 from egomon.fusion.messages.types import Data
 from egomon.fusion.store.tables import StoredEvent
-from egomon.fusion.transport import control_server as control_requests
+from egomon.fusion.transport import control_verbs as control_requests
 from egomon.fusion.transport.control_server import ControlHandler
 from egomon.fusion.transport.keys import CurveConfig, ZapAuthenticator
 from egomon.fusion.transport.peer_bounds import PeerBounds

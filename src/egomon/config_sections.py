@@ -80,6 +80,11 @@ class SourceSettings(Section):
     reset_gap_seconds: float | None = Field(
         60.0, description="A hole longer than this begins a new workflow"
     )
+    cycle: Literal["auto", "manual"] = Field(
+        "auto",
+        description="Taught work begins anew by itself once it is done and its first step comes "
+        "back; or only when it is told to",
+    )
     wait: bool = Field(False, description="Keep trying if the source is not there at the start")
     give_up_seconds: float | None = Field(
         None, gt=0, description="Live: end the run once a lost source stayed away so long"

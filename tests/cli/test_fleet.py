@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from egomon.fusion.transport.fleet import Fleet
 from egomon.fusion.transport.mqtt_subscriber import Presence, SiteMessage
 from egomon.testing import sample_messages
 
+NOW = datetime.fromisoformat(sample_messages()[0].envelope.time)
 needs_broker = pytest.mark.skipif(PROGRAM is None, reason="no program mosquitto")
 
 
@@ -44,14 +46,14 @@ def test_rows_show_state_open_alerts_version_and_bundle() -> None:
     fleet.add(Presence("north", "cam0", "monitor", said))
     fleet.add(of("north", "status", source_state="online", mode="small-only", degraded=True))
     fleet.add(of("north", "alert", phase="new", model="work@0123abcd"))
-    first, second = fleet.rows()
+    first, second = fleet.rows(NOW)
     assert (first.site, first.source, first.state) == ("north", "cam0", "online")
     assert (first.mode, first.degraded, first.open_alerts) == ("small-only", True, 1)
     assert (first.version, first.bundle, first.boot) == ("0.1.0", "work@0123abcd", "b")
     assert first.heard == of("north", "status").envelope.time
     assert (second.source, second.state, second.bundle) == ("cam1", "unknown", "work")
     fleet.add(of("north", "alert", phase="end"))
-    assert fleet.rows()[0].open_alerts == 0
+    assert fleet.rows(NOW)[0].open_alerts == 0
 
 
 def test_a_monitor_that_the_broker_lost_is_offline_with_all_its_sources() -> None:
@@ -60,18 +62,28 @@ def test_a_monitor_that_the_broker_lost_is_offline_with_all_its_sources() -> Non
     fleet.add(Presence("north", "cam0", "monitor", said))
     fleet.add(of("north", "status", source_state="online"))
     fleet.add(Presence("north", "cam0", "availability", b"offline"))
-    assert [row.state for row in fleet.rows()] == ["offline", "offline"]
+    assert [row.state for row in fleet.rows(NOW)] == ["offline", "offline"]
     fleet.add(Presence("north", "cam0", "availability", b"online"))
-    assert [row.state for row in fleet.rows()] == ["online", "unknown"]
+    assert [row.state for row in fleet.rows(NOW)] == ["online", "unknown"]
     fleet.add(Presence("north", "cam0", "monitor", b"\xff[[["))
-    assert len(fleet.rows()) == 2
+    assert len(fleet.rows(NOW)) == 2
+
+
+def test_a_monitor_that_says_nothing_for_a_minute_is_silent() -> None:
+    fleet = Fleet()
+    fleet.add(of("north", "status", source_state="online"))
+    heard = datetime.fromisoformat(of("north", "status").envelope.time)
+    states = [fleet.rows(heard + timedelta(seconds=s))[0].state for s in (59, 61)]
+    assert states == ["online", "silent"]
+    fleet.add(of("north", "status", source_state="ended"))
+    assert fleet.rows(heard + timedelta(days=1))[0].state == "ended"
 
 
 @needs_broker
 def test_the_command_prints_a_row_for_each_source_as_table_and_as_json(broker: Broker) -> None:
     for site in ("south", "north"):
         sink = MqttSink(broker.url)
-        sink.open(SinkContext(("cam0",), "test", "work", site))
+        sink.open(SinkContext(("cam0",), "test", site, bundle="work"))
         for message in sample_messages()[:3]:
             sink.send(message)
     run = CliRunner().invoke(app, ["fleet", broker.url, "--json", "--duration", "1s"])
@@ -106,7 +118,7 @@ def test_bad_addresses_are_refused() -> None:
 @needs_broker
 def test_listen_prints_the_site_before_the_source(broker: Broker) -> None:
     sink = MqttSink(broker.url)
-    sink.open(SinkContext(("cam0",), "test", "work", "north"))
+    sink.open(SinkContext(("cam0",), "test", "north", bundle="work"))
     sender = threading.Thread(target=lambda: sink.send(sample_messages()[0]))
     sender.start()  # retained: it is there whoever comes first
     arguments = ["listen", broker.url, "--topic", "egomon/north/#", "-n", "1"]

@@ -19,7 +19,8 @@ from egomon.errors import BundleError, StoreError
 from egomon.fusion.messages.types import StatusData
 from egomon.fusion.sinks.sink import Mute
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.control_server import StoreControl, answer
+from egomon.fusion.transport.control_server import StoreControl
+from egomon.fusion.transport.control_verbs import answer
 from egomon.monitor.operations import control
 from egomon.monitor.operations.control import MonitorOperations
 
@@ -143,7 +144,7 @@ def test_a_live_run_tells_that_a_bundle_could_not_be_used_and_ends_when_asked(
     def on_read(index: int) -> None:
         watch.inputs[0].ready.wait(10)
         if index == 50:
-            watch._operations.use_model("workbench")  # has a large branch: not while watching
+            watch._operations.model("workbench")  # has a large branch: not while watching
 
     def on_tick() -> None:
         if any(isinstance(e, StatusData) and e.error is not None for e in events):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,9 +60,9 @@ class RayOptions:
         """
         if self.actors is not None and self.actors < 1:
             raise UsageError(f"--ray-actors is {self.actors}; give 1 or more")
-        for name, value, least in (("cpus", self.cpus, 0.01), ("gpus", self.gpus, 0.0)):
+        for name, value, least in (("ray-cpus", self.cpus, 0.01), ("ray-gpus", self.gpus, 0.0)):
             if not least <= value < math.inf:
-                raise UsageError(f"--ray-{name} is {value}; give {least:g} or more")
+                raise UsageError(f"--{name} is {value}; give {least:g} or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,15 @@ def extract_on_ray(
     with needs_extra("--ray", "ray"):
         import ray
         import ray.data
-    _connect(ray, ray_options)
+    # Ray tells of lost nodes on stdout, which belongs to the report.
+    with redirect_stdout(sys.stderr):
+        _connect(ray, ray_options)
+        yield from _map(ray, ray_options, task, quiet)
+
+
+def _map(
+    ray: Any, ray_options: RayOptions, task: RayTask, quiet: bool
+) -> Iterator[RecordingResult]:
     try:
         _check_room(ray.cluster_resources(), ray_options)
         context = ray.data.DataContext.get_current()
@@ -158,8 +168,8 @@ def _connect(ray: Any, options: RayOptions) -> None:
         ray.init(address=options.address, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(
-            f"Ray at {options.address!r} cannot be reached ({_first_line(error)}); start a cluster "
-            "with `ray start --head` and give its address, or --ray local"
+            f"Ray at {options.address!r} cannot be reached ({_first_line(error)}); start one "
+            "there, or take --ray local"
         ) from error
 
 

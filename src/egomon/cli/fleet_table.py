@@ -25,12 +25,14 @@ def print_fleet(rows: Sequence[FleetRow]) -> None:
 
 def watch_fleet(fleet: Fleet, subscriber: MqttSubscriber) -> None:
     """Show the table until it is interrupted."""
-    with Live(_table(fleet.rows()), console=plain_console(), auto_refresh=False) as live:
+    with Live(
+        _table(fleet.rows(datetime.now(UTC))), console=plain_console(), auto_refresh=False
+    ) as live:
         while True:
             event = subscriber.receive(REFRESH_SECONDS)
             if event is not None and not isinstance(event, Stale):
                 fleet.add(event)
-            live.update(_table(fleet.rows()), refresh=True)
+            live.update(_table(fleet.rows(datetime.now(UTC))), refresh=True)
 
 
 def _table(rows: Sequence[FleetRow]) -> Table:

@@ -42,6 +42,12 @@ SegmentsFile = Annotated[
 ]
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
+Cycle = Annotated[
+    str | None,
+    typer.Option(
+        "--cycle", help="Taught work begins anew by itself (auto, default) or on demand (manual)."
+    ),
+]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
 LargeEndpointUrl = Annotated[
     str | None,
@@ -93,7 +99,11 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run e
 
 
 def folder(text: str) -> Path:
-    """Parse a folder of a feature set: a path, or an address."""
+    """Open a folder of a feature set: a path, or an address, which is tried.
+
+    Raises:
+        UsageError: the address does not answer.
+    """
     from egomon.train.features.folders import open_folder
 
     return open_folder(text)

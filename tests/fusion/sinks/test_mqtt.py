@@ -33,7 +33,7 @@ from egomon.testing.messages import JPEG
 needs_broker = pytest.mark.skipif(
     mosquitto.PROGRAM is None, reason="no program mosquitto: apt-get install mosquitto"
 )
-CONTEXT = SinkContext(("cam0",), "test", "work", "bench.1")
+CONTEXT = SinkContext(("cam0",), "test", "bench.1", bundle="work")
 AGAIN = 16
 MONITOR = b'{"version":"%s","bundle":"work","boot":"test","sources":["cam0"]}' % (
     egomon.__version__.encode()
@@ -107,7 +107,7 @@ def test_a_wrong_password_is_a_fault_that_does_not_tell_it_and_the_right_one_wor
 def test_discovery_is_retained_and_can_be_left_out(broker: Broker) -> None:
     for reference in (broker.url, f"{broker.url}/off#discovery=none"):
         sink = make_sink(reference)
-        sink.open(SinkContext(("cam0", "cam1"), "test", "work", "bench.1"))
+        sink.open(SinkContext(("cam0", "cam1"), "test", "bench.1", bundle="work"))
         sink.send(sample_messages()[1])
         sink.close()
     with subscribed(broker, "homeassistant/#") as got:

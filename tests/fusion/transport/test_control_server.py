@@ -12,7 +12,8 @@ from wire_station import alert, online
 
 from egomon.errors import SourceError, StoreError
 from egomon.fusion.store.events import EventStore
-from egomon.fusion.transport.control_server import SINCE_MAX_BYTES, StoreControl, answer
+from egomon.fusion.transport.control_server import SINCE_MAX_BYTES, StoreControl
+from egomon.fusion.transport.control_verbs import answer
 from egomon.fusion.transport.sequencer import Sequencer
 
 VERBS = (

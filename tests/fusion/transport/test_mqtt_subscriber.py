@@ -69,7 +69,7 @@ def test_alerts_of_all_sites_come_with_their_site_and_old_ones_do_not_come_twice
         assert subscriber.receive(0.0) is None
         for site in ("north", "south"):
             sink = MqttSink(broker.url)
-            sink.open(SinkContext(("cam0",), "test", "work", site))
+            sink.open(SinkContext(("cam0",), "test", site, bundle="work"))
             for _ in range(2):  # the second as after a lost acknowledgement
                 sink.send(alert)
             sink.close()
@@ -88,7 +88,7 @@ def test_alerts_of_all_sites_come_with_their_site_and_old_ones_do_not_come_twice
 def test_a_hole_in_the_numbers_is_told(broker: Broker) -> None:
     sequencer = Sequencer("test", "host", lambda: 0)
     sink = MqttSink(f"{broker.url}#discovery=none")
-    sink.open(SinkContext(("cam0",), "test", "", "north"))
+    sink.open(SinkContext(("cam0",), "test", "north"))
     with MqttSubscriber(broker.url, kinds=("gap",)) as subscriber:
         events = [sequencer.number("cam0", GapData(cause="x", count=n)) for n in range(5)]
         for event in (events[0], events[4]):
@@ -123,7 +123,7 @@ def test_strangers_on_the_broker_are_left_out(broker: Broker) -> None:
         assert subscriber.receive(0.5) is None
         multiple(strange, port=broker.port)
         sink = MqttSink(broker.url)
-        sink.open(SinkContext(("cam0",), "test", "", "north"))
+        sink.open(SinkContext(("cam0",), "test", "north"))
         sink.send(sample_messages()[0])
         sink.close()
         (found,) = until(subscriber, 1)
@@ -186,7 +186,7 @@ def test_tls_is_checked_against_the_given_certificates(tmp_path: Path) -> None:
     try:
         with MqttSubscriber(f"{url}#ca_file={certificate}") as subscriber:
             sink = MqttSink(f"{url}#ca_file={certificate}")
-            sink.open(SinkContext(("cam0",), "test", "", "north"))
+            sink.open(SinkContext(("cam0",), "test", "north"))
             sink.send(sample_messages()[0])
             sink.close()
             (found,) = until(subscriber, 1)
@@ -228,7 +228,7 @@ def test_a_broker_killed_during_the_alerts_of_20_monitors_loses_none_and_doubles
 
 
 def _monitor(broker: Broker, number: int) -> SinkWorker:
-    context = SinkContext(("cam0",), f"boot{number}", "work", f"site{number}")
+    context = SinkContext(("cam0",), f"boot{number}", f"site{number}", bundle="work")
     worker = SinkWorker("the sink 'mqtt'", MqttSink(f"{broker.url}#discovery=none"), context)
     worker.open()
     return worker

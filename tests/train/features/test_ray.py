@@ -86,7 +86,7 @@ def test_a_cluster_without_room_is_told(
 def test_a_cluster_that_does_not_answer_is_told(
     videos: Path, tiny_bundle: Path, tmp_path: Path, needs_ray: None
 ) -> None:
-    with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*ray start --head"):
+    with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*take --ray local"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "nonsense")
 
 

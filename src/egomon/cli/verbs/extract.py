@@ -19,11 +19,10 @@ def register(app: typer.Typer) -> None:
 def extract(
     videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
             "--out",
             "-o",
-            parser=opt.folder,
             metavar="DIR",
             help="Folder to write, or an address such as s3://BUCKET/PATH.",
         ),
@@ -89,7 +88,7 @@ def extract(
         cluster = RayOptions(address=ray, actors=ray_actors, cpus=ray_cpus, gpus=ray_gpus)
     report = run(
         videos,
-        out,
+        opt.folder(out),
         model=model,
         encoders=encoders,
         large=large,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -54,11 +55,11 @@ def fleet(
         if json:
             import msgspec
 
-            sys.stdout.write(msgspec.json.encode(found.rows()).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(found.rows(datetime.now(UTC))).decode() + "\n")
             return
         from egomon.cli.fleet_table import print_fleet, watch_fleet
 
         if watch:
             watch_fleet(found, subscriber)
         else:
-            print_fleet(found.rows())
+            print_fleet(found.rows(datetime.now(UTC)))

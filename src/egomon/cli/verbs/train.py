@@ -15,19 +15,17 @@ from egomon.errors import UsageError
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 DataFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--data",
-        parser=opt.folder,
         metavar="DIR",
         help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist.",
     ),
 ]
 FeatureSetFolder = Annotated[
-    Path,
+    str,
     typer.Option(
         "--data",
-        parser=opt.folder,
         metavar="DIR",
         help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
     ),
@@ -107,7 +105,7 @@ def train(
 
     report = run(
         recipe,
-        data,
+        opt.folder(data),
         out,
         seed=seed,
         seeds=seeds,
@@ -160,7 +158,7 @@ def evaluate(
         from egomon.train.evaluation.evaluate import evaluate_features
 
         assert data is not None
-        report = evaluate_features(model, data, context=context, split=split)
+        report = evaluate_features(model, opt.folder(data), context=context, split=split)
         if plots is not None:
             from egomon.train.evaluation.plots import write_plots
 
@@ -182,10 +180,9 @@ def challenge(
         typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
-            parser=opt.folder,
             metavar="DIR",
             help="Feature set; with --videos where it goes: OUT-vectors.",
         ),
@@ -211,7 +208,7 @@ def challenge(
         raise UsageError("give --videos DIR, or --data DIR (features), or both")
     report = run(
         model,
-        data or out.with_name(f"{out.stem}-vectors"),
+        opt.folder(data) if data else out.with_name(f"{out.stem}-vectors"),
         out,
         videos=videos,
         clips=clips,

@@ -65,11 +65,11 @@ class MonitorOperations:
         self.mute_with.begin(seconds)
         return True
 
-    def use_model(self, name: str) -> bool:
+    def model(self, model: str) -> bool:
         """See `Operations`; `work` does it, as loading takes seconds."""
-        if name not in self.names:
+        if model not in self.names:
             return False
-        self._wanted = name
+        self._wanted = model
         return True
 
     def stop(self) -> bool:
