@@ -22,7 +22,9 @@ def pick_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (
         not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
     ):
-        raise ConfigError(f"device {device!r} was asked for but is not there; use --device cpu")
+        raise ConfigError(
+            f"device {device!r} was asked for but is not there; use --torch-device cpu"
+        )
     return chosen
 
 

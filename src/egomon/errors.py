@@ -127,6 +127,8 @@ class WireError(EgomonError):
 class StoreError(EgomonError):
     """The event store cannot be read or written."""
 
+    exit_code = 2
+
 
 class DamagedStoreError(StoreError):
     """The file of the event store is no database, or a damaged one."""

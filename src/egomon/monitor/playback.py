@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -115,6 +116,9 @@ class Playback:
         Returns:
             Number of messages published.
         """
+        messages = iter(messages)
+        # Opened before anybody is waited for: what is no session is told at once.
+        messages = itertools.chain([*itertools.islice(messages, 1)], messages)
         began = self._clock()
         while not self.bus.subscriptions and self._clock() < began + READER_SECONDS:
             self._rest(_REST_SECONDS)

@@ -49,7 +49,10 @@ def run(*words: object) -> Any:
 def s3_server() -> Iterator[str]:
     """A local S3 server with the bucket `vectors`."""
     pytest.importorskip("s3fs", reason="the extra `s3` (s3fs) is not installed")
-    server = pytest.importorskip("moto.server", reason="pip install moto[server], which pins what it needs, to run this by hand")
+    server = pytest.importorskip(
+        "moto.server",
+        reason="by hand, after pip install moto[server]",
+    )
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()

@@ -242,7 +242,8 @@ def live(
         model = str(work.bundle)
         settings = read_settings()
     session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
-    _check(session.run(requests, duration_seconds=seconds), shared)
+    # A file stands in for a camera: it is watched at its own pace.
+    _check(session.run(requests, speed=1.0, duration_seconds=seconds), shared)
 
 
 def replay(

@@ -249,13 +249,14 @@ class SourceWorker:
                 if (grab := source.read()) is None:
                     return False
                 self.on_grab(grab)
+                self._pace(grab.t_seconds)
             else:
                 self.ready.wait(WAIT_SECONDS)
         return not self._stop.is_set()
 
     def _pace(self, t_seconds: float) -> None:
-        """Replay at a chosen speed: wait until this media time is due."""
-        if self._speed <= 0 or self.is_live:
+        """Wait until this media time of a file is due; a camera has a pace of its own."""
+        if self._speed <= 0 or (self.is_live and not self.duration_seconds):
             return
         if self._started is None:
             self._started = time.monotonic()
