@@ -16,7 +16,7 @@ EgomonError                 exit 1
 ├── ReplayMismatchError     exit 6
 ├── DegradedError           exit 7   ended degraded under --strict
 ├── WireError               exit 1   a message that does not follow the schema
-├── StoreError              exit 1
+├── StoreError              exit 2   not there, damaged or full
 ├── DeliveryError           exit 1   the far side of a sink is away; told in the status
 ├── ControlError            exit 1   the monitor refused a request, or did not answer
 └── WorkerCrashedError      exit 1   a worker thread raised; the cause is chained

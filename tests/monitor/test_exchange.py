@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from test_monitor import CARD, alerts, bright_at, bundle, monitor
 
 from egomon.errors import BundleError, UsageError
 from egomon.fusion.messages.types import AlertData, Data, SegmentData
+from egomon.monitor.exchange import BundleExchange
 from egomon.stream.frame import UInt8Image
 
 
@@ -34,24 +36,33 @@ def taught() -> SimpleNamespace:
     return other
 
 
-def test_a_live_run_goes_on_with_the_other_bundle_and_the_camera_stays_open() -> None:
+def test_a_live_run_goes_on_with_the_other_bundle_and_the_camera_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = FrameList(bright_at((10, 40), seconds=40), kind="live")
     watch, events = monitor(source, live=True)
-    opened = {model: threading.Event() for model in ("fake@00000000", "own@11111111")}
+    opened, turned = threading.Event(), threading.Event()
+    turn_to = BundleExchange._turn_to
+
+    def turn(exchange: BundleExchange, *given: Any) -> None:
+        turn_to(exchange, *given)
+        turned.set()
+
+    monkeypatch.setattr(BundleExchange, "_turn_to", turn)
 
     def hear(name: str, data: Data) -> None:
         if isinstance(data, AlertData):
-            opened[data.model].set()
+            opened.set()
 
     watch._listeners = (*watch._listeners, hear)
 
     def on_read(index: int) -> None:
         watch.inputs[0].ready.wait(10)
         if index == 200:
-            assert opened["fake@00000000"].wait(10)
+            assert opened.wait(10)
             watch.exchange(taught())  # type: ignore[arg-type]
-        if index == 390:  # a camera does not end within the moment of the exchange
-            assert opened["own@11111111"].wait(10)
+        if index == 201:  # a camera does not see twenty seconds in that moment
+            assert turned.wait(10)
 
     source.on_read = on_read
     summary = watch.run()
