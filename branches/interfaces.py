@@ -135,8 +135,12 @@ class SmallBranch(Protocol):
 class FollowingBranch(SmallBranch, Protocol):
     """Judges a segment by all frames of its stream before it."""
 
-    def follow(self) -> StreamBranch:
-        """A branch of its own for one stream, which has seen nothing yet."""
+    def follow(self, *, cycles: bool = True) -> StreamBranch:
+        """A branch of its own for one stream, which has seen nothing yet.
+
+        Args:
+            cycles: the work begins anew by itself once it is done and its first step comes back.
+        """
 
 
 class StreamBranch(SmallBranch, Protocol):

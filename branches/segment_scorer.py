@@ -68,6 +68,8 @@ class ScoringModels:
     guard: DomainGuard | None = None
     guard_card: GuardCard | None = None
     activity: ActivityModel | None = None
+    cycles: bool = True
+    """See `FollowingBranch`."""
     pixel_frames: int = 0
     """Frames with pixels that a segment keeps for the large branch and evidence."""
     clip_frames: int = 0
@@ -112,7 +114,7 @@ class SegmentScorer:
         self._small: SmallBranch = parts.small
         self._domain: OutOfDomainDetector | StreamBranch = guard
         if isinstance(parts.small, FollowingBranch):
-            self._small = self._domain = parts.small.follow()
+            self._small = self._domain = parts.small.follow(cycles=parts.cycles)
         self.context = WorkflowContext(
             parts.dim,
             max_seconds=parts.stream.context_max_seconds,

@@ -29,3 +29,11 @@ def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_models import build_tiny_qwen3vl
 
     return build_tiny_qwen3vl(tmp_path_factory.mktemp("qwen"))
+
+
+@pytest.fixture(autouse=True)
+def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system grants is not the tests' business: a source that is not paced by a camera's
+    clock would outrun the branches, and what waits is dropped.
+    """
+    monkeypatch.setattr("egomon.stream.worker.raise_priority", lambda: "usual")

@@ -56,3 +56,13 @@ def test_a_training_is_timed_on_a_chosen_number_of_segments(
     assert 150 <= found["segments"] < 170
     assert found["seconds"] > 0
     assert found["peak_gb"] > 0
+
+
+def test_nested_folds_are_of_people_and_nothing_is_chosen_on_them(
+    labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(run(capsys, labels, "--nested", 2, "--epochs", 1, "--json"))
+    rows = {row["setting"]: row for row in found["rows"]}
+    assert set(rows) == {"logistic, now", "logistic, past", "the recipe", "the same, no context"}
+    assert all(row["folds"] == 2 and 0 <= row["roc_auc"] <= 1 for row in rows.values())
+    assert rows["logistic, now"]["roc_auc"] > 0.9

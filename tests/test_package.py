@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import egomon
+from egomon.extras import EXTRAS, USES
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("stream", "branches", "fusion", "train")
@@ -100,3 +103,20 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert next(line for line in text.splitlines() if line.startswith("## ")).split()[1] == (
         egomon.__version__
     )
+
+
+def test_every_extra_that_a_message_names_can_be_installed() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert set(EXTRAS) <= set(extras)
+    assert set(EXTRAS) == set(USES)
+    named = {
+        found
+        for folder in ("stream", "branches", "fusion", "train", "src/egomon")
+        for path in (ROOT / folder).rglob("*.py")
+        for found in re.findall(
+            r'(?:needs_extra|MissingExtraError)\([^()]*?"(\w+)"\)', path.read_text("utf-8")
+        )
+    }
+    assert {"torch", "hub", "sinks"} <= named <= set(EXTRAS)

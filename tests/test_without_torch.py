@@ -47,14 +47,15 @@ def test_every_public_name_and_every_module_of_the_run_time_imports(tmp_path: Pa
 {HOOK}
 import importlib, pkgutil
 import egomon
+from egomon.errors import MissingExtraError
 for name in egomon.__all__:
     getattr(egomon, name)
 needs = []
-for found in pkgutil.walk_packages(egomon.__path__, "egomon."):
+for found in pkgutil.walk_packages(egomon.__path__, "egomon.", onerror=lambda name: None):
     if found.name != "egomon.__main__":
         try:
             importlib.import_module(found.name)
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, MissingExtraError):
             needs.append(found.name)
 print("\\n".join(needs))
 """
@@ -66,6 +67,7 @@ print("\\n".join(needs))
         "egomon.branches.export.",
         "egomon.branches.torch_modules",
         "egomon.branches.uemcm.",
+        "egomon.stream.sources.webrtc",
         "egomon.train.dcr.",
         "egomon.train.fitting.",
         "egomon.train.losses",
@@ -99,6 +101,17 @@ def test_a_replay_of_the_demonstration_asks_both_branches(tmp_path: Path) -> Non
     summary = json.loads(done.stdout)
     assert [alert["mode"] for alert in summary["alert_list"]] == ["full"] * 3
     assert not summary["degraded"]
+
+
+def test_the_doctor_says_what_is_there_and_what_runs_each_network(tmp_path: Path) -> None:
+    done = egomon("doctor", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {each["name"]: each["detail"] for each in json.loads(done.stdout)["checks"]}
+    assert found["extra torch"].startswith("not installed; for training")
+    assert found["engines"] == "ONNX Runtime, --engine onnx"
+    assert found["frame encoder"].startswith("onnxruntime")
+    assert found["large branch"] == "ONNX Runtime"
+    assert "capture and alerts run" in found["priority"]
 
 
 def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from egomon.branches.encoders.tower import TowerEncoder
 from egomon.branches.export.encoder import write_encoder, write_int8
 from egomon.branches.export.qwen3_vl import write_large
 from egomon.branches.load_bundle import read_tensors
+from egomon.branches.onnx.bases import own_forms
 from egomon.branches.torch_modules import state_sha256
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
 from egomon.errors import BundleError
@@ -67,6 +68,8 @@ def export_bundle(source: Path, target: Path | None = None) -> Exported:
                 refused.append(str(error))
         if not files and refused:
             raise BundleError(f"{source} has no network that can be exported: {refused[0]}")
+        if not files and target is None:
+            return Exported(source, {}, ())
         for path in new.iterdir():
             if path.name not in files:
                 path.unlink()
@@ -88,16 +91,22 @@ def _pinned(card: bytes, files: Pins) -> bytes:
 
 
 def _encoder(card: BundleCard, source: Path, folder: Path) -> Pins:
-    if card.frame_encoder.library == "none":
+    if _needs_none(card):
         return {}
     return write_encoder(_tower(card, source), folder)
 
 
 def _int8(card: BundleCard, source: Path, folder: Path) -> Pins:
     # Bundled towers are small, some with parts that need the digits.
-    if card.frame_encoder.library in ("none", "bundled"):
+    if _needs_none(card) or card.frame_encoder.library == "bundled":
         return {}
     return write_int8(_tower(card, source), folder)
+
+
+def _needs_none(card: BundleCard) -> bool:
+    """True for precomputed vectors, and for an encoder that comes with egomon as ONNX."""
+    encoder = card.frame_encoder
+    return encoder.library == "none" or bool(own_forms(encoder)[1].pins)
 
 
 def _tower(card: BundleCard, source: Path) -> TowerEncoder:

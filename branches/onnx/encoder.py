@@ -55,7 +55,7 @@ class OnnxEncoder:
             outputs={"vectors": (None, card.dim)},
             threads=threads,
         )
-        self._network.use(engine, {"images": pictures(px)})
+        self._network.use(engine, lambda: {"images": pictures(px)})
         self.weights_sha256 = self._network.metadata.get(WEIGHTS_SHA256, "")
         """Of the torch weights, what a card's `weights_sha256` is compared with."""
         if card.weights_sha256 not in (None, self.weights_sha256):

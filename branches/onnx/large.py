@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import LargeEncoderCard, OnnxFileCard
 from egomon.branches.interfaces import Float32
@@ -59,11 +61,17 @@ class OnnxEmbedder:
             self._table = msgspec.json.decode(network.metadata.get(TOKENS, ""), type=TokenTable)
         except msgspec.DecodeError as error:
             raise BundleError(f"{path} has no table of tokens: {error}") from error
-        noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-        ids, positions = self._table.inputs(np.linspace(0, 2, card.frames).tolist())
-        network.use(engine, {"frames": noise, "ids": ids, "positions": positions})
+        network.use(engine, self._probe)
         self._network = network
         self.backend = network.backend
+
+    def _probe(self) -> dict[str, NDArray[Any]]:
+        """Made-up inputs, to try an engine on."""
+        card = self.card
+        shape = (card.frames, card.frame_px, card.frame_px, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        ids, positions = self._table.inputs(np.linspace(0, 2, card.frames).tolist())
+        return {"frames": noise, "ids": ids, "positions": positions}
 
     def embed(
         self, clips: Sequence[Sequence[UInt8Image]], times: Sequence[Sequence[float]]

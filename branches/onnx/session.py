@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime raises types of its own
             raise BundleError(f"{self._path} cannot be computed: {error}") from error
 
-    def use(self, engine: str, probe: Arrays) -> None:
+    def use(self, engine: str, probe: Callable[[], Arrays]) -> None:
         """Go over to another engine.
 
         One that this installation of ONNX Runtime lacks, that fails, or that gives other values
@@ -103,7 +103,7 @@ class OnnxNetwork:
 
         Args:
             engine: a key of `PROVIDERS`.
-            probe: inputs that it is tried on.
+            probe: gives inputs that it is tried on.
         """
         provider = PROVIDERS[engine]
         if provider == CPU:
@@ -115,10 +115,11 @@ class OnnxNetwork:
                 engine, provider, self._path.name,
             )  # fmt: skip
             return
-        expected, on_cpu = self.run(**probe), self._session
+        inputs, on_cpu = probe(), self._session
+        expected = self.run(**inputs)
         try:
             self._session = self._open(provider)
-            cosine = min(map(least_cosine, self.run(**probe), expected))
+            cosine = min(map(least_cosine, self.run(**inputs), expected))
         except BundleError as error:
             self._session = on_cpu
             log.warning("engine %s does not work, the CPU is used: %s", engine, error)

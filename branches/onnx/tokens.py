@@ -17,7 +17,7 @@ Int64 = NDArray[np.int64]
 
 
 class TokenTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens of a prompt's pieces: head, each pair of frames with time and pixels, tail."""
+    """Tokens of a prompt: its head, each pair of frames with its time, and its tail."""
 
     head: tuple[int, ...]
     opening: tuple[int, ...]

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from egomon.branches.bundle.card import BundleCard, LargeEncoderCard
+from egomon.branches.bundle.locate import CARD_FILE, read_card, read_card_bytes
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32
 from egomon.branches.remote.branch import EndpointBranch
@@ -68,3 +69,25 @@ def measured_vector(card: LargeEncoderCard, folder: Path) -> Float32:
 def with_probe(card: LargeEncoderCard, folder: Path) -> LargeEncoderCard:
     """The card with the probe's vector by the bundle's own model."""
     return msgspec.structs.replace(card, probe=encode_vector(measured_vector(card, folder)))
+
+
+def record_probe(folder: Path) -> None:
+    """Write the probe's vector into a bundle's card, which changes the bundle's hash.
+
+    Raises:
+        BundleError: the model cannot be loaded, or the card cannot be written.
+    """
+    card = read_card(folder)
+    if card.large is None:
+        raise BundleError(f"the bundle {card.name} has no large branch (field `large`)")
+    vector = encode_vector(measured_vector(card.large, folder))
+    path = folder / CARD_FILE
+    # As it was otherwise: the card that is read has defaults filled in.
+    content = msgspec.json.decode(read_card_bytes(folder))
+    content["large"] |= {"probe": vector, "least_cosine": card.large.least_cosine}
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+        part.replace(path)
+    except OSError as error:
+        raise BundleError(f"cannot write {path}: {error.strerror}; copy the bundle") from error

@@ -60,9 +60,9 @@ class StepFilterBranch:
     corrections: tuple[Correction, ...] = ()
     """What was said of alerts."""
 
-    def follow(self) -> StreamFollower:
-        """A branch for one stream, which has seen nothing yet."""
-        return StreamFollower(self.model, self.graphs, corrections=self.corrections)
+    def follow(self, *, cycles: bool = True) -> StreamFollower:
+        """See `FollowingBranch`."""
+        return StreamFollower(self.model, self.graphs, corrections=self.corrections, cycles=cycles)
 
     def score(self, clip: ClipView, context: ContextView) -> BranchScore:
         """The clip as if it were the beginning of a stream."""
@@ -82,11 +82,12 @@ class StreamFollower:
         graphs: Sequence[WorkflowGraph],
         *,
         corrections: Sequence[Correction] = (),
+        cycles: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._graphs = tuple(graphs)
-        self._corrections = tuple(corrections)
+        self._corrections, self._cycles = tuple(corrections), cycles
         self._clock = clock
         self._rules = [Rules.of(graph, model.ids) for graph in graphs]
         self.state: DomainState = "unknown"
@@ -95,7 +96,7 @@ class StreamFollower:
         self._begin()
 
     def _begin(self) -> None:
-        self._filter = StepFilter(self._model, self._rules, self._corrections)
+        self._filter = StepFilter(self._model, self._rules, self._corrections, cycles=self._cycles)
         self._scene = RunningMean(self._model.descriptor.prior)
         self._seen = -np.inf
         self._window: Float32 | None = None

@@ -17,6 +17,7 @@ from egomon.branches.interfaces import Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
 from egomon.branches.step_filter.moves import FOREIGN, START, Node, WorkflowMistake, moves
+from egomon.branches.step_filter.node_table import Ints, NodeTable
 from egomon.branches.taught.corrections import Correction, log_odds_of
 from egomon.branches.taught.transitions import Rules
 
@@ -62,6 +63,7 @@ class StepFilter:
         model: the taught steps.
         rules: of each workflow, see `Rules.of`.
         corrections: what was said of alerts; it moves the odds of such mistakes.
+        cycles: see `moves`.
     """
 
     def __init__(
@@ -69,7 +71,10 @@ class StepFilter:
         model: StepModel,
         rules: Sequence[Rules],
         corrections: Sequence[Correction] = (),
+        *,
+        cycles: bool = True,
     ) -> None:
+        self._cycles = cycles
         self._corrections, self._step_ids = tuple(corrections), model.ids
         self._rules = tuple(rules)
         self._options = model.options
@@ -80,13 +85,11 @@ class StepFilter:
         self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
         self._count = count
         self._beginning = True
-        self._begin([Node(0, 0, 0, START)], np.array([[0.0] * (PHASES - 1) + [1.0]]))
+        self._begin([Node(0, 0, 0, START)], np.eye(PHASES)[-1:])
 
     def _begin(self, nodes: Sequence[Node], weights: Float64) -> None:
-        self._ids: dict[Node, int] = {}
-        self._nodes: list[Node] = []
-        self._moves: list[tuple[np.ndarray, Float64] | None] = []
-        self._active = np.array([self._id(node) for node in nodes])
+        self._nodes = NodeTable()
+        self._active = np.array([self._nodes.id_of(node) for node in nodes])
         self._weights = weights
 
     def correct(self, corrections: Sequence[Correction]) -> None:
@@ -117,95 +120,78 @@ class StepFilter:
         return found
 
     def _advance(self, likelihoods: Float64) -> None:
-        before = self._weights
-        steps = self._steps(self._active)
-        go = np.where(steps == START, 1.0, self._progress[np.maximum(steps, FOREIGN)])
-        go = np.where([self._nodes[i].brief for i in self._active], self._brief, go)[:, None]
+        before, active, table = self._weights, self._active, self._nodes
+        steps = table.of("step", active)
+        go = self._progress[np.maximum(steps, FOREIGN)]
+        go = np.where(table.of("brief", active), self._brief, go)
+        go = np.where(steps == START, 1.0, go)[:, None]
         weights = before * (1.0 - go)
         weights[:, 1:] += before[:, :-1] * go
         early = before[:, 1:-1] * go * EARLY
         weights[:, 2:] = np.maximum(weights[:, 2:] - early, 0.0)
         leaving = before[:, -1] * go[:, 0] + early.sum(axis=1)
-        ids, entering = [], []
-        for i in np.flatnonzero(leaving > LEAST_WEIGHT):
-            targets, shares = self._moves_of(int(self._active[i]))
-            ids.append(targets)
-            entering.append(shares * leaving[i])
-        active = self._active
-        if ids:
-            everything = np.concatenate([active, *ids])
-            active, places = np.unique(everything, return_inverse=True)
-            grown = np.zeros((len(active), PHASES))
-            np.add.at(grown, places[: len(weights)], weights)
-            np.add.at(grown[:, 0], places[len(weights) :], np.concatenate(entering))
-            weights = grown
-        steps = self._steps(active)
-        weights = weights * np.where(steps == START, 0.0, likelihoods[steps])[:, None]
+        found = [
+            (self._moves_of(int(active[i])), leaving[i])
+            for i in np.flatnonzero(leaving > LEAST_WEIGHT)
+        ]
+        if found:
+            targets = np.concatenate([ids for (ids, _), _ in found])
+            entering = np.concatenate([shares * weight for (_, shares), weight in found])
+            reached, places = np.unique(np.concatenate([active, targets]), return_inverse=True)
+            grown = np.zeros((len(reached), PHASES))
+            grown[places[: len(active)]] = weights
+            grown[:, 0] += _sums(places[len(active) :], entering, len(reached))
+            active, weights = reached, grown
+        weights = weights * likelihoods[table.of("look", active)][:, None]
         self._keep(active, weights)
 
-    def _keep(self, active: np.ndarray, weights: Float64) -> None:
-        """The heaviest nodes; their weights sum to 1."""
-        total = weights.sum(axis=1)
+    def _keep(self, active: Ints, weights: Float64) -> None:
+        """The heaviest nodes; their weights sum to 1. Whatever was seen, `START` is over."""
+        total = np.where(self._nodes.of("step", active) == START, 0.0, weights.sum(axis=1))
         order = np.argsort(-total, kind="stable")[:MOST_NODES]
         order = order[total[order] > LEAST_WEIGHT * total[order[0]]]
         self._active = active[order]
         self._weights = weights[order] / total[order].sum()
         if len(self._nodes) > MOST_KNOWN:
-            self._begin([self._nodes[i] for i in self._active], self._weights)
+            self._begin([self._nodes.nodes[i] for i in self._active], self._weights)
 
     def _belief(self) -> StepBelief:
-        total = self._weights.sum(axis=1)
-        steps = np.zeros(self._count + 1)
-        workflows = np.zeros(len(self._rules))
-        mistakes: dict[WorkflowMistake, float] = {}
-        for i, weight in zip(self._active, total.tolist(), strict=True):
-            node = self._nodes[i]
-            steps[node.step] += weight
-            workflows[node.workflow] += weight
-            if node.mistake is not None:
-                mistakes[node.mistake] = mistakes.get(node.mistake, 0.0) + weight
-        beginning = sum(
-            weight
-            for i, weight in zip(self._active, total.tolist(), strict=True)
-            if not self._nodes[i].done
-        )
+        total, table, active = self._weights.sum(axis=1), self._nodes, self._active
+        steps = _sums(table.of("step", active) % (self._count + 1), total, self._count + 1)
+        workflows = np.bincount(table.of("workflow", active), total)
+        made = table.of("mistake", active)
+        mistakes = _sums(made + 1, total, len(table.mistakes) + 1)[1:]
+        beginning = float(total[table.of("fresh", active) == 1].sum())
         began = beginning > 0.5 and not self._beginning
         self._beginning = beginning > 0.5
-        p = min(sum(mistakes.values()), 1.0)
+        p = min(float(mistakes.sum()), 1.0)
         told = p > self._options.threshold
         if told:
             self._tell()
-        return StepBelief(steps, p, _likeliest(mistakes), told, int(workflows.argmax()), began)
+        likeliest = _likeliest(table.mistakes, mistakes)
+        return StepBelief(steps, p, likeliest, told, int(workflows.argmax()), began)
 
     def _tell(self) -> None:
         """Every reading goes on without its mistake."""
-        new = [self._id(self._nodes[i]._replace(mistake=None, age=0)) for i in self._active]
+        nodes = self._nodes.nodes
+        new = [self._nodes.id_of(nodes[i]._replace(mistake=None, age=0)) for i in self._active]
         active, places = np.unique(new, return_inverse=True)
         weights = np.zeros((len(active), PHASES))
         np.add.at(weights, places, self._weights)
         self._active, self._weights = active, weights
 
-    def _steps(self, ids: np.ndarray) -> np.ndarray:
-        return np.array([self._nodes[i].step for i in ids])
-
-    def _id(self, node: Node) -> int:
-        found = self._ids.get(node)
-        if found is None:
-            found = self._ids[node] = len(self._nodes)
-            self._nodes.append(node)
-            self._moves.append(None)
-        return found
-
-    def _moves_of(self, i: int) -> tuple[np.ndarray, Float64]:
-        known = self._moves[i]
+    def _moves_of(self, i: int) -> tuple[Ints, Float64]:
+        known = self._nodes.moves[i]
         if known is None:
-            found = moves(self._rules, self._nodes[i])
-            ids = np.array([self._id(node) for node, _ in found])
+            node = self._nodes.nodes[i]
+            again, unseen = self._options.again, self._options.unseen
+            found = moves(self._rules, node, again, unseen, cycles=self._cycles)
+            ids = np.array([self._nodes.id_of(new) for new, _ in found])
             shares = np.array([p for _, p in found])
             if self._corrections:
-                shares *= np.exp([self._said_of(node, self._nodes[i]) for node, _ in found])
+                shares *= np.exp([self._said_of(new, node) for new, _ in found])
                 shares /= shares.sum()
-            known = self._moves[i] = (ids, shares)
+            known = self._nodes.moves[i] = (ids, shares)
         return known
 
     def _said_of(self, node: Node, before: Node) -> float:
@@ -216,12 +202,17 @@ class StepFilter:
         return log_odds_of(self._corrections, made.kind, self._step_ids[made.step])
 
 
-def _likeliest(mistakes: dict[WorkflowMistake, float]) -> WorkflowMistake | None:
+def _sums(of: Ints, weights: Float64, length: int) -> Float64:
+    return np.bincount(of, weights, length).astype(np.float64)
+
+
+def _likeliest(mistakes: Sequence[WorkflowMistake], weights: Float64) -> WorkflowMistake | None:
     """The likeliest mistake of the likeliest kind."""
-    if not mistakes:
+    held = {m: w for m, w in zip(mistakes, weights.tolist(), strict=True) if w > 0}
+    if not held:
         return None
     kinds: dict[str, float] = {}
-    for mistake, weight in mistakes.items():
+    for mistake, weight in held.items():
         kinds[mistake.kind] = kinds.get(mistake.kind, 0.0) + weight
     kind = max(kinds, key=lambda k: kinds[k])
-    return max((m for m in mistakes if m.kind == kind), key=lambda m: mistakes[m])
+    return max((m for m in held if m.kind == kind), key=lambda m: held[m])

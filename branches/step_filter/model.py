@@ -28,6 +28,11 @@ class StepOptions:
     """Distance to the nearest step that 95 % of left-out correct windows stay within."""
     strange: float = 1.3
     """Times `known`: as likely foreign as not."""
+    again: float = 1.0
+    """Times the usual probability that earlier steps are done again by mistake."""
+    unseen: float = 0.0
+    """Probability that a step of another person looks like the one before it. Time decides between
+    such steps and missing ones."""
     scene: float = 1e6
     """Offset of the scene above which this is another place than the recordings'."""
 
@@ -75,8 +80,10 @@ def load_model(
     for name, value in options.items():
         if name not in known:
             raise BundleError(f"field `small.options` has an unknown key {name!r}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number > 0")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number >= 0")
+        if value == 0 and name != "unseen":
+            raise BundleError(f"field `small.options.{name}` is 0; expected a number > 0")
     if "sharpness" not in options:
         raise BundleError("field `small.options` lacks `sharpness`")
     if set(tensors) != set(ARRAYS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from egomon.branches.taught.transitions import Rules
@@ -18,6 +18,8 @@ P_BACK = 0.02
 """That one goes back to the step just left, for a moment: no mistake."""
 P_LATE = 0.5
 """Weight of going back to a step whose absence was told, beside going on."""
+P_UNSEEN_ON = 0.5
+"""That a step looks like the one before it where that looks like an earlier one already."""
 FOREIGN = -1
 START = -2
 
@@ -51,15 +53,52 @@ class Node(NamedTuple):
     """Steps since it was made."""
     brief: bool = False
     """A moment only."""
+    look: int | None = None
+    """Earlier step that this one looks like; None = it looks like itself."""
 
 
 Moves = list[tuple[Node, float]]
 
 
-def moves(rules: Sequence[Rules], node: Node) -> Moves:
-    """Nodes that may follow, and their probabilities, which sum to 1."""
+def moves(
+    rules: Sequence[Rules],
+    node: Node,
+    again: float = 1.0,
+    unseen: float = 0.0,
+    *,
+    cycles: bool = True,
+) -> Moves:
+    """Nodes that may follow, and their probabilities, which sum to 1.
+
+    Args:
+        rules: of each workflow.
+        node: what has been done and is being done.
+        again: times the usual probability that earlier steps are done again by mistake.
+        unseen: probability that a step looks like the one before it.
+        cycles: the work may begin anew by itself once all steps are done.
+    """
     if node.step == START:
         return _begin(rules)
+    found = _next(rules, node, again, cycles)
+    if node.step == FOREIGN or not unseen:
+        return found
+    return list(_with_unseen(found, node, unseen))
+
+
+def _with_unseen(found: Moves, node: Node, unseen: float) -> Iterator[tuple[Node, float]]:
+    """Correct moves may go unseen; a mistake must be seen as what it is."""
+    look = node.step if node.look is None else node.look
+    unseen = unseen if node.look is None else P_UNSEEN_ON
+    for new, p in found:
+        made = new.mistake != node.mistake
+        if made or new is node or new.brief or new.step in (FOREIGN, look):
+            yield new, p
+        else:
+            yield new, p * (1.0 - unseen)
+            yield new._replace(look=look), p * unseen
+
+
+def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Moves:
     rule = rules[node.workflow]
     foreign = node.step == FOREIGN
     done = node.done if foreign else node.done | 1 << node.step
@@ -80,9 +119,13 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
     for (step, absent), weight in zip(ready.early, weights, strict=True):
         left_out = WorkflowMistake("missing", node.workflow, step, absent)
         add(step, P_MISSING * weight / sum(weights), left_out, absent)
-    again = [s for s in ready.again if s != node.step]
-    for step in again:
-        add(step, P_REPEATED / len(again), WorkflowMistake("repeated", node.workflow, step))
+    repeated = [s for s in ready.again if s != node.step]
+    for step in repeated:
+        add(
+            step,
+            again * P_REPEATED / len(repeated),
+            WorkflowMistake("repeated", node.workflow, step),
+        )
     if not foreign:
         strange = kept or WorkflowMistake("foreign", node.workflow, node.step)
         away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
@@ -93,9 +136,9 @@ def moves(rules: Sequence[Rules], node: Node) -> Moves:
             found.append((back, P_BACK))
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
-    for step in firsts:
+    for step in firsts if left or cycles else ():
         stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
-        p = (P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
+        p = (again * P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
         found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1

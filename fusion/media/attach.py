@@ -14,7 +14,7 @@ from egomon.errors import StoreError
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventPublisher
 from egomon.fusion.lifecycle import AlertLifecycle
-from egomon.fusion.media.clip_writer import Clip, ClipWriter
+from egomon.fusion.media.clip_writer import ClipWriter, WrittenClip
 from egomon.fusion.media.describe import Describer, Description
 from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import Size, snapshot
@@ -120,7 +120,7 @@ class EvidenceAttacher:
                     out += [(said.source, each) for each in lifecycle.described(said.text)]
         return out
 
-    def _lifecycle_of(self, item: Clip | Description) -> AlertLifecycle | None:
+    def _lifecycle_of(self, item: WrittenClip | Description) -> AlertLifecycle | None:
         """Return the lifecycle whose open alert it is about; None if that has ended."""
         lifecycle = self._watched[item.source].stage.lifecycle
         alert = lifecycle.open_alert

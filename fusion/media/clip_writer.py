@@ -96,7 +96,7 @@ class ClipJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class WrittenClip:
     """A clip that is on the disk and in the store."""
 
     alert_id: str
@@ -145,7 +145,7 @@ class ClipWriter:
         self._wall_ns = wall_ns
         self._next_tidy = clock()
         self._jobs: Channel[ClipJob] = Channel(MOST_JOBS, on_full="drop_oldest")
-        self.done: Channel[Clip] = Channel(2 * MOST_JOBS, on_full="drop_oldest", wake=wake)
+        self.done: Channel[WrittenClip] = Channel(2 * MOST_JOBS, on_full="drop_oldest", wake=wake)
         self.written = 0
         self.failed = 0
         self.fault: str | None = None
@@ -243,7 +243,7 @@ class ClipWriter:
             logger.warning("clips are written again; %d were lost", self.failed)
         self.fault = None
         self.written += 1
-        self.done.put(Clip(job.alert_id, job.source, evidence))
+        self.done.put(WrittenClip(job.alert_id, job.source, evidence))
 
     def _make(self, path: Path, job: ClipJob) -> Evidence:
         frames = job.frames()

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import queue
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from egomon.errors import ConfigError, DeliveryError, MissingExtraError, UsageError
+import msgspec
+
+from egomon.errors import DeliveryError
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.message import Message
+from egomon.fusion.messages.types import StatsData
 from egomon.fusion.sinks.home_assistant import discovery
+from egomon.fusion.sinks.mqtt_address import KEEPALIVE_SECONDS, TIMEOUT_SECONDS, mqtt_address
 from egomon.fusion.sinks.picture import picture_of
 from egomon.fusion.sinks.sink import SinkContext
-from egomon.fusion.sinks.uri import parse_uri
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
     from paho.mqtt.properties import Properties
 
-TIMEOUT_SECONDS = 4.0
-"""Of each wait for the broker; below the time that a run has for its last messages."""
-KEEPALIVE_SECONDS = 30
-USERNAME, PASSWORD = "EGOMON_MQTT_USERNAME", "EGOMON_MQTT_PASSWORD"
-RETAINED = ("alert", "segment", "status")
+STATS_SECONDS = 10.0
+"""Least time between two statistics of a source."""
+AGAIN_SECONDS, MOST_AGAIN = 5.0, 16
+"""A broker that hung up is told again what it acknowledged so shortly before, so many at most."""
+RETAINED = ("alert", "segment", "status", "stats")
 """Kinds whose last message is the present state."""
 NO_DISCOVERY = "none"
-_OPTIONS = ("kinds", "discovery", "username_file", "password_file", "ca_file")
+
+
+class _Published(NamedTuple):
+    at: float
+    topic: str
+    payload: bytes
+    number: str
+    retain: bool
 
 
 class MqttSink:
@@ -42,26 +54,19 @@ class MqttSink:
         MissingExtraError: without paho-mqtt.
     """
 
-    def __init__(self, reference: str) -> None:
-        uri = self._uri = parse_uri(reference, _OPTIONS)
-        self.kinds = uri.kinds(("alert", "segment", "status", "gap"))
-        self._prefix = uri.path.strip("/") or "egomon"
-        if any(sign in self._prefix for sign in "+#\0") or "//" in self._prefix:
-            raise UsageError(f"{uri.shown}: no topic may hold +, # or an empty level; change PATH")
-        self._username = uri.username or uri.secret("username_file", USERNAME)
-        self._password = uri.password or uri.secret("password_file", PASSWORD)
+    def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._address = mqtt_address(reference, ("kinds", "discovery"))
+        uri = self._address.uri
+        self.kinds = uri.kinds(("alert", "segment", "status", "gap", "stats"))
+        self._prefix = self._address.prefix
         self._discovery = uri.options.get("discovery", "homeassistant").strip("/")
-        self._ca_file = uri.options.get("ca_file")
-        if self._ca_file is not None and not Path(self._ca_file).is_file():
-            raise ConfigError(f"{uri.shown}: ca_file is no file; give one with certificates")
         self._client: Client | None = None
         self._answers: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
         self._context = SinkContext()
-        try:
-            import paho.mqtt.client
-        except ImportError as error:
-            raise MissingExtraError("a sink mqtt(s)://", "sinks") from error
-        del paho
+        self._clock = clock
+        self._next_stats: dict[str, float] = {}
+        self._acknowledged: deque[_Published] = deque(maxlen=MOST_AGAIN)
+        self._hung_up_at: float | None = None
 
     def open(self, context: SinkContext) -> None:
         """See `Sink`; connects with the first message."""
@@ -69,6 +74,8 @@ class MqttSink:
 
     def send(self, message: Message) -> None:
         """See `Sink`."""
+        if isinstance(message.data, StatsData) and not self._is_due(message.source):
+            return
         if self._client is None:
             self._connect()
         envelope, topic = message.envelope, self._topic(message.source, message.kind)
@@ -76,7 +83,11 @@ class MqttSink:
         picture = picture_of(message)
         if picture is not None:
             self._publish(self._topic(message.source, "picture"), picture, number, retain=True)
-        self._publish(topic, encode(envelope), number, retain=message.kind in RETAINED)
+        retain = message.kind in RETAINED
+        self._publish(topic, encode(envelope), number, retain=retain)
+        self._acknowledged.append(
+            _Published(self._clock(), topic, encode(envelope), number, retain)
+        )
 
     def close(self) -> None:
         """See `Sink`."""
@@ -91,7 +102,10 @@ class MqttSink:
     @property
     def _availability(self) -> str:
         """One topic for all sources of this run: a connection has one last will."""
-        return self._topic(next(iter(self._context.sources), "egomon"), "availability")
+        return self._first("availability")
+
+    def _first(self, kind: str) -> str:
+        return self._topic(next(iter(self._context.sources), "egomon"), kind)
 
     def _topic(self, source: str, kind: str) -> str:
         return f"{self._prefix}/{self._context.site}/{source}/{kind}"
@@ -102,18 +116,11 @@ class MqttSink:
         Raises:
             DeliveryError: the broker is away or refuses.
         """
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
         answers: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = TIMEOUT_SECONDS
-        if self._username is not None:
-            client.username_pw_set(self._username, self._password)
+        try:
+            client = self._address.new_client()
+        except OSError as error:
+            raise DeliveryError(f"{self._address.shown}: {error}") from error
         client.will_set(self._availability, b"offline", qos=1, retain=True)
 
         def told(number: int, code: Any) -> None:
@@ -121,16 +128,14 @@ class MqttSink:
 
         client.on_connect = lambda c, u, flags, code, p: told(0, code)
         client.on_publish = lambda c, u, number, code, p: told(number, code)
-        client.on_disconnect = lambda c, u, f, code, p: answers.put((-1, "it hung up"))
+        client.on_disconnect = self._hung_up(answers)
         self._client, self._answers = client, answers
         try:
-            if self._uri.scheme == "mqtts":
-                client.tls_set(self._ca_file)
-            port = self._uri.port or (8883 if self._uri.scheme == "mqtts" else 1883)
-            client.connect(self._uri.host, port, KEEPALIVE_SECONDS, clean_start=True)
+            address = self._address
+            client.connect(address.uri.host, address.port, KEEPALIVE_SECONDS, clean_start=True)
         except (OSError, ValueError) as error:
             self._client = None
-            raise DeliveryError(f"{self._uri.shown} cannot be reached: {error}") from error
+            raise DeliveryError(f"{self._address.shown} cannot be reached: {error}") from error
         client.loop_start()
         self._await(0, "refuses the connection")
         if self._discovery != NO_DISCOVERY:
@@ -140,6 +145,45 @@ class MqttSink:
                 )
                 self._publish(f"{self._discovery}/device/{name}/config", payload, retain=True)
         self._publish(self._availability, b"online", retain=True)
+        self._publish(self._first("monitor"), self._monitor(), retain=True)
+
+        self._publish_again()
+
+    def _hung_up(self, answers: queue.SimpleQueue[tuple[int, str | None]]) -> Callable[..., None]:
+        def on_disconnect(client: Any, user: Any, flags: Any, code: Any, more: Any) -> None:
+            if code.is_failure:
+                self._hung_up_at = self._clock()
+            answers.put((-1, "it hung up"))
+
+        return on_disconnect
+
+    def _publish_again(self) -> None:
+        """Publish what a broker may have forgotten that was killed right after it acknowledged."""
+        if self._hung_up_at is not None:
+            for each in list(self._acknowledged):
+                if each.at > self._hung_up_at - AGAIN_SECONDS:
+                    self._publish(each.topic, each.payload, each.number, retain=each.retain)
+            self._hung_up_at = None
+
+    def _is_due(self, source: str) -> bool:
+        """Statistics come each second; one of ten tells that the monitor is alive."""
+        now = self._clock()
+        if now < self._next_stats.get(source, now):
+            return False
+        self._next_stats[source] = now + STATS_SECONDS
+        return True
+
+    def _monitor(self) -> bytes:
+        """Who publishes here, for `egomon fleet`."""
+        context = self._context
+        return msgspec.json.encode(
+            {
+                "version": version("egomon"),
+                "bundle": context.bundle,
+                "boot": context.boot,
+                "sources": context.sources,
+            }
+        )
 
     def _publish(
         self, topic: str, payload: bytes, number: str | None = None, *, retain: bool
@@ -165,7 +209,7 @@ class MqttSink:
                 break
         if why is not None:
             self._drop()
-            raise DeliveryError(f"{self._uri.shown} {otherwise}: {why}")
+            raise DeliveryError(f"{self._address.shown} {otherwise}: {why}")
 
     def _drop(self) -> None:
         """End the connection; a new one must not repeat by itself what was not acknowledged."""

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from egomon.fusion.messages.message import Message
+
+
+class Mute:
+    """Whether this machine's speech and tones are silent; for any thread.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._until = clock, 0.0
+
+    def begin(self, seconds: float) -> None:
+        """Be silent for so long from now on; 0 ends it."""
+        self._until = self._clock() + seconds
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it lasts."""
+        return self._clock() < self._until
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,8 +41,12 @@ class SinkContext:
     """Name of this run, as in each envelope."""
     site: str = "site"
     """Where the monitor stands: letters, digits and `. _ -`."""
+    mute: Mute = field(default_factory=Mute)
+    """For what a person hears: say nothing while it lasts."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the time for the last messages is over: `send` gives up what it waits for."""
+    bundle: str = ""
+    """Bundle of the run, as its user named it."""
 
 
 @runtime_checkable

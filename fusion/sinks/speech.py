@@ -17,7 +17,7 @@ import numpy as np
 from egomon.errors import ConfigError, EgomonError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.sinks.notice import TONES, NoticeKind, Notices
-from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.sinks.sink import Mute, SinkContext
 
 TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.1
@@ -59,16 +59,16 @@ class SpeechSink:
     def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._command = _program(reference, "say", SPEAKERS, "install espeak-ng")
         self._notices, self._clock = Notices(), clock
-        self._stop = threading.Event()
+        self._stop, self._mute = threading.Event(), Mute()
 
     def open(self, context: SinkContext) -> None:
         """See `Sink`."""
-        self._stop = context.stop
+        self._stop, self._mute = context.stop, context.mute
 
     def send(self, message: Message) -> None:
         """See `Sink`."""
         notice = self._notices.of(message)
-        if notice is None:
+        if notice is None or self._mute.is_on:
             return
         if self._command[-1] == "--":
             run([*self._command, notice.sentence], b"", self._stop, self._clock)
@@ -92,12 +92,12 @@ class SoundSink:
     def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._command = _program(reference, "sound", PLAYERS, "install alsa-utils")
         self._notices, self._clock = Notices(), clock
-        self._stop = threading.Event()
+        self._stop, self._mute = threading.Event(), Mute()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self, context: SinkContext) -> None:
         """See `Sink`."""
-        self._stop = context.stop
+        self._stop, self._mute = context.stop, context.mute
         self._folder = tempfile.TemporaryDirectory(prefix="egomon-")
         for kind in TONES:
             write_tone(self._file(kind), kind)
@@ -105,7 +105,7 @@ class SoundSink:
     def send(self, message: Message) -> None:
         """See `Sink`."""
         notice = self._notices.of(message)
-        if notice is not None:
+        if notice is not None and not self._mute.is_on:
             run([*self._command, str(self._file(notice.kind))], b"", self._stop, self._clock)
 
     def close(self) -> None:

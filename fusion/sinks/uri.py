@@ -89,12 +89,13 @@ def read_secret(path: Path | None, option: str, variable: str) -> str | None:
     return text
 
 
-def parse_uri(reference: str, options: Iterable[str]) -> SinkUri:
+def parse_uri(reference: str, options: Iterable[str], *, label: str = "") -> SinkUri:
     """Take an address apart.
 
     Args:
         reference: what the user wrote.
         options: names that may stand behind the `#`.
+        label: what the user gave, for messages; empty = `--sink`.
 
     Raises:
         UsageError: no host, a bad port, an unknown option, spaces or control characters.
@@ -111,13 +112,14 @@ def parse_uri(reference: str, options: Iterable[str]) -> SinkUri:
         given = dict(parse_qsl(parts.fragment, keep_blank_values=True, strict_parsing=strict))
     except ValueError as error:
         raise UsageError(
-            f"--sink {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
+            f"{label or '--sink'} {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
         ) from error
     known = sorted(options)
     for name in given:
         if name not in known:
             raise UsageError(
-                f"--sink {scheme}: unknown option {name!r} behind the #; known: {', '.join(known)}"
+                f"{label or '--sink'} {scheme}: unknown option {name!r} behind the #; known: "
+                + ", ".join(known)
             )
     return SinkUri(
         scheme,

@@ -7,6 +7,7 @@ and nothing in it is ever used as a path.
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 SINCE_LIMIT = 1000
 SINCE_MAX_BYTES = 512 << 10
+MOST_MUTE_SECONDS = 86_400
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Id = (
@@ -49,6 +51,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     by: _Name = ""
     verdict: FeedbackVerdict | None = None
     note: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MOST_MUTE_SECONDS)] | None = None
+    """mute: for so long."""
+    model: _Name | None = None
+    """model: a name, never a path."""
 
 
 class _IdOnly(msgspec.Struct, frozen=True):
@@ -79,15 +85,36 @@ class ControlHandler(Protocol):
     def stats(self) -> Mapping[str, Any]:
         """Counters, as JSON types."""
 
+    @property
+    def operations(self) -> Operations | None:
+        """What else the monitor does; None where it does nothing else."""
+
+
+class Operations(Protocol):
+    """What a monitor does on request, besides answering from its store."""
+
+    def picture(self, source: str) -> bytes | None:
+        """The newest picture as a JPEG; None where there is none."""
+
+    def mute(self, seconds: float) -> bool:
+        """Keep this machine's speech and tones silent for so long; 0 ends it."""
+
+    def use_model(self, name: str) -> bool:
+        """Begin to turn to another bundle; False where it has no such name."""
+
+    def stop(self) -> bool:
+        """End the run in order."""
+
 
 class StoreControl:
-    """The handler that answers from the store; the monitor supplies the two callables.
+    """The handler that answers from the store; the monitor supplies the callables.
 
     Args:
         store: holds events and alerts.
         snapshot: `EventServer.snapshot`.
         reset_context: gets a source name; False where there is no such source.
         stats: counters, as JSON types.
+        operations: what else the monitor does; None does nothing else.
         wall_clock_ns: time of acknowledgements and feedback.
     """
 
@@ -98,12 +125,14 @@ class StoreControl:
         *,
         reset_context: Callable[[str], bool],
         stats: Callable[[], Mapping[str, Any]],
+        operations: Operations | None = None,
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._reset_context = reset_context
         self._stats = stats
+        self.operations = operations
         self._wall_clock_ns = wall_clock_ns
 
     def snapshot(self, prefix: str) -> Snapshot:
@@ -241,6 +270,35 @@ def _on_stats(request: Request, handler: ControlHandler, boot: str) -> dict[str,
     return {"stats": handler.stats()}
 
 
+def _on_picture(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
+    source = _need(request.source, "source")
+    jpeg = _found(_operations(handler).picture(source), f"no picture of {source} yet")
+    return {"media_type": "image/jpeg", "picture": base64.b64encode(jpeg).decode()}
+
+
+def _on_mute(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
+    _operations(handler).mute(_need(request.seconds, "seconds"))
+    return {}
+
+
+def _on_model(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
+    name = _need(request.model, "model")
+    told = f"no bundle is called {name}; names stand in `model.others` of the settings"
+    _found(_operations(handler).use_model(name), told)
+    return {}
+
+
+def _on_stop(request: Request, handler: ControlHandler, boot: str) -> dict[str, Any]:
+    _operations(handler).stop()
+    return {}
+
+
+def _operations(handler: ControlHandler) -> Operations:
+    if handler.operations is None:
+        raise _RefusedError("unsupported", "a recorded session does nothing of this")
+    return handler.operations
+
+
 def _need(value: T | None, name: str) -> T:
     if value is None:
         raise _RefusedError("bad_request", f"this verb needs {name}")
@@ -262,4 +320,8 @@ _VERBS: dict[str, Callable[[Request, ControlHandler, str], dict[str, Any]]] = {
     "feedback": _on_feedback,
     "alert.get": _on_alert,
     "stats": _on_stats,
+    "picture": _on_picture,
+    "mute": _on_mute,
+    "model": _on_model,
+    "stop": _on_stop,
 }

@@ -27,10 +27,16 @@ class Stale:
     silent_seconds: float
     refused: bool = False
     """The monitor refused this subscriber's CURVE key."""
+    broker: str = ""
+    """The broker that is away; empty = a monitor was listened to."""
 
     def __str__(self) -> str:
         if self.refused:
             return "the monitor refuses this key; give the folder with a key that it allows"
+        if self.broker:
+            return (
+                f"{self.broker} is away since {self.silent_seconds:.0f} s; is the broker running?"
+            )
         return (
             f"nothing was heard from the monitor for {self.silent_seconds:.0f} s; "
             "is it running, and is this its event address?"

@@ -34,6 +34,7 @@ _HOMES = {
     "Grab": "egomon.stream.frame",
     "Message": "egomon.fusion.messages.message",
     "Monitor": "egomon.monitor",
+    "MqttSubscriber": "egomon.fusion.transport.mqtt_subscriber",
     "OpenContext": "egomon.stream.source_options",
     "RunSummary": "egomon.monitor",
     "Segment": "egomon.stream.frame",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from egomon.fusion.event_publisher import EventListener
     from egomon.fusion.messages.message import Message
     from egomon.fusion.sinks.sink import Sink, SinkContext
+    from egomon.fusion.transport.mqtt_subscriber import MqttSubscriber
     from egomon.fusion.transport.subscriber import AlertSubscriber
     from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.stream.frame import Frame, Grab, Segment, SourceInfo
@@ -85,6 +87,7 @@ __all__ = [
     "Grab",
     "Message",
     "Monitor",
+    "MqttSubscriber",
     "OpenContext",
     "RunSummary",
     "Segment",

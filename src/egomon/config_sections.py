@@ -40,6 +40,9 @@ class ModelSettings(Section):
         description="Encode no more frames a second than this; default: as the bundle was trained",
     )
     large: bool = Field(True, description="Use the large branch where the bundle has one")
+    others: dict[str, Path] = Field(
+        {}, description="Bundles that a client may turn to, by name: { tea = '/data/tea-bundle' }"
+    )
 
 
 class LargeSettings(Section):
@@ -76,6 +79,11 @@ class SourceSettings(Section):
     buffer_mb: int = Field(512, gt=0, description="Bound on the pixels held, megabytes")
     reset_gap_seconds: float | None = Field(
         60.0, description="A hole longer than this begins a new workflow"
+    )
+    cycle: Literal["auto", "manual"] = Field(
+        "auto",
+        description="Taught work begins anew by itself once it is done and its first step comes "
+        "back; or only when it is told to",
     )
     wait: bool = Field(False, description="Keep trying if the source is not there at the start")
     give_up_seconds: float | None = Field(

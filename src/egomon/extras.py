@@ -23,8 +23,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("matplotlib",),
     "dcr": ("diffusers",),
     "sinks": ("apprise", "httpx", "paho"),
+    "remote": ("httpx",),
     "phone": ("aiortc", "cryptography", "segno"),
     "pupil": ("zeroconf",),
+    "ray": ("ray",),
+    "s3": ("upath", "s3fs", "fsspec"),
 }
 """Extra to the modules that it brings."""
 
@@ -34,8 +37,11 @@ USES = {
     "train": "figures of `evaluate --plots`",
     "dcr": "egomon dcr",
     "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "remote": "--large-endpoint, a large branch on another machine",
     "phone": "--device phone",
     "pupil": "finding Pupil Labs glasses",
+    "ray": "egomon extract --ray",
+    "s3": "feature sets at s3:// and other addresses",
 }
 """What each is for."""
 

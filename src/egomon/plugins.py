@@ -25,7 +25,8 @@ def installed(group: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _entry_points() -> EntryPoints:
-    return entry_points()  # reads a file of each package, whatever group is asked for
+    # Reads a file of each package, whatever group is asked for; its type has another name in 3.11.
+    return cast(EntryPoints, entry_points())
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from egomon.branches.bundle.card import (
 from egomon.branches.bundle.save import save_bundle
 from egomon.cli.doctor.machine import _plugins
 from egomon.fusion.messages.types import AlertData
-from egomon.plugins import installed
+from egomon.plugins import _entry_points
 from egomon.testing import check_encoder, check_sink, check_source, read_session
 
 pytestmark = pytest.mark.timeout(300)  # pip, torch and timm are loaded anew
@@ -192,11 +192,11 @@ def test_doctor_lists_what_is_installed_and_what_is_broken(
     bring_bad(tmp_path, "sinks", "bad = missing:x")
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.syspath_prepend(str(tmp_path))
-    installed.cache_clear()
+    _entry_points.cache_clear()
     try:
         found = list(_plugins())
     finally:
-        installed.cache_clear()
+        _entry_points.cache_clear()
     assert [(check.level, check.detail.partition(" cannot")[0]) for check in found] == [
         ("ok", "the source 'pictures' of package egomon-pictures 0.1.0"),
         ("ok", "the frame encoder 'timm-by-hand' of package egomon-timm-by-hand 0.1.0"),

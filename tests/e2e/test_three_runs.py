@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from browser import Browser, find_chromium
 from fake_camera import FakeCamera, fake_camera
 
+from egomon.branches.taught.corrections import read_corrections
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+from egomon.cli.learn.folder import WorkFolder
+from egomon.cli.learn.teach_process import OnProgress
+from egomon.cli.live_page import LivePage
+from egomon.config import load_settings
+from egomon.monitor import Monitor, SourceRequest
+from egomon.report.server import LiveServer
 from egomon.train.simulator.plan import UNSEEN
 from egomon.train.simulator.record import RenderedRecording, record
 
@@ -42,8 +54,12 @@ def right_run(number: int) -> RenderedRecording:
     return record(UNSEEN[0], np.random.default_rng([71, number]), 0.0, FPS)
 
 
-def wait_for(browser: Browser, start: str, seconds: float = 30.0) -> None:
-    browser.wait_for(f"{WORD}.startsWith({start!r})", seconds)
+def wait_for(browser: Browser, start: str, seconds: float = 90.0) -> None:
+    try:
+        browser.wait_for(f"{WORD}.startsWith({start!r})", seconds)
+    except AssertionError as error:
+        shown = browser.run("document.getElementById('state').innerText")
+        raise AssertionError(f"no {start!r}, the page shows {shown!r}") from error
 
 
 @pytest.mark.slow
@@ -87,3 +103,92 @@ def test_three_runs_on_the_page_make_a_monitor_within_five_minutes(
     wait_for(browser, "Step", 30)
     assert took < 300
     assert browser.errors == []
+
+
+NAMES = ("take the cup", "fill it", "put on the lid")
+
+
+@pytest.fixture
+def page(
+    camera: FakeCamera, tiny_bundle: Path, tmp_path: Path
+) -> Iterator[tuple[str, WorkFolder, Monitor]]:
+    """A monitor of the camera with its page; learning takes a ready bundle over."""
+    store = tmp_path / "events.sqlite"
+    settings = load_settings(
+        None,
+        {
+            "bus": {"publish": (), "control": "none"},
+            "store": {"path": str(store)},
+            "model": {"name": str(tiny_bundle), "large": False},
+        },
+    )
+    work = WorkFolder(tmp_path / "work", is_wanted=True)
+
+    def teach(folder: Path, progress: OnProgress, stop: threading.Event) -> dict[str, Any]:
+        progress("encoding run-001.mp4", 0.5)
+        shutil.copytree(tiny_bundle, work.bundle)
+        ids = [f"step-{i}" for i in range(1, 4)]
+        graph = WorkflowGraph.learn([ids], names=dict(zip(ids, NAMES, strict=True)))
+        write_graphs([graph], work.bundle / WORKFLOW_FILE)
+        return {"verdict": "ready", "sentence": "Ready: found 3 steps.", "written": True}
+
+    request = SourceRequest.of("bench", camera.url, "live", settings.source)
+    live = LivePage("bench", settings, work, teach=teach)
+    monitor = Monitor([request], settings, listeners=[live.hub.publish])
+    live.connect(monitor)
+    runner = threading.Thread(target=monitor.run)
+    with LiveServer(live.hub) as server:
+        runner.start()
+        yield server.url, work, monitor
+        live.close()
+        monitor.stop()
+        runner.join(30)
+    assert not runner.is_alive()
+
+
+@pytest.mark.timeout(400)
+def test_the_page_leads_from_a_run_to_a_bundle_that_watches_and_learns_from_a_word(
+    browser: Browser, camera: FakeCamera, page: tuple[str, WorkFolder, Monitor]
+) -> None:
+    url, work, monitor = page
+    browser.open(url, width=390, height=844)
+    wait_for(browser, "Show one correct run", 60)
+    browser.key("b")
+    wait_for(browser, "Recording run 1")
+    grey = np.full((224, 224, 3), 90, np.uint8)
+    camera.play(np.roll(grey, i, 1) + np.uint8(i % 90) for i in range(round(7 * FPS)))
+    browser.key("b")
+    wait_for(browser, "1 run is recorded")
+    assert [run.name for run in work.runs()] == ["run-001"]
+
+    browser.run("document.getElementById('teach').open = true")
+    browser.run("document.querySelectorAll('#teach .buttons button')[1].click()")
+    ready = "document.getElementById('learned').textContent === 'Ready: found 3 steps.'"
+    browser.wait_for(ready, 90)
+    browser.wait_for("document.querySelectorAll('#track .name').length === 3", 90)
+    assert browser.run(
+        "[...document.querySelectorAll('#track .name')].map((n) => n.textContent)"
+    ) == [f"{i} {name}" for i, name in enumerate(NAMES, 1)]
+    assert monitor.pipeline is not None
+    browser.wait_for("document.getElementById('told').textContent !== ''")
+
+    name = "document.querySelector('#steps [type=text]')"
+    browser.run(f"{name}.value = 'lift the cup'")
+    browser.run("document.querySelector('#steps [type=checkbox]').checked = true")
+    browser.run("document.querySelector('#steps button').click()")
+    browser.wait_for("document.querySelector('#track .name').textContent === '1 lift the cup'")
+    (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
+    assert (graph.steps[0].name, graph.steps[0].optional) == ("lift the cup", True)
+
+    browser.run("document.querySelector('#missed button').click()")
+    browser.wait_for("document.getElementById('told').textContent.includes('more easily now')")
+    assert [row.said for row in read_corrections(work.bundle)] == ["missed"]
+    browser.press("#undo")
+    browser.wait_for("document.getElementById('told').textContent.includes('undone')")
+    assert read_corrections(work.bundle) == ()
+
+    browser.run("document.querySelector('.runs button').click()")
+    browser.wait_for("document.querySelectorAll('.runs li').length === 0")
+    assert work.runs() == []
+    assert browser.errors == []
+    browser.open("about:blank#end")

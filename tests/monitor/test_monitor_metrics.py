@@ -163,7 +163,7 @@ def test_each_number_of_the_services_has_its_figure(tmp_path: Path) -> None:
     )
     assert services.writer is not None
     services.writer.written, services.writer.failed = 9, 10
-    services._blur = SimpleNamespace(failed=11)  # type: ignore[assignment]
+    services.blur = SimpleNamespace(failed=11)  # type: ignore[assignment]
     with services:
         assert services.health is not None
         page = get(services.health.port, "/metrics")[1]

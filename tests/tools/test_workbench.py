@@ -13,7 +13,7 @@ from tools.make_workbench.decide import (
     calibrate,
     threshold,
 )
-from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
+from tools.make_workbench.encode_recordings import FPS, KINDS, BankedRecording
 from tools.make_workbench.networks import qwen
 from tools.make_workbench.networks.tower import heat_targets
 from tools.make_workbench.networks.vocabulary import END, LENGTH, WORDS, tokens, word_bags
@@ -64,7 +64,7 @@ def test_cells_are_numbered_as_the_patches_are_cut():
     assert qwen.cell_order()[bright] == 3 * qwen.CELLS + 5
 
 
-def bank_take(seed: int) -> EncodedRecording:
+def bank_take(seed: int) -> BankedRecording:
     """A bank recording whose frame vectors say what they show, instead of pixels."""
     rng = np.random.default_rng(seed)
     parts = np.concatenate([np.arange(8), rng.integers(8, size=5)])
@@ -80,7 +80,7 @@ def bank_take(seed: int) -> EncodedRecording:
     for low, high, sign in cards:
         vectors[(times >= low) & (times < high), 8 + int(sign)] = 1
     states = np.zeros((len(times), 7), np.float32)
-    return EncodedRecording(
+    return BankedRecording(
         Path("none"), -1, float(starts[-1] + 5), times, spans, parts[order], kinds[order], cards,
         states, vectors,
     )  # fmt: skip

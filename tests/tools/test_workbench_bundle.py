@@ -42,7 +42,7 @@ def test_the_card_says_plainly_that_it_is_a_demonstration(bundle):
     assert card.data[0].licence == "Apache-2.0"
     assert card.metrics
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
-    assert size < 12e6
+    assert size < 14e6, "the weights once for torch, once for ONNX Runtime"
 
 
 def test_frames_of_a_decoded_video_look_to_the_tower_like_the_rendered_ones(bundle, tmp_path):

@@ -16,7 +16,7 @@ from torch import Tensor
 from egomon.branches.frame_sampling import uniform_indices
 from egomon.train.simulator.plan import EXECUTION, SEEN, PlannedStep, plan
 from egomon.train.simulator.shapes import PARTS
-from tools.make_workbench.encode_recordings import FPS, KINDS, EncodedRecording
+from tools.make_workbench.encode_recordings import FPS, KINDS, BankedRecording
 
 FINE_FRAMES, CONTEXT_FRAMES = 32, 64
 JITTER_SECONDS = 0.35
@@ -61,7 +61,7 @@ class _Builder:
 
     def add(
         self,
-        recording: EncodedRecording,
+        recording: BankedRecording,
         context: NDArray[np.int64],
         fine: NDArray[np.int64],
         facts: tuple[int, int, int],
@@ -95,7 +95,7 @@ class _Builder:
 class _Piece:
     """Where each step of a bank recording lies, in frames."""
 
-    def __init__(self, recording: EncodedRecording) -> None:
+    def __init__(self, recording: BankedRecording) -> None:
         self.recording = recording
         ends = np.append(recording.spans[1:, 0], recording.seconds)
         edges = np.stack([recording.spans[:, 0], recording.spans[:, 1], ends], axis=1)
@@ -118,7 +118,7 @@ class _Piece:
 class Splicer:
     """Draws batches from bank recordings."""
 
-    def __init__(self, bank: list[EncodedRecording], mistake_rate: float = 0.3) -> None:
+    def __init__(self, bank: list[BankedRecording], mistake_rate: float = 0.3) -> None:
         self._pieces = [_Piece(recording) for recording in bank]
         self._rate = mistake_rate
         self._dim = bank[0].vectors.shape[1]
@@ -185,7 +185,7 @@ def _jittered(piece: _Piece, shown: int, rng: np.random.Generator) -> tuple[NDAr
 
 
 def real_samples(
-    recording: EncodedRecording,
+    recording: BankedRecording,
     spans: NDArray[np.float64],
     kinds: NDArray[np.int64],
     parts: NDArray[np.int64],

@@ -51,7 +51,7 @@ class RecordingCache:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EncodedRecording:
+class BankedRecording:
     """One recording as the models see it."""
 
     path: Path
@@ -209,7 +209,7 @@ def encode_all(
             np.save(path, encode(tower, np.load(f"{target}-small.npy", mmap_mode="r")))
 
 
-def load(folder: Path, recording_set: RecordingCache) -> list[EncodedRecording]:
+def load(folder: Path, recording_set: RecordingCache) -> list[BankedRecording]:
     """The finished reel, rendered and seen.
 
     Raises:
@@ -220,7 +220,7 @@ def load(folder: Path, recording_set: RecordingCache) -> list[EncodedRecording]:
         target = folder / f"{recording_set.name}-{number:04d}"
         with np.load(f"{target}-what.npz") as what:
             recordings.append(
-                EncodedRecording(
+                BankedRecording(
                     target, int(what["recipe"]), float(what["seconds"]), what["times"],
                     what["spans"], what["parts"], what["kinds"], what["cards"], what["states"],
                     np.load(f"{target}-vectors.npy"),

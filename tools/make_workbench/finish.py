@@ -17,7 +17,7 @@ from tools.make_workbench.decide import (
     calibrate,
     threshold,
 )
-from tools.make_workbench.encode_recordings import EncodedRecording
+from tools.make_workbench.encode_recordings import BankedRecording
 from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.pack import LargePart
 from tools.make_workbench.run import WorkbenchTraining
@@ -37,7 +37,7 @@ class OperatingPoint:
 
 
 def operating_point(
-    scores: ScoreArray, gate_inputs: GateInputs, recordings: list[EncodedRecording]
+    scores: ScoreArray, gate_inputs: GateInputs, recordings: list[BankedRecording]
 ) -> OperatingPoint:
     """Calibrate and choose the threshold on recordings that no branch was trained on."""
     wrong = gate_inputs.kinds > 0

@@ -22,7 +22,7 @@ from egomon.branches.out_of_domain.distance import MahalanobisGuard, fit_guard
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench import encode_recordings as footage
 from tools.make_workbench import pack, pictures
-from tools.make_workbench.encode_recordings import EncodedRecording, RecordingCache
+from tools.make_workbench.encode_recordings import BankedRecording, RecordingCache
 from tools.make_workbench.networks import large, small
 from tools.make_workbench.networks.activity import ActivityModule
 from tools.make_workbench.networks.qwen import WIDTH, Reader, VisionTower, new_model, save_model
@@ -126,7 +126,7 @@ class WorkbenchTraining:
     @cached_property
     def recordings(
         self,
-    ) -> tuple[list[EncodedRecording], list[EncodedRecording], list[EncodedRecording]]:
+    ) -> tuple[list[BankedRecording], list[BankedRecording], list[BankedRecording]]:
         """Bank, gate and validation recordings."""
         bank, gate, val = (
             footage.load(self.encoded, recording_set) for recording_set in self.size.recording_sets
@@ -196,7 +196,7 @@ class WorkbenchTraining:
         train_vision(model, pool, self.size.vision, cycle)
         return model.visual
 
-    def gate_inputs(self, recordings: list[EncodedRecording]) -> GateInputs:
+    def gate_inputs(self, recordings: list[BankedRecording]) -> GateInputs:
         """Outputs of both branches on the segments that the stream finds."""
         model, processor, head = self.qwen
         found = [find(self.activity, recording) for recording in recordings]
@@ -246,7 +246,7 @@ class WorkbenchTraining:
         return module.eval()
 
 
-def _windows(recordings: list[EncodedRecording]) -> list[np.ndarray]:
+def _windows(recordings: list[BankedRecording]) -> list[np.ndarray]:
     """Clips of two seconds, as the domain guard measures them."""
     width = round(GUARD_SECONDS * footage.FPS)
     return [

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from egomon.branches.uemcm.heads import ContextBranch, LargeHead
 from tools.make_workbench.augment import real_samples
-from tools.make_workbench.encode_recordings import EncodedRecording
+from tools.make_workbench.encode_recordings import BankedRecording
 from tools.make_workbench.fuse import GateInputs
 from tools.make_workbench.networks.large import score_clips, visual_tokens
 from tools.make_workbench.networks.qwen import WIDTH, Reader, VisionTower
@@ -19,7 +19,7 @@ __all__ = ["GateInputs", "score_recordings", "score_small"]
 
 @torch.inference_mode()
 def score_small(
-    branch: ContextBranch, recording: EncodedRecording, found: Found
+    branch: ContextBranch, recording: BankedRecording, found: Found
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """h_s (K, W) and z_s (K, 2) of the found segments of one recording."""
     samples = real_samples(recording, found.spans, found.kinds, found.parts)
@@ -32,7 +32,7 @@ def score_recordings(
     vision: VisionTower | None,
     reader: Reader | None,
     head: LargeHead | None,
-    recordings: list[EncodedRecording],
+    recordings: list[BankedRecording],
     found: list[Found],
 ) -> GateInputs:
     """Both branches on all recordings; zeros stand for a large branch that is not asked."""

@@ -19,7 +19,7 @@ from egomon.branches.segmentation import make_segmenter
 from egomon.branches.torch_modules import to_arrays
 from egomon.stream.segmenter import Span
 from tools.make_workbench.augment import CONTEXT_FRAMES, FINE_FRAMES
-from tools.make_workbench.encode_recordings import FPS, EncodedRecording
+from tools.make_workbench.encode_recordings import FPS, BankedRecording
 from tools.make_workbench.networks.activity import ActivityModule
 
 ACTIVITY_WIDTH = 48
@@ -39,7 +39,7 @@ STREAM = StreamCard(
 _STEPS, _BATCH = 600, 1024
 
 
-def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
+def train_activity(bank: list[BankedRecording], seed: int) -> ActivityModule:
     """Fit the activity model on bank frames; order cards and pauses are no activity."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 8])
@@ -59,7 +59,7 @@ def train_activity(bank: list[EncodedRecording], seed: int) -> ActivityModule:
     return module.eval()
 
 
-def find_spans(module: ActivityModule, recording: EncodedRecording) -> list[Span]:
+def find_spans(module: ActivityModule, recording: BankedRecording) -> list[Span]:
     """The segments of a recording, as the stream finds them."""
     boundaries = make_segmenter(STREAM)
     model = ActivityClassifier(to_arrays(module.state_dict()))
@@ -84,7 +84,7 @@ class Found:
     """(K,) its part; 0 where there is none."""
 
 
-def find(module: ActivityModule, recording: EncodedRecording) -> Found:
+def find(module: ActivityModule, recording: BankedRecording) -> Found:
     """Segment a recording and say which true step each segment overlaps most."""
     spans = np.array([(s.t_start, s.t_end) for s in find_spans(module, recording)]).reshape(-1, 2)
     low = np.maximum(spans[:, None, 0], recording.spans[None, :, 0])
@@ -96,7 +96,7 @@ def find(module: ActivityModule, recording: EncodedRecording) -> Found:
     return Found(spans, steps, kinds, np.where(steps >= 0, recording.parts[best], 0))
 
 
-def boundary_report(recordings: list[EncodedRecording], found: list[Found]) -> dict[str, float]:
+def boundary_report(recordings: list[BankedRecording], found: list[Found]) -> dict[str, float]:
     """Compare segments with steps: recall, extra segments a minute, boundary errors."""
     met = total = extra = 0
     seconds, errors = 0.0, []

@@ -108,7 +108,7 @@ def challenge(
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
     mode = mode or mode_of(bundle.card.stream)
     wanted = None if clips is None else read_clips(clips)
-    if isinstance(data, Path):
+    if not isinstance(data, FeatureSet):
         if videos is not None:
             if wanted is None:
                 raise UsageError("--videos needs --clips, the list of what to answer")

@@ -147,7 +147,7 @@ def evaluate_features(
     mode = check_mode(context)
     bundle = model if isinstance(model, Bundle) else load_bundle(model, with_encoder=False)
     mode = mode or mode_of(bundle.card.stream)
-    if isinstance(data, Path):
+    if not isinstance(data, FeatureSet):
         data = open_data(data, bundle.card.frame_encoder)
     check_weights(bundle.card.frame_encoder, bundle.folder)
     check_large_weights(bundle.card.large, bundle.folder)

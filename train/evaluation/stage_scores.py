@@ -90,11 +90,15 @@ def _large_and_fused(
     return (logits[:, 1] - logits[:, 0]).astype(np.float64), fused
 
 
+_NOT_OF_THE_VECTORS = ("weights", "probe", "least_cosine")
+"""Fields of a card that differ between machines, or are about a server."""
+
+
 def _check_large(data: FeatureSet, wanted: LargeEncoderCard) -> None:
     """Refuse vectors of another encoder; the path of its weights may differ between machines."""
     found = data.card.large
     for name in wanted.__struct_fields__:
-        if found is None or name == "weights":
+        if found is None or name in _NOT_OF_THE_VECTORS:
             continue
         want, have = getattr(wanted, name), getattr(found, name)
         if want != have and not (name == "weights_sha256" and None in (want, have)):

@@ -108,12 +108,15 @@ class EmbedThread:
     Args:
         embedder: the large encoder.
         batch: clips a call.
+        threads: of its operators on a CPU; None = all cores.
     """
 
-    def __init__(self, embedder: Embedder, batch: int) -> None:
+    def __init__(self, embedder: Embedder, batch: int, threads: int | None = None) -> None:
         self.card, self.batch = embedder.card, batch
         self._embedder = embedder
-        self._thread = ThreadPoolExecutor(1, "embed", lambda: set_torch_threads(usable_cores()))
+        self._thread = ThreadPoolExecutor(
+            1, "embed", lambda: set_torch_threads(threads or usable_cores())
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import safetensors.numpy
 
-from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.errors import EgomonError
-from egomon.train.features.clips import Embedder
-from egomon.train.features.extract_large import open_large
-from egomon.train.features.extract_worker import ExtractOptions, ExtractWorker, Listener
-from egomon.train.features.feature_set import ENCODER_FILE, DatasetCard
+from egomon.train.features.extract_encoders import EncoderChoice, card_of
+from egomon.train.features.extract_worker import (
+    ExtractOptions,
+    ExtractWorker,
+    Listener,
+    extract_videos,
+)
+from egomon.train.features.feature_set import ENCODER_FILE
 from egomon.train.features.find_videos import LabelledVideo, find_videos
+from egomon.train.features.folders import absolute
 from egomon.train.features.output import ExtractionFolder
 from egomon.train.features.progress import ExtractionProgress
+from egomon.train.features.ray_extract import RayOptions, RayTask, extract_on_ray, on_ray
 from egomon.train.features.rows import SegmentRow
 from egomon.train.features.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.write_feature_set import write_bytes
-from egomon.train.teach.base import Base, open_base, open_encoders
+from egomon.train.teach.base import Base
 
 
 def extract(
@@ -39,6 +42,7 @@ def extract(
     rows: Sequence[SegmentRow] | None = None,
     quiet: bool = False,
     options: ExtractOptions | None = None,
+    ray: RayOptions | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> ExtractReport:
     """Encode every video that the segments name; an interrupted run goes on where it was.
@@ -55,111 +59,137 @@ def extract(
         rows: segments instead of those beside the videos.
         quiet: without a progress bar on stderr.
         options: device, jobs, shard.
+        ray: do it on a Ray cluster.
         clock: monotonic seconds.
 
     Raises:
-        UsageError: `large` without a large branch, or a feature set of another encoder is there.
+        UsageError: `large` without a large branch, a feature set of another encoder is there, or
+            the cluster is not reached.
         DataError: a segment names no video, a row is malformed, or the disk is full.
         SourceError: a video is damaged; with `skip_damaged` only listed in the report.
     """
-    options = options or ExtractOptions()
-    options.check()
-    found_rows, found = find_videos(videos, rows)
-    base, embedder, card = _open(model, encoders, large, videos.resolve().name, options)
+    options = (options or ExtractOptions()) if ray is None else on_ray(options, ray)
+    options.check(device=ray is None)
+    rows, found = find_videos(videos if ray is None else videos.resolve(), rows)
+    chosen = found if options.shard is None else options.shard.of(found)
+    choice = EncoderChoice(model, encoders, large)
+    # On a cluster the actors load encoders of their own, where their accelerators are.
+    base = choice.open_base("cpu") if ray else choice.open_base(options.device, options.dtype)
+    card = card_of(base.card, choice.large_card(base), videos.resolve().name)
     folder = ExtractionFolder.begin(out, card)
     _keep_encoder(folder, base.tensors)
-    chosen = found if options.shard is None else options.shard.of(found)
-    about = {
+    run = _Run(folder, rows, _about(videos, choice, card.large is not None, options, ray), clock)
+    try:
+        with ExtractionProgress(len(chosen), quiet, clock) as progress:
+            if ray is None:
+                results = _here(folder, chosen, base, choice, options, progress, clock)
+            else:
+                task = RayTask(
+                    out=absolute(out),
+                    card=folder.card,
+                    choice=choice.absolute(),
+                    options=options,
+                    videos=tuple(chosen),
+                )
+                results = _told(extract_on_ray(ray, task, quiet), progress)
+            for result in results:
+                run.results.append(result)
+    except BaseException as error:
+        with suppress(EgomonError):  # the first error is the one to tell
+            run.end(str(error) if isinstance(error, EgomonError) else "interrupted")
+        raise
+    return run.end()
+
+
+def _here(
+    folder: ExtractionFolder,
+    videos: Sequence[LabelledVideo],
+    base: Base,
+    choice: EncoderChoice,
+    options: ExtractOptions,
+    progress: ExtractionProgress,
+    clock: Callable[[], float],
+) -> Iterator[RecordingResult]:
+    listener = Listener(
+        on_frames=progress.on_frames,
+        on_segments=progress.on_segments,
+        on_share=progress.on_share,
+    )
+    embedder = choice.open_large(base, options.device, options.dtype)
+    with ExtractWorker(folder, base.encoder, embedder, options, clock) as worker:
+        yield from extract_videos(worker, videos, options.chosen_jobs, listener)
+
+
+def _told(
+    results: Iterator[RecordingResult], progress: ExtractionProgress
+) -> Iterator[RecordingResult]:
+    """Results of other processes, counted as whole recordings."""
+    for result in results:
+        progress.on_frames(result.frames)
+        progress.on_segments(result.segments)
+        progress.on_share(result.name, 1.0)
+        yield result
+
+
+class _Run:
+    """What a run did, for the index, the record and the report."""
+
+    def __init__(
+        self,
+        folder: ExtractionFolder,
+        rows: Sequence[SegmentRow],
+        about: dict[str, Any],
+        clock: Callable[[], float],
+    ) -> None:
+        self._folder, self._rows, self._about, self._clock = folder, rows, about, clock
+        self._started, self._before = datetime.now(UTC).astimezone(), clock()
+        self.results: list[RecordingResult] = []
+
+    def end(self, error: str | None = None) -> ExtractReport:
+        """Write index and record.
+
+        Args:
+            error: the sentence that ended the run early.
+
+        Raises:
+            DataError: they cannot be written.
+        """
+        seconds = self._clock() - self._before
+        segments = self._folder.write_index(self._rows)
+        told = sorted(self.results, key=lambda result: result.name)
+        record = write_record(
+            self._folder.path,
+            self._folder.card,
+            self._about,
+            told,
+            started=self._started,
+            ended=datetime.now(UTC).astimezone(),
+            seconds=seconds,
+            error=error,
+        )
+        return ExtractReport(self._folder.path, segments, tuple(told), seconds, record)
+
+
+def _about(
+    videos: Path,
+    choice: EncoderChoice,
+    large: bool,
+    options: ExtractOptions,
+    ray: RayOptions | None,
+) -> dict[str, Any]:
+    about: dict[str, Any] = {
         "videos": str(videos),
-        "model": str(encoders or model),
-        "large": embedder is not None,
+        "model": str(choice.encoders or choice.model),
+        "large": large,
         "device": options.device,
         "dtype": options.dtype,
         "batch": options.chosen_batch,
         "jobs": options.chosen_jobs,
         "shard": None if options.shard is None else str(options.shard),
     }
-    results: list[RecordingResult] = []
-    started, before = datetime.now(UTC).astimezone(), clock()
-
-    def end(error: str | None = None) -> ExtractReport:
-        seconds = clock() - before
-        segments = folder.write_index(found_rows)
-        told = sorted(results, key=lambda result: result.name)
-        now = datetime.now(UTC).astimezone()
-        record = write_record(
-            out,
-            folder.card,
-            about,
-            told,
-            started=started,
-            ended=now,
-            seconds=seconds,
-            error=error,
-        )
-        return ExtractReport(out, segments, tuple(told), seconds, record)
-
-    try:
-        with (
-            ExtractWorker(folder, base.encoder, embedder, options, clock) as worker,
-            ExtractionProgress(len(chosen), quiet, clock) as progress,
-        ):
-            _extract_all(worker, chosen, options.chosen_jobs, progress, results)
-    except BaseException as error:
-        with suppress(EgomonError):  # the first error is the one to tell
-            end(str(error) if isinstance(error, EgomonError) else "interrupted")
-        raise
-    return end()
-
-
-def _extract_all(
-    worker: ExtractWorker,
-    videos: Sequence[LabelledVideo],
-    jobs: int,
-    progress: ExtractionProgress,
-    results: list[RecordingResult],
-) -> None:
-    """Extract several videos at the same time; the first error ends all."""
-    listener = Listener(
-        on_frames=progress.on_frames,
-        on_segments=progress.on_segments,
-        on_share=progress.on_share,
-    )
-    waiting = deque(videos)
-    with ThreadPoolExecutor(jobs, "extract") as threads:
-        running: set[Future[RecordingResult]] = set()
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.add(threads.submit(worker.extract, waiting.popleft(), listener))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                results += [future.result() for future in done]
-        finally:
-            listener.stop.set()
-
-
-def _open(
-    model: str, encoders: Path | None, large: bool | None, name: str, options: ExtractOptions
-) -> tuple[Base, Embedder | None, DatasetCard]:
-    how = {"device": options.device, "dtype": options.dtype}
-    base = open_base(model, **how) if encoders is None else open_encoders(encoders, **how)
-    card = _card(base.card, name)
-    if large is None:
-        large = encoders is not None and base.card.large is not None
-    if not large:
-        return base, None, card
-    large_card, embedder = open_large(base.card, base.folder, **how)
-    return base, embedder, msgspec.structs.replace(card, large=large_card)
-
-
-def _card(bundle: BundleCard, name: str) -> DatasetCard:
-    return DatasetCard(
-        name=name,
-        licence="yours",
-        encoder=bundle.frame_encoder,
-        fps=bundle.stream.fps,
-        dim=bundle.frame_encoder.dim,
-    )
+    if ray is not None:
+        about |= {"ray_actors": ray.actors, "ray_cpus": ray.cpus, "ray_gpus": ray.gpus}
+    return about
 
 
 def _keep_encoder(folder: ExtractionFolder, tensors: Tensors) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -51,19 +53,25 @@ class ExtractOptions:
     """Only this part of the recordings."""
     skip_damaged: bool = False
     """List damaged videos and go on."""
+    threads: int | None = None
+    """Of the frame encoder on a CPU; None = one a core."""
 
-    def check(self) -> None:
+    def check(self, *, device: bool = True) -> None:
         """Refuse values that mean nothing.
+
+        Args:
+            device: also a device that is not here.
 
         Raises:
             UsageError: naming the option.
             ConfigError: the device is not there.
         """
-        for name in ("batch", "jobs"):
+        for name in ("batch", "jobs", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is {value}; give 1 or more")
-        _ = self.on_cuda
+        if device and self.device not in ("auto", "cpu"):
+            _ = self.on_cuda
 
     @property
     def on_cuda(self) -> bool:
@@ -125,11 +133,12 @@ class ExtractWorker:
         self._folder, self._options, self._clock = folder, options, clock
         self._stack = ExitStack()
         batch = options.chosen_batch
-        pool = EncodePool(encoder, batch=batch, threads=1 if options.on_cuda else None)
+        pool = EncodePool(encoder, batch=batch, threads=1 if options.on_cuda else options.threads)
         self._stack.enter_context(pool)
         large = None
         if embedder is not None:
-            large = EmbedThread(embedder, max(1, batch // FRAMES_PER_CLIP))
+            clips = max(1, batch // FRAMES_PER_CLIP)
+            large = EmbedThread(embedder, clips, options.threads)
             self._stack.enter_context(large)
         self._encoders = EncoderThreads(encoder, pool, folder.card.fps, large)
 
@@ -185,3 +194,35 @@ class ExtractWorker:
             lost_frames=encoded.lost_frames,
             seconds=round(self._clock() - started, 3),
         )
+
+
+def extract_videos(
+    worker: ExtractWorker,
+    videos: Sequence[LabelledVideo],
+    jobs: int,
+    listener: Listener | None = None,
+) -> Iterator[RecordingResult]:
+    """Extract several videos at the same time; results as they come, the first error ends all.
+
+    Args:
+        worker: with the encoders.
+        videos: any number.
+        jobs: so many at the same time.
+        listener: hears how it gets on.
+
+    Raises:
+        EgomonError: as `ExtractWorker.extract`.
+    """
+    listener = listener or Listener()
+    waiting = deque(videos)
+    with ThreadPoolExecutor(jobs, "extract") as threads:
+        running: set[Future[RecordingResult]] = set()
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.add(threads.submit(worker.extract, waiting.popleft(), listener))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            listener.stop.set()

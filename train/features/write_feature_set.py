@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,29 +27,37 @@ from egomon.train.features.rows import SegmentRow
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside the target, sync, rename: a reader never sees half a file.
+    """Write a file so that a reader never sees half of it.
 
     Raises:
         DataError: the disk is full, or the folder cannot be written.
     """
-    # Another process, another shard of the same extraction, may write the same file.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+        if isinstance(path, Path):
+            _replace_file(path, data)
+        else:
+            path.write_bytes(data)  # an object store shows an object when all of it has arrived
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written ({error.strerror}); make room there or choose another "
-            "folder; what was written before is whole and is kept"
+            f"{path} cannot be written ({error.strerror or error}); make room there or choose "
+            "another folder; what was written before is whole and is kept"
         ) from error
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    """Write beside the target, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another process, another shard of the same extraction, may write the same file.
+    new = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.new")
+    try:
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def write_track(

@@ -96,7 +96,7 @@ def train(
     started, clock = datetime.now(UTC), time.monotonic()
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = _with_options(recipe, seed, seeds, context)
-    features = open_data(data) if isinstance(data, Path) else data
+    features = data if isinstance(data, FeatureSet) else open_data(data)
     check_weights(features.card.encoder)
     check_large_weights(features.card.large)
     use = None

@@ -38,7 +38,7 @@ def write_bundle(
     evaluation = report(recipe.name, trained.held, scores, context=recipe.context_mode)
     metrics = _metrics(trained, evaluation)
     fitted = trained.fitted_recordings(data)
-    domain = fit_domain(data, sorted(fitted), trained.held.recordings)
+    domain = fit_domain(data)
     fused = trained.fused
     card = BundleCard(
         name=recipe.name,

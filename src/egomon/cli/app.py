@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from egomon.cli.verbs.dcr import register as register_dcr_verb
+from egomon.cli.verbs.extract import register as register_extract_verb
+from egomon.cli.verbs.fleet import register as register_fleet_verb
 from egomon.cli.verbs.inspect import register as register_inspect_verbs
 from egomon.cli.verbs.listen import register as register_listen_verb
 from egomon.cli.verbs.play import register as register_play_verb
 from egomon.cli.verbs.run import register as register_run_verbs
+from egomon.cli.verbs.serve_large import register as register_serve_large_verb
 from egomon.cli.verbs.store import register as register_store_verbs
 from egomon.cli.verbs.teach import register as register_teach_verb
 from egomon.cli.verbs.train import register as register_train_verbs
@@ -45,8 +48,11 @@ def _options(
 register_run_verbs(app)
 register_listen_verb(app)
 register_play_verb(app)
+register_fleet_verb(app)
 register_inspect_verbs(app)
 register_store_verbs(app)
+register_extract_verb(app)
 register_train_verbs(app)
 register_teach_verb(app)
 register_dcr_verb(app)
+register_serve_large_verb(app)

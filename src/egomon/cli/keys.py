@@ -10,14 +10,17 @@ from typing import Any, Self
 
 
 def in_foreground(descriptor: int) -> bool:
-    """Return whether this process may read and set its terminal without being stopped.
+    """Return whether this process may read and set a terminal without being stopped.
 
-    After `&` or `bg` the terminal belongs to another process group.
+    After `&` or `bg` the terminal belongs to another process group. One that is not that of this
+    session stops nobody.
     """
     try:
         return os.tcgetpgrp(descriptor) == os.getpgrp()
-    except (AttributeError, OSError):  # Windows, or no terminal of this session
+    except AttributeError:  # Windows
         return False
+    except OSError:
+        return True
 
 
 class Keys:

@@ -42,8 +42,14 @@ SegmentsFile = Annotated[
 ]
 Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
 Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
+Cycle = Annotated[
+    str | None,
+    typer.Option(
+        "--cycle", help="Taught work begins anew by itself (auto, default) or on demand (manual)."
+    ),
+]
 NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
-LargeEndpoint = Annotated[
+LargeEndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--large-endpoint",
@@ -90,6 +96,17 @@ Out = Annotated[
 Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+
+
+def folder(text: str) -> Path:
+    """Open a folder of a feature set: a path, or an address, which is tried.
+
+    Raises:
+        UsageError: the address does not answer.
+    """
+    from egomon.train.features.folders import open_folder
+
+    return open_folder(text)
 
 
 def parse_duration(text: str | None) -> float | None:

@@ -19,7 +19,8 @@ WIDE = 120
 """Width where stdout is no terminal, so that rows are not folded."""
 
 
-def _console() -> PlainConsole:
+def plain_console() -> PlainConsole:
+    """stdout; wide where it is no terminal."""
     console = PlainConsole(highlight=False)
     return console if console.is_terminal else PlainConsole(highlight=False, width=WIDE)
 
@@ -50,7 +51,7 @@ def _line_of(source: str, kind: str, data: Data) -> str:
 
 def print_alerts(alerts: Sequence[AlertData], *, ids: bool = False) -> None:
     """Print a table of alerts in the given order, with the ids that other commands take."""
-    console = _console()
+    console = plain_console()
     if not alerts:
         console.print("no alerts")
         return
@@ -74,12 +75,12 @@ def print_revisions(revisions: Sequence[Data]) -> None:
     for data in revisions:
         if isinstance(data, AlertData):
             print_line = f"rev {data.rev}  {data.reason:24} {line_of(data.source, 'alert', data)}"
-            _console().print(print_line)
+            plain_console().print(print_line)
 
 
 def print_summary(summary: RunSummary, alerts: Sequence[AlertData]) -> None:
     """Print counters and alerts of a run."""
-    console = _console()
+    console = plain_console()
     speed = summary.media_seconds / summary.wall_seconds if summary.wall_seconds > 0 else 0.0
     dropped = {
         key.removeprefix("dropped_"): count

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import zmq
 
-from egomon.branches.load_bundle import Bundle
+from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.threads import choose_threads, set_torch_threads
+from egomon.config_sections import ModelSettings
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatusData
 from egomon.fusion.transport.server import EventServer
@@ -68,3 +70,17 @@ def warm_up(bundle: Bundle) -> None:
     encoder = bundle.encoder
     assert encoder is not None
     encoder.encode(np.zeros((1, encoder.image_px, encoder.image_px, 3), np.uint8))
+
+
+def load_models(model: ModelSettings, *, live: bool) -> Bundle:
+    """Load the bundle that the settings name, and set the number of threads.
+
+    Raises:
+        BundleError: it cannot be had or used.
+    """
+    threads = choose_threads(model.threads, live=live)
+    bundle = load_bundle(
+        model.name, device=model.device, dtype=model.dtype, engine=model.engine, threads=threads
+    )
+    set_torch_threads(threads)
+    return bundle

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from egomon.branches.load_bundle import Bundle, load_bundle
-from egomon.branches.threads import choose_threads, set_torch_threads
+from egomon.branches.load_bundle import Bundle
 from egomon.config import Settings
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
@@ -17,10 +16,12 @@ from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
 from egomon.monitor.exchange import exchange_in
-from egomon.monitor.loading import announced, load_serving, warm_up
+from egomon.monitor.loading import announced, load_models, load_serving, warm_up
 from egomon.monitor.messages import LatencyModel, RunSummary
+from egomon.monitor.operations.control import MonitorOperations
 from egomon.monitor.operations.fault_codes import (
     CONFIG_REJECTED,
+    MODEL_REJECTED,
     SINK_FAILED,
     STAGE_STUCK,
     WORKER_RESTARTED,
@@ -43,7 +44,6 @@ from egomon.stream.worker import Worker
 TICK_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 """Longest time to drain after a stop."""
-FILE_OPEN_SECONDS = 10.0
 
 StoppedBy = Literal["end", "shutdown", "duration", "crash"]
 
@@ -108,6 +108,9 @@ class Monitor:
         self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
         self._services: Services | None = None
+        self._operations = MonitorOperations(
+            self.inputs, settings.model, stop=self.stop, exchange=self.exchange
+        )
         self.pipeline: Pipeline | None = None
         """The workers, once the models are loaded."""
 
@@ -154,13 +157,18 @@ class Monitor:
             services.sinks,
         ):
             self._services = services
+            self._operations.mute_with, self._operations.blur = services.mute, services.blur
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
             listeners = (*services.listeners, *self._listeners)
             publisher = EventPublisher(bus, store, sinks=services.sinks.put, listeners=listeners)
             attacher = services.attacher(publisher)
             control = StoreControl(
-                store, bus.snapshot, reset_context=self.reset_context, stats=self._latest_stats
+                store,
+                bus.snapshot,
+                reset_context=self.reset_context,
+                stats=self._latest_stats,
+                operations=self._operations if self._live else None,
             )
             close_orphans(store, publisher)
             try:
@@ -187,8 +195,8 @@ class Monitor:
         on_tick: Callable[[], None],
     ) -> RunSummary:
         if self._simulated_clock is None:
-            self._start_producers()
-            self._wait_for_files()
+            self._threads.start_producers(self.inputs, lambda: self.stop("crash"))
+            self._threads.wait_for_files(self.inputs, self._stop)
         with announced(attacher, [item.name for item in self.inputs]):
             plan = load_serving(self._load, bus, self._queues.wake)
         watch = self._build(plan, attacher, bus)
@@ -233,37 +241,8 @@ class Monitor:
         (item,) = self.inputs
         LiveSimulation(watch, item, self._queues, clock, self._latency_model).run()
 
-    def _start_producers(self) -> None:
-        for item in self.inputs:
-            worker = Worker(
-                f"producer-{item.name}",
-                item.run,
-                on_crash=lambda _: self.stop("crash"),
-                first=self._live,
-            )
-            self._threads.producers.append(worker)
-            worker.start()
-
-    def _wait_for_files(self) -> None:
-        """Raise on a missing file before the models are loaded."""
-        deadline = time.monotonic() + FILE_OPEN_SECONDS
-        for item in self.inputs:
-            while not item.is_live and time.monotonic() < deadline and not self._stop.is_set():
-                if item.opened.wait(TICK_SECONDS):
-                    break
-        self._threads.raise_crash()
-
     def _load(self) -> RunPlan:
-        model = self._settings.model
-        threads = choose_threads(model.threads, live=self._live)
-        bundle = self._bundle or load_bundle(
-            model.name,
-            device=model.device,
-            dtype=model.dtype,
-            engine=model.engine,
-            threads=threads,
-        )
-        set_torch_threads(threads)
+        bundle = self._bundle or load_models(self._settings.model, live=self._live)
         self._threads.raise_crash()
         plan = make_plan(bundle, self._settings)
         if self._live:
@@ -280,6 +259,7 @@ class Monitor:
             if self._reload_wanted.is_set():
                 self._reload_wanted.clear()
                 self._reloader.reload()
+            self._operations.work()
             self._watchdog.check()
             watch.show(self._faults())
             on_tick()
@@ -290,6 +270,7 @@ class Monitor:
             STAGE_STUCK: self._watchdog.trouble,
             WORKER_RESTARTED: self._restarts.fault(),
             CONFIG_REJECTED: self._reloader.fault,
+            MODEL_REJECTED: self._operations.fault,
             SINK_FAILED: self._services.sinks.fault,
         }
 

@@ -74,6 +74,7 @@ class RunPlan:
             guard=self.bundle.guard,
             guard_card=self.bundle.card.guard,
             activity=self.bundle.activity if self.stream.policy == "activity" else None,
+            cycles=self.settings.source.cycle == "auto",
             pixel_frames=max(frames, EVIDENCE_PIXEL_FRAMES),
             clip_frames=frames if self.samples_source else 0,
         )

@@ -17,7 +17,7 @@ from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.describe import Describer
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
-from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.sinks.sink import Mute, SinkContext
 from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
@@ -77,24 +77,31 @@ class Services:
         evidence = settings.evidence
         self._snapshot = evidence.snapshot
         self._live = live
-        self._blur = None if evidence.blur_faces is None else FaceBlur(YuNet(evidence.blur_faces))
+        self.blur = None if evidence.blur_faces is None else FaceBlur(YuNet(evidence.blur_faces))
         self.writer: ClipWriter | None = None
         if evidence.folder is not None:
             self.writer = ClipWriter(
                 clip_rules(evidence, evidence.folder),
                 store,
                 wake=wake,
-                write=write_clip if self._blur is None else self._blur.write_clip,
+                write=write_clip if self.blur is None else self.blur.write_clip,
             )
         self.describer: Describer | None = None
         if evidence.describe is not None and live:
             self.describer = Describer(
-                evidence.describe, model=evidence.describe_model, wake=wake, blur=self._blur
+                evidence.describe, model=evidence.describe_model, wake=wake, blur=self.blur
             )
+        self.mute = Mute()
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
-            SinkContext(names, bus.boot, settings.sinks.site or host_site()),
+            SinkContext(
+                sources=names,
+                boot=bus.boot,
+                bundle=settings.model.name,
+                site=settings.sinks.site or host_site(),
+                mute=self.mute,
+            ),
             wait=not live,
             store=store_path(settings, live=live),
         )
@@ -130,7 +137,7 @@ class Services:
         return EvidenceAttacher(
             publisher,
             snapshot=self._snapshot,
-            blur=self._blur,
+            blur=self.blur,
             writer=self.writer,
             describer=self.describer,
             announce=self._live,
@@ -167,7 +174,7 @@ class Services:
             "sink_lost_messages_total": self.sinks.lost,
             "clips_written_total": 0 if writer is None else writer.written,
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
-            "blur_failed_total": 0 if self._blur is None else self._blur.failed,
+            "blur_failed_total": 0 if self.blur is None else self.blur.failed,
         }
 
 

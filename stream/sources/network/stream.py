@@ -261,3 +261,6 @@ class Stream:
         for each in (self._reader or self.container, self._owner):
             if each is not None:
                 each.close()
+        # The thread and this object hold each other until the collector comes; a decoder with its
+        # threads and pictures must not wait for it.
+        self._reader = self.container = self._owner = None

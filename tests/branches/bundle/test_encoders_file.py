@@ -125,3 +125,17 @@ def test_a_large_encoder_alone_is_no_file_of_encoders(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing required field `frame_encoder`"):
         read_encoders(written(tmp_path, text))
     assert LargeEncoderCard(weights="x", dim=8).frames == 32
+
+
+def test_teaching_can_begin_with_such_a_file(tmp_path: Path, tiny_clip: Path) -> None:
+    from egomon.train.teach.base import open_base, open_encoders
+
+    path = written(
+        tmp_path,
+        f'[frame_encoder]\nlibrary = "open_clip"\narchitecture = "tiny"\nweights = "{tiny_clip}"\n'
+        "image_px = 64\ndim = 32\n",
+    )
+    base = open_base(str(path))
+    assert base.encoder.dim == 32
+    assert base.card.frame_encoder.weights_sha256 == open_encoders(path).encoder.weights_sha256  # type: ignore[attr-defined]
+    assert base.card.large is None

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from egomon.branches.bundle.card import OnnxFileCard
 from egomon.branches.bundle.locate import BUNDLED_ROOT, read_card
@@ -24,6 +25,7 @@ from egomon.branches.onnx.large import OnnxEmbedder
 from egomon.branches.onnx.tokens import TokenTable
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
 from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder
+from egomon.cli.app import app
 from egomon.errors import BundleError, ConfigError
 
 REPO = Path(__file__).parents[3]
@@ -186,6 +188,26 @@ def test_a_model_that_writes_times_otherwise_is_refused(
     assert isinstance(embedder(load_bundle(tmp_path / "b", with_encoder=False)), Qwen3VLEmbedder), (
         "what has no ONNX form runs in torch"
     )
+
+
+def test_the_verb_tells_what_it_wrote_and_what_it_left(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: str | Path) -> Result:
+        return CliRunner().invoke(app, ["models", "export", *map(str, words)])
+
+    said = run(tiny_bundle, "-o", tmp_path / "a", "--json")
+    assert set(json.loads(said.stdout)["files"]) == set(read_card(tmp_path / "a").runtime)
+    monkeypatch.setattr(TokenTable, "stamp", lambda self, text: (1, 2))
+    said = run(tiny_bundle, "-o", tmp_path / "b")
+    assert "encoder.onnx: cosine with torch at least 1.00000" in said.stdout
+    assert "Left to torch: the large model 'bundle' cannot be made an ONNX graph" in said.stdout
+    card = json.loads((tmp_path / "b" / "bundle.json").read_bytes())
+    card["frame_encoder"]["library"] = "none"
+    before = json.dumps(card | {"large": None, "gate": None})
+    (tmp_path / "b" / "bundle.json").write_text(before)
+    assert run(tmp_path / "b").stdout.startswith("Nothing to export")
+    assert (tmp_path / "b" / "bundle.json").read_text() == before
 
 
 def test_shipped_files_are_pinned_and_nothing_lies_beside_them() -> None:

@@ -78,7 +78,7 @@ def test_a_missing_engine_is_told_and_the_cpu_taken(
 ) -> None:
     path = tmp_path / "n.onnx"
     network = OnnxNetwork(path, write(path), **SHAPES)
-    network.use("coreml", {"x": ROWS})
+    network.use("coreml", lambda: {"x": ROWS})
     assert "coreml" in caplog.text
     assert network.engine == "onnx"
     assert np.array_equal(network.run(x=ROWS)[0], -ROWS)
@@ -127,7 +127,7 @@ def test_an_engine_is_taken_only_if_it_gives_the_cpus_values(
     monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: providers)
     path = tmp_path / "n.onnx"
     network = OnnxNetwork(path, write(path), **SHAPES)
-    network.use("cuda", {"x": ROWS})
+    network.use("cuda", lambda: {"x": ROWS})
     assert network.engine == engine
     assert told in caplog.text
     assert bool(caplog.text) == bool(told)

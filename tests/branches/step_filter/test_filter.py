@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,9 +41,11 @@ def looks_like(step: int | None) -> Float64:
     return distances
 
 
-def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int, StepBelief]]:
+def run(
+    model: StepModel, steps: str, windows: int = WINDOWS, *, cycles: bool = True
+) -> list[tuple[int, StepBelief]]:
     """Alerts as (place in `steps`, belief); digits are steps, x foreign work."""
-    follower = StepFilter(model, RULES)
+    follower = StepFilter(model, RULES, cycles=cycles)
     found = []
     for place, step in enumerate(steps):
         for _ in range(windows):
@@ -51,10 +55,10 @@ def run(model: StepModel, steps: str, windows: int = WINDOWS) -> list[tuple[int,
     return found
 
 
-def told(model: StepModel, steps: str) -> list[tuple[int, str, str]]:
+def told(model: StepModel, steps: str, *, cycles: bool = True) -> list[tuple[int, str, str]]:
     return [
         (place, belief.mistake.kind, explain(belief.mistake, IDS, [GRAPH]))
-        for place, belief in run(model, steps)
+        for place, belief in run(model, steps, cycles=cycles)
         if belief.mistake is not None
     ]
 
@@ -129,6 +133,34 @@ def test_memory_stays_bounded_and_the_belief_sums_to_one(model: StepModel) -> No
         assert 0.0 <= belief.p_mistake <= 1.0
 
 
+def with_options(model: StepModel, **options: float) -> StepModel:
+    return replace(model, options=replace(model.options, **options))
+
+
+def test_steps_that_all_look_alike_are_missed_only_where_no_time_was_spent_on_them(
+    model: StepModel,
+) -> None:
+    other_person = with_options(model, unseen=0.01)
+    assert [kind for _, kind, _ in told(model, "01114")] == ["missing"]
+    assert told(other_person, "01114") == []
+    assert [kind for _, kind, _ in told(other_person, "014")] == ["missing"]
+
+
+def test_after_one_recording_a_step_must_look_like_an_earlier_one_for_longer(
+    model: StepModel,
+) -> None:
+    waited = []
+    for again in (1.0, 0.1):
+        follower = StepFilter(with_options(model, again=again), RULES)
+        for step in (0, 1, 2):
+            for _ in range(WINDOWS):
+                follower.push(looks_like(step))
+        beliefs = [follower.push(looks_like(1)) for _ in range(WINDOWS)]
+        waited.append([belief.told for belief in beliefs].index(True))
+    assert waited[0] < waited[1]
+
+
+@pytest.mark.parametrize("unseen", [0.0, 0.2])
 @pytest.mark.parametrize(
     "node",
     [
@@ -138,11 +170,13 @@ def test_memory_stays_bounded_and_the_belief_sums_to_one(model: StepModel) -> No
         Node(0, 0b01111, 0, 4),
         Node(0, 0b00011, 0, -1, 1),
         Node(0, 0b00011, 0, 0, 1, brief=True),
+        Node(0, 0b00011, 0, 2, look=1),
     ],
 )
-def test_moves_are_a_distribution(node: Node) -> None:
-    assert sum(p for _, p in moves(RULES, node)) == pytest.approx(1.0)
-    assert all(p > 0 for _, p in moves(RULES, node))
+def test_moves_are_a_distribution(node: Node, unseen: float) -> None:
+    found = moves(RULES, node, 0.1, unseen)
+    assert sum(p for _, p in found) == pytest.approx(1.0)
+    assert all(p > 0 for _, p in found)
 
 
 def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
@@ -155,3 +189,10 @@ def test_work_that_begins_again_too_early_names_what_was_left_out() -> None:
     assert explain(missing, IDS, [GRAPH], began_seconds=72.9) == (
         "expected 'rub' (step 3), which has not been seen; 'rinse' (step 4) began at 01:12"
     )
+
+
+def test_where_cycles_begin_on_demand_a_first_step_after_the_last_is_one_done_again(
+    model: StepModel,
+) -> None:
+    assert told(model, "01234", cycles=False) == []
+    assert told(model, "0123401234", cycles=False)[0][:2] == (5, "repeated")

@@ -340,4 +340,4 @@ def test_a_base_whose_header_has_its_former_name_is_built_upon() -> None:
     bundle = load_bundle("workbench", with_encoder=False)
     assert bundle.card.small.header == "seqTransf"  # today's name is seqTransf-light
     small = part(read_tensors(bundle.folder), "small.")
-    assert BaseLook.of_base(bundle.card, small).module.header.kind == "seqTransf-light"
+    assert BaseLook.of_base(bundle.card, small).network.card.header == "seqTransf-light"

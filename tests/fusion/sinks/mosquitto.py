@@ -19,9 +19,23 @@ SECONDS = 20.0
 
 
 class Broker:
-    """A mosquitto without persistence; `password` lets in `me` only."""
+    """A mosquitto.
 
-    def __init__(self, folder: Path, *, password: str | None = None) -> None:
+    Args:
+        folder: for its files.
+        password: lets in `me` only.
+        keeps: sessions and messages are on disk after each change, as a killed broker needs it.
+        tls: certificate and key.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str | None = None,
+        keeps: bool = False,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -35,6 +49,11 @@ class Broker:
             passwords.chmod(0o644)
             folder.chmod(0o755)
             lines += [f"password_file {passwords}", "user root"]
+        if keeps:
+            lines += ["user root", "persistence true", f"persistence_location {folder}/"]
+            lines += ["autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0"]
+        if tls:
+            lines += ["user root", f"certfile {tls[0]}", f"keyfile {tls[1]}"]
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[str] | None = None
 

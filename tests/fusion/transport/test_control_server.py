@@ -15,7 +15,10 @@ from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import SINCE_MAX_BYTES, StoreControl, answer
 from egomon.fusion.transport.sequencer import Sequencer
 
-VERBS = ("hello", "snapshot", "since", "reset-context", "ack", "feedback", "alert.get", "stats")
+VERBS = (
+    *("hello", "snapshot", "since", "reset-context", "ack", "feedback", "alert.get", "stats"),
+    *("picture", "mute", "model", "stop"),
+)
 
 
 class Desk:

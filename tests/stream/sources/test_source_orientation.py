@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import SideDataContainer
 from videos import set_display_matrix, write_video
 
+from egomon.stream.sources.decoding.orientation import UPRIGHT, orientation_of
 from egomon.stream.sources.open import open_source
 
 ONE = 1 << 16
@@ -61,3 +65,9 @@ def test_a_camera_held_almost_straight_is_straightened_to_the_nearest_way(tmp_pa
 def test_a_matrix_of_zeros_says_nothing(tmp_path: Path) -> None:
     image, _ = seen(tmp_path, (0, 0, 0, 0))
     assert np.abs(image.astype(int) - picture()).mean() < 12
+
+
+def test_a_picture_goes_without_waiting_for_the_collector() -> None:
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    assert orientation_of(frame) == UPRIGHT
+    assert not [each for each in gc.get_referrers(frame) if isinstance(each, SideDataContainer)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -28,6 +29,7 @@ from egomon.stream.sources.synthetic import read_index
 from egomon.stream.sources.webrtc.certificate import own_certificate
 from egomon.stream.sources.webrtc.pictures import MOST_WAITING, EncodedPicture, PictureQueue
 from egomon.stream.sources.webrtc.server import SESSION_HEADER, PhoneServer
+from egomon.stream.sources.webrtc.session import WhipSession
 from egomon.stream.sources.webrtc.source import PhoneSource, PhoneStream
 from egomon.testing import check_source
 
@@ -109,7 +111,19 @@ def test_a_link_is_for_one_browser_which_may_come_back(caplog: pytest.LogCapture
     assert not [each for each in (code, key, secret) if each in told]
 
 
-def test_a_code_that_two_browsers_send_at_once_is_for_one_of_them() -> None:
+def test_a_code_that_two_browsers_send_at_once_is_for_one_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer, here, are_both_here = WhipSession.answer, [], asyncio.Event()
+
+    async def answer_both_at_once(self: WhipSession, offer: str) -> str:
+        here.append(self)
+        if len(here) == 2:
+            are_both_here.set()
+        await are_both_here.wait()
+        return await answer(self, offer)
+
+    monkeypatch.setattr(WhipSession, "answer", answer_both_at_once)
     with phone() as source:
         url, code = source.whip[0], source.link.partition("#token=")[2]
         cameras = [WhipCamera(url, code) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from egomon.errors import AddressInUseError, UsageError
 from egomon.stream.source import Source
+from egomon.stream.sources.decoding.frame_reader import ContainerReader
 from egomon.stream.sources.open import is_live, open_source
 from egomon.stream.sources.rtmp.amf import AmfError, decode, encode
 from egomon.stream.sources.rtmp.session import RtmpError, RtmpSession
@@ -94,6 +96,23 @@ def test_a_camera_that_leaves_is_waited_for_and_seen_again_at_once() -> None:
                 grabs = iter(source.read, None)
                 assert any(grab.epoch == epoch for grab, _ in zip(grabs, range(60), strict=False))
     assert [gap.cause for gap in listener.gaps if gap.cause == "reconnect"] == ["reconnect"] * 2
+
+
+def test_a_lost_connection_frees_its_decoder_without_waiting_for_the_collector() -> None:
+    with open_source(ANY) as source:
+        gc.collect()
+        gc.disable()
+        try:
+            for epoch in range(3):
+                with camera(port_of(source), KEY, frames=30):
+                    grabs = iter(source.read, None)
+                    assert any(
+                        grab.epoch == epoch for grab, _ in zip(grabs, range(60), strict=False)
+                    )
+            alive = [each for each in gc.get_objects() if isinstance(each, ContainerReader)]
+        finally:
+            gc.enable()
+    assert len(alive) == 1
 
 
 def test_two_keys_share_a_port_and_one_key_cannot_be_two_cameras() -> None:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.branches.load_bundle import read_tensors
+from egomon.errors import DataError
 from egomon.train.fitting.fit import train
 from egomon.train.fitting.heads import fit_heads
 from egomon.train.fitting.heads.checkpoint import Checkpoint, Checkpoints
@@ -130,3 +131,13 @@ def test_a_damaged_checkpoint_is_as_none(tmp_path: Path) -> None:
     checkpoints.remove()
     checkpoints.remove()
     assert not path.parent.exists()
+    path.parent.write_text("in the way")
+    with pytest.raises(DataError, match=r"seed-0\.safetensors cannot be written"):
+        checkpoints.write("seed-0", Checkpoint({}, {}))
+
+
+def test_a_bundle_in_the_working_folder_has_a_place_for_its_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Checkpoints.beside(Path()).folder == tmp_path.with_name(f".{tmp_path.name}-training")

@@ -22,7 +22,7 @@ from egomon.branches.frame_sampling import span_indices
 from egomon.branches.uemcm.heads import LargeHead
 from egomon.train.losses import class_weights, uemcm_loss
 from tools.make_workbench.augment import JITTER_SECONDS
-from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
+from tools.make_workbench.encode_recordings import KINDS, BankedRecording
 from tools.make_workbench.networks.qwen import FRAMES, PAIRS, WIDTH, Reader, VisionTower, patches
 from tools.make_workbench.networks.state import StateHead, state_loss
 
@@ -60,7 +60,7 @@ class VisualTokens:
 @torch.inference_mode()
 def visual_tokens(
     vision: VisionTower,
-    recording: EncodedRecording,
+    recording: BankedRecording,
     spans: NDArray[np.float64],
     kinds: NDArray[np.int64],
 ) -> VisualTokens:
@@ -80,7 +80,7 @@ def visual_tokens(
 
 
 def all_visual_tokens(
-    vision: VisionTower, recordings: list[EncodedRecording], variants: int, seed: int
+    vision: VisionTower, recordings: list[BankedRecording], variants: int, seed: int
 ) -> VisualTokens:
     """All steps of all recordings, each with `variants` differently jittered boundaries."""
     rng = np.random.default_rng([seed, 6])

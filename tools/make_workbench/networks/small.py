@@ -22,7 +22,7 @@ from egomon.train.simulator.plan import SEEN
 from egomon.train.simulator.shapes import PARTS
 from egomon.train.simulator.write import step_text
 from tools.make_workbench.augment import Samples, Splicer, real_samples
-from tools.make_workbench.encode_recordings import KINDS, EncodedRecording
+from tools.make_workbench.encode_recordings import KINDS, BankedRecording
 from tools.make_workbench.scores import auc_table, one_line
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class SmallPlan:
 
 
 def train_small(
-    bank: list[EncodedRecording], held_out: list[EncodedRecording], plan: SmallPlan
+    bank: list[BankedRecording], held_out: list[BankedRecording], plan: SmallPlan
 ) -> ContextBranch:
     """Train; `held_out` is only looked at for the log."""
     torch.manual_seed(plan.seed)
@@ -116,7 +116,7 @@ def _loss(out: SmallOutput, samples: Samples, plan: SmallPlan, kinds: Tensor) ->
 
 @torch.inference_mode()
 def score_oracle(
-    branch: ContextBranch, recordings: list[EncodedRecording], jitter_seconds: float = 0.2
+    branch: ContextBranch, recordings: list[BankedRecording], jitter_seconds: float = 0.2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log odds (N,) and kinds (N,) of all steps, boundaries given but a little off."""
     branch.eval()

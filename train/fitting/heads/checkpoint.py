@@ -30,6 +30,7 @@ class Checkpoints:
     def beside(cls, bundle: Path, *parts: bytes) -> Checkpoints:
         """Those of a bundle that is made from these parts: recipe, data and versions."""
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()
+        bundle = bundle.resolve()  # `.` has no name
         return cls(bundle.with_name(f".{bundle.name}-training"), digest)
 
     def read(self, name: str) -> Checkpoint | None:
@@ -45,7 +46,11 @@ class Checkpoints:
             return None
 
     def write(self, name: str, checkpoint: Checkpoint) -> None:
-        """Replace the newest of a fit; complete or not at all."""
+        """Replace the newest of a fit; complete or not at all.
+
+        Raises:
+            DataError: it cannot be written, and so neither could the bundle.
+        """
         about = {"key": self.key, _STATE: json.dumps(checkpoint.state)}
         tensors = {key: np.ascontiguousarray(value) for key, value in checkpoint.tensors.items()}
         write_bytes(self._path(name), safetensors.numpy.save(tensors, metadata=about))

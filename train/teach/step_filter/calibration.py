@@ -19,15 +19,30 @@ from egomon.train.metrics.threshold import harmonic
 from egomon.train.teach.step_filter.alignment import Int
 from egomon.train.teach.step_filter.made_mistakes import made_runs
 from egomon.train.teach.step_filter.step_model import (
-    KNOWN_SHARE,
-    UNSEEN,
     Windows,
     distances_of,
     fit_model,
 )
 
+KNOWN_SHARE = 0.95
+"""Share of left-out windows that lie within `StepOptions.known`."""
+FARTHER = 2.0
+"""Times farther that another recording's windows lie than those of the only one."""
+SHARPNESS = {1: 1.5, 2: 4.0}
+MOST_SHARPNESS = 2.7
+"""Sharpness times `known`, by number of recordings. Three or more have `known` measured by models
+of two or more, which lie nearer to the final one."""
+AGAIN = {1: 0.1}
+"""`StepOptions.again` by number of recordings: one does not show which steps look alike when others
+do them, and a step that looks like an earlier one is not yet a mistake."""
+UNSEEN = {1: 0.01, 2: 0.01}
+"""`StepOptions.unseen` by number of recordings; three show what can be told apart."""
 MORE_CAREFUL = (1.0, 0.6, 0.36)
-"""Shares of the usual sharpness that are tried: steps may be told apart worse than usual."""
+"""Shares of the usual sharpness that are tried: steps may be told apart worse than usual. Not with
+two recordings, as models of one say too little of a model of two."""
+USUAL_BUDGET, USUAL_ODDS = 6.0, 4.0
+"""Real recordings, three of them, gave no more false alarms than that at these odds."""
+LEAST_BUDGET = 0.01
 SURE = 0.95
 
 
@@ -62,16 +77,19 @@ def calibrate(
     model: StepModel,
     graphs: Sequence[WorkflowGraph],
     on_share: Callable[[float], None] = lambda share: None,
+    false_alarms_per_hour: float = 6.0,
 ) -> LeftOutCounts:
     """Choose the sharpness, and count what models of one recording fewer find.
 
-    With one recording nothing can be counted: its own windows are all that is known.
+    The budget sets the odds of a mistake that raise an alert; the sharpness is the one that finds
+    mistakes best at these. With one recording nothing can be counted: its own windows are all that
+    is known.
     """
-    count = len(model.ids)
+    count, threshold = len(model.ids), threshold_for(false_alarms_per_hour)
     if len(recordings) < 2:
         near = distances_of(model, recordings[0].windows).min(axis=1)
-        known = UNSEEN * float(np.quantile(near, KNOWN_SHARE))
-        return LeftOutCounts(replace(model.options, known=max(known, 1e-6)))
+        known = FARTHER * float(np.quantile(near, KNOWN_SHARE))
+        return LeftOutCounts(_options(model, 1, max(known, 1e-6), threshold))
     others = [
         fit_model(
             [r for j, r in enumerate(recordings) if j != i],
@@ -89,20 +107,42 @@ def calibrate(
     agreement = float(np.concatenate(right).mean())
     rules = [Rules.of(graph, model.ids) for graph in graphs]
     found = []
-    for number, share in enumerate(MORE_CAREFUL):
-        total = LeftOutCounts(
-            replace(model.options, known=known, sharpness=share * model.options.sharpness),
-            agreement=agreement,
-        )
+    many = len(recordings)
+    tried = MORE_CAREFUL if many > 2 else MORE_CAREFUL[:1]
+    for number, share in enumerate(tried):
+        total = LeftOutCounts(_options(model, many, known, threshold, share), agreement=agreement)
         for i, (other, recording) in enumerate(zip(others, recordings, strict=True)):
-            options = replace(other.options, known=known, sharpness=share * other.options.sharpness)
-            judged = replace(other, options=options)
+            judged = replace(other, options=_options(other, many - 1, known, threshold, share))
             total = _judge(judged, rules, recording.windows, labels[i], i, total)
-            on_share((number + i / len(others)) / len(MORE_CAREFUL))
+            on_share((number + i / len(others)) / len(tried))
         found.append(total)
         if not total.false_alarms:
             break
     return max(found, key=lambda c: c.f1)
+
+
+def threshold_for(false_alarms_per_hour: float) -> float:
+    """Posterior probability that raises an alert: half the budget asks for twice the odds.
+
+    >>> [round(threshold_for(budget), 2) for budget in (1, 6, 30)]
+    [0.96, 0.8, 0.5]
+    """
+    odds = USUAL_ODDS * USUAL_BUDGET / max(false_alarms_per_hour, LEAST_BUDGET)
+    return max(odds / (1.0 + odds), 0.5)
+
+
+def _options(
+    model: StepModel, many: int, known: float, threshold: float, share: float = 1.0
+) -> StepOptions:
+    """Of a model of so many recordings."""
+    return replace(
+        model.options,
+        threshold=threshold,
+        known=known,
+        sharpness=share * SHARPNESS.get(many, MOST_SHARPNESS) / known,
+        again=AGAIN.get(many, 1.0),
+        unseen=UNSEEN.get(many, 0.0),
+    )
 
 
 def alerts_of(model: StepModel, rules: Sequence[Rules], windows: Float32) -> list[int]:

@@ -20,6 +20,7 @@ from egomon.train.features.recording import RecordingVectors, check_vectors
 from egomon.train.teach.report import TeachReport, notes_on
 from egomon.train.teach.step_filter.alignment import Int
 from egomon.train.teach.step_filter.calibration import calibrate
+from egomon.train.teach.step_filter.other_work import check_same_work
 from egomon.train.teach.step_filter.step_model import Windows, choose_count, find_steps, fit_model
 
 MOST_RECORDINGS = 50
@@ -62,7 +63,8 @@ def teach_steps(
         progress: hears what is being done.
 
     Raises:
-        DataError: no recordings, too many, or one is unusable; the message names it.
+        DataError: no recordings, too many, or one is unusable or shows other work; the message
+            names it.
     """
     if not 1 <= len(recordings) <= MOST_RECORDINGS:
         raise DataError(f"teach needs 1 to {MOST_RECORDINGS} recordings, got {len(recordings)}")
@@ -82,6 +84,7 @@ def teach_steps(
             "steps"
         )
     labels = find_steps(runs, count, known)
+    check_same_work(runs, labels, count)
     progress("judging each recording by the others", 0.3)
     model = fit_model(runs, labels, count)
     graph = WorkflowGraph.learn(
@@ -95,6 +98,7 @@ def teach_steps(
         model,
         (graph,),
         lambda share: progress("judging each recording by the others", 0.3 + 0.7 * share),
+        false_alarms_per_hour,
     )
     progress("done", 1.0)
     hours = sum(len(run.windows) for run in runs) * WINDOW_SECONDS / 3600

@@ -27,7 +27,11 @@ ROWS = 128
 """D, values of a row: 24 recognise .87 of the seconds of unseen hand washing, 64 .91, 128 .92."""
 BETWEEN = 2.0
 """Weight of the covariance between recordings: without it .88 of the seconds, with it .94."""
-ISOTROPIC, FINE_ISOTROPIC = 0.1, 0.3
+ISOTROPIC = {1: 0.6, 2: 0.3}
+"""Share of the isotropic covariance, by number of recordings. What differs between two persons
+differs little within one of them, so what one recording shows is whitened less. Chosen on
+CaptainCook4D (other people, other kitchens); from three on it does not matter."""
+LEAST_ISOTROPIC, FINE_ISOTROPIC = 0.1, 0.3
 FINE_ROUNDS = 3
 LEAST_SECONDS = 3.0
 """A step lasts so long at least, or a third of an equal share of the shortest recording."""
@@ -39,12 +43,6 @@ is the median of a count and its neighbours: a single one may be lucky in where 
 PENALTY = 1.0
 """Of one more step, with one or two recordings: 1 gives pairs the count that three recordings
 choose (10 to 13; .75 gave 12 to 15)."""
-SHARPNESS = {1: 0.3, 2: 1.0}
-"""By number of recordings: one shows nothing of what differs between two."""
-MOST_SHARPNESS = 2.5
-KNOWN_SHARE = 0.95
-UNSEEN = 3.0
-"""Times farther that another recording's windows lie than those of the only one."""
 SCENE_MARGIN, SCENE_SINGLE = 1.4, 0.43
 """The second is a guess for one recording, and the least for several that happen to be alike."""
 SCENE_FROM = 40
@@ -156,16 +154,16 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
     flat = [centred(r.windows, own) for r, own in zip(recordings, priors, strict=True)]
     mean, basis = _directions(np.concatenate(flat))
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
-    scale = whitening(rows, labels, count, isotropic=ISOTROPIC, between=BETWEEN)
+    isotropic = ISOTROPIC.get(len(recordings), LEAST_ISOTROPIC)
+    scale = whitening(rows, labels, count, isotropic=isotropic, between=BETWEEN)
     runs = [[(of == k).sum() * WINDOW_SECONDS for k in range(count)] for of in labels]
-    many = len(recordings)
     return StepModel(
         ids=tuple(f"step-{k + 1}" for k in range(count)),
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
         steps=(means_of(rows, labels, count) @ scale).astype(np.float32),
         seconds=np.maximum(np.mean(runs, axis=0), WINDOW_SECONDS),
         options=StepOptions(
-            sharpness=SHARPNESS.get(many, MOST_SHARPNESS),
+            sharpness=1.0,  # both by `calibrate`
             scene=scene_limit(recordings, priors),
         ),
     )

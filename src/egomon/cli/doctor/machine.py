@@ -115,8 +115,8 @@ def _engines() -> Iterator[CheckResult]:
     from egomon.extras import is_installed
 
     there = onnxruntime.get_available_providers()
-    usable = [name for name, provider in PROVIDERS.items() if provider in there and name != "onnx"]
-    yield CheckResult("engines", "ok", f"ONNX Runtime on {', '.join(usable)}")
+    usable = [name for name, provider in PROVIDERS.items() if provider in there]
+    yield CheckResult("engines", "ok", f"ONNX Runtime, --engine {', '.join(usable)}")
     if is_installed("torch"):
         import torch
 

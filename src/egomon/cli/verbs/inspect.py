@@ -103,12 +103,20 @@ def models_export(
 
     written = export_bundle(find_bundle(ref), out)
     if json:
-        _write_json(written)
+        _write_json(
+            {
+                "folder": str(written.folder),
+                "files": written.files,
+                "refused": written.refused,
+            }
+        )
         return
     for name, pin in written.files.items():
         say(f"{written.folder / 'onnx' / name}: cosine with torch at least {pin.cosine:.5f}")
     for reason in written.refused:
         say(f"Left to torch: {reason}")
+    if not written.files:
+        say("Nothing to export: its networks are NumPy, or come with egomon as ONNX.")
 
 
 @models_app.command("new")

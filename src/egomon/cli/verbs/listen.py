@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from egomon import endpoints
 from egomon.cli import options as opt
 from egomon.errors import UsageError, WireError
+
+if TYPE_CHECKING:
+    from egomon.fusion.transport.mqtt_subscriber import MqttSubscriber
+    from egomon.fusion.transport.subscriber import AlertSubscriber
 
 KINDS = ("alert", "segment", "status", "stats", "heartbeat", "gap")
 FORMATS = ("pretty", "jsonl")
@@ -23,7 +27,11 @@ def register(app: typer.Typer) -> None:
 
 def listen(
     endpoint: Annotated[
-        str, typer.Argument(help="Event endpoint of the monitor.", metavar="ENDPOINT")
+        str,
+        typer.Argument(
+            help="Event endpoint of the monitor, or mqtt(s)://BROKER for many monitors.",
+            metavar="ENDPOINT",
+        ),
     ] = endpoints.PUBLISH,
     control: Annotated[
         str | None,
@@ -48,10 +56,16 @@ def listen(
         bool, typer.Option("--fail-on-gap", help="Exit with 1 if messages were lost.")
     ] = False,
     curve: opt.Curve = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option("--topic", help="mqtt: filter, `egomon/#` by default; may be repeated."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="mqtt: the broker keeps what this listener misses.")
+    ] = "",
 ) -> None:
     """Print alerts as they come; `jsonl` gives one envelope a line."""
-    from egomon.fusion.transport.keys import CurveConfig
-    from egomon.fusion.transport.subscriber import AlertSubscriber, Message
+    from egomon.fusion.messages.message import Message
 
     if format not in FORMATS:
         raise UsageError(f"--format {format!r} is not one of: {', '.join(FORMATS)}")
@@ -60,13 +74,26 @@ def listen(
     seconds = opt.parse_duration(duration)
     stop_at = None if seconds is None else time.monotonic() + seconds
     printed = 0
-    subscriber = AlertSubscriber(
-        endpoint,
-        control=_control_endpoint(endpoint, control),
-        source=source,
-        kinds=wanted,
-        curve=None if curve is None else CurveConfig.client(curve),
-    )
+    subscriber: MqttSubscriber | AlertSubscriber
+    if endpoint.lower().startswith(("mqtt://", "mqtts://")):
+        from egomon.fusion.transport.mqtt_subscriber import MqttSubscriber
+
+        subscriber = MqttSubscriber(
+            endpoint, topics=topic or ("egomon/#",), kinds=wanted, source=source, name=name
+        )
+    elif topic or name:
+        raise UsageError("--topic and --name are of brokers; write listen mqtt://BROKER")
+    else:
+        from egomon.fusion.transport.keys import CurveConfig
+        from egomon.fusion.transport.subscriber import AlertSubscriber
+
+        subscriber = AlertSubscriber(
+            endpoint,
+            control=_control_endpoint(endpoint, control),
+            source=source,
+            kinds=wanted,
+            curve=None if curve is None else CurveConfig.client(curve),
+        )
     with subscriber:
         while stop_at is None or time.monotonic() < stop_at:
             event = subscriber.receive(0.25)
@@ -115,7 +142,9 @@ def _print_message(event: Any, format: str) -> None:
     else:
         from egomon.cli.printing import line_of
 
-        sys.stdout.write(line_of(event.source, event.kind, event.data) + "\n")
+        site = getattr(event, "site", "")
+        source = f"{site}/{event.source}" if site else event.source
+        sys.stdout.write(line_of(source, event.kind, event.data) + "\n")
     sys.stdout.flush()
 
 

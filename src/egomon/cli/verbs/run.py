@@ -36,8 +36,9 @@ def _shared(
     length: opt.Length = None,
     stride: opt.Stride = None,
     threshold: opt.Threshold = None,
+    cycle: opt.Cycle = None,
     no_large: opt.NoLarge = False,
-    large_endpoint: opt.LargeEndpoint = None,
+    large_endpoint: opt.LargeEndpointUrl = None,
     torch_device: opt.Device = None,
     dtype: opt.Dtype = None,
     engine: opt.Engine = None,
@@ -104,6 +105,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 if sinks is None
                 else tuple(dereference(each, option="--sink") for each in sinks)
             },
+            source={"cycle": shared["cycle"], **sections.pop("source", {})},
             **sections,
         ),
         _profile(model, shared),

@@ -1,4 +1,4 @@
-"""Offline verbs: `simulate`, `extract`, `train`, `evaluate`, `challenge`."""
+"""Offline verbs: `simulate`, `train`, `evaluate`, `challenge`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,26 @@ from egomon.errors import UsageError
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 DataFolder = Annotated[
-    Path | None,
-    typer.Option("--data", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."),
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist.",
+    ),
+]
+FeatureSetFolder = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (simulate, extract, train, evaluate, challenge):
+    for verb in (simulate, train, evaluate, challenge):
         app.command()(verb)
 
 
@@ -64,59 +76,6 @@ def simulate(
     say(str(out))
 
 
-def extract(
-    videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
-    out: OutFolder,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    encoders: Annotated[
-        Path | None,
-        typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
-    ] = None,
-    large: Annotated[
-        bool | None,
-        typer.Option(
-            "--large/--no-large",
-            help="Run the large branch's encoder too; without either, where --encoders names one.",
-            show_default=False,
-        ),
-    ] = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Frames a call of the encoder: 16, on CUDA 64.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Videos read at once: 1, on CUDA up to 8.")
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="I/N: only the I-th of N parts of the videos.")
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="List damaged videos and go on.")
-    ] = False,
-    json: opt.Json = False,
-) -> None:
-    """Videos and labelled segments to a feature set; goes on where it was interrupted."""
-    from egomon.train.features.extract import extract as run
-    from egomon.train.features.extract_worker import ExtractOptions
-    from egomon.train.features.find_videos import Shard
-
-    options = ExtractOptions(
-        device=device or "auto",
-        dtype=dtype or "auto",
-        batch=batch,
-        jobs=jobs,
-        shard=None if shard is None else Shard.parse(shard),
-        skip_damaged=skip_damaged,
-    )
-    report = run(
-        videos, out, model=model, encoders=encoders, large=large, quiet=json, options=options
-    )
-    show(report, json)
-
-
 def train(
     recipe: Annotated[
         str,
@@ -124,7 +83,7 @@ def train(
             "--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file."
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Feature set or data folder.")],
+    data: FeatureSetFolder,
     out: OutFolder,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
     seeds: Annotated[
@@ -141,17 +100,18 @@ def train(
     json: opt.Json = False,
 ) -> None:
     """Labelled recordings to a model bundle; goes on where it was interrupted."""
+    from egomon.stream.redact import redact
     from egomon.train.fitting.fit import train as run
 
     report = run(
         recipe,
-        data,
+        opt.folder(data),
         out,
         seed=seed,
         seeds=seeds,
         context=context,
         feedback=feedback,
-        command=shlex.join(["egomon", *sys.argv[1:]]),
+        command=shlex.join(["egomon", *map(redact, sys.argv[1:])]),
         quiet=json,
     )
     show(report, json)
@@ -198,7 +158,7 @@ def evaluate(
         from egomon.train.evaluation.evaluate import evaluate_features
 
         assert data is not None
-        report = evaluate_features(model, data, context=context, split=split)
+        report = evaluate_features(model, opt.folder(data), context=context, split=split)
         if plots is not None:
             from egomon.train.evaluation.plots import write_plots
 
@@ -220,8 +180,12 @@ def challenge(
         typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Feature set; with --videos where it goes: OUT-vectors."),
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Feature set; with --videos where it goes: OUT-vectors.",
+        ),
     ] = None,
     context: Annotated[
         str | None,
@@ -244,7 +208,7 @@ def challenge(
         raise UsageError("give --videos DIR, or --data DIR (features), or both")
     report = run(
         model,
-        data or out.with_name(f"{out.stem}-vectors"),
+        opt.folder(data) if data else out.with_name(f"{out.stem}-vectors"),
         out,
         videos=videos,
         clips=clips,

@@ -12,6 +12,8 @@ WORKER_RESTARTED = "WORKER_RESTARTED"
 """... for a minute after a crashed worker was restarted."""
 SINK_FAILED = "SINK_FAILED"
 """... while a sink refuses messages or loses some."""
+MODEL_REJECTED = "MODEL_REJECTED"
+"""... while a bundle that a client asked for cannot be used, so that the former one stays."""
 OWN_CODES = (
     STAGE_STUCK,
     WORKER_RESTARTED,
@@ -19,5 +21,6 @@ OWN_CODES = (
     EVIDENCE_FAILED,
     SINK_FAILED,
     CONFIG_REJECTED,
+    MODEL_REJECTED,
 )
 """Faults of the monitor itself, most urgent first; an error of a source precedes most."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import atexit
 import logging
+import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from egomon.errors import EgomonError, WorkerCrashedError
 from egomon.stream.worker import Worker
 
+if TYPE_CHECKING:
+    from egomon.monitor.workers.source_worker import SourceWorker
+
 logger = logging.getLogger(__name__)
 
+FILE_OPEN_SECONDS = 10.0
+FILE_POLL_SECONDS = 0.25
 ABANDON_SECONDS = 0.5
 """Last wait for a worker that was asked to stop, seconds."""
 EXIT_SECONDS = 10.0
@@ -42,6 +50,27 @@ class Threads:
         """
         later = [self.large] if self.large is not None and not self.live else []
         return next((w for w in [*self.in_order, *later] if w.crash is not None), None)
+
+    def start_producers(self, inputs: Sequence[SourceWorker], on_crash: Callable[[], None]) -> None:
+        """Start a thread for each source; `on_crash` is called once one of them has crashed."""
+        for item in inputs:
+            worker = Worker(
+                f"producer-{item.name}",
+                item.run,
+                on_crash=lambda _: on_crash(),
+                first=self.live,
+            )
+            self.producers.append(worker)
+            worker.start()
+
+    def wait_for_files(self, inputs: Sequence[SourceWorker], stop: threading.Event) -> None:
+        """Raise on a missing file before the models are loaded."""
+        deadline = time.monotonic() + FILE_OPEN_SECONDS
+        for item in inputs:
+            while not item.is_live and time.monotonic() < deadline and not stop.is_set():
+                if item.opened.wait(FILE_POLL_SECONDS):
+                    break
+        self.raise_crash()
 
     def raise_crash(self) -> None:
         """Raise the exception that ended a worker.

@@ -55,7 +55,8 @@ class LearnView {
     this.record();
   }
 
-  // What stands on top while a person is led; null where there is nothing to lead to.
+  // What stands on top while a person is led; null where there is nothing to lead to. It comes
+  // before a mistake (`first`) unless what was learned from this person tells it.
   lead(source) {
     this.source = source;
     const { phase, runs, enough, learned, wanted, what, share } = this.state;
@@ -65,16 +66,16 @@ class LearnView {
     else this.began ||= performance.now();
     if (phase === "recording") {
       const seconds = clock((performance.now() - this.began) / 1000, 0);
-      return { kind: "recording", word: `Recording run ${runs.length + 1}  ${seconds}`, more: "Do the work from beginning to end, correctly. Any key ends the run." };
+      return { kind: "recording", first: true, word: `Recording run ${runs.length + 1}  ${seconds}`, more: "Do the work from beginning to end, correctly. Any key ends the run." };
     }
-    if (phase === "learning") return { kind: "idle", word: "Learning", more: `${what}: ${Math.round(100 * share)} %` };
+    if (phase === "learning") return { kind: "idle", first: !learned, word: "Learning", more: `${what}: ${Math.round(100 * share)} %` };
     const status = this.store.source(source).status;
     if (learned || !status || status.source_state !== "online" || (status.domain === "in_domain" && !wanted)) return null;
     this.leads = true;
     const count = runs.length;
-    if (count === 0) return { kind: "idle", word: "Show one correct run", more: "Any key, or Record, begins; do the work once from beginning to end; any key ends it. Three runs are enough." };
-    if (count < enough) return { kind: "idle", word: `${plural(count, "run is", "runs are")} recorded`, more: `Record ${enough - count} more: any key begins the next one.` };
-    return { kind: "idle", word: `${count} runs are recorded`, more: "Now press Learn. More runs can be added later." };
+    if (count === 0) return { kind: "idle", first: true, word: "Show one correct run", more: "Any key, or Record, begins; do the work once from beginning to end; any key ends it. Three runs are enough." };
+    if (count < enough) return { kind: "idle", first: true, word: `${plural(count, "run is", "runs are")} recorded`, more: `Record ${enough - count} more: any key begins the next one.` };
+    return { kind: "idle", first: true, word: `${count} runs are recorded`, more: "Now press Learn. More runs can be added later." };
   }
 
   draw() {
@@ -110,13 +111,13 @@ class LearnView {
     if (key === this.stepsKey) return;
     this.stepsKey = key;
     this.steps.hidden = !editable || !steps.length;
-    this.steps.replaceChildren(h("h3", {}, "Steps"), h("ol", {}, steps.map((step) => h("li", { "data-id": step.id },
+    this.steps.replaceChildren(h("h2", {}, "Steps"), h("ol", {}, steps.map((step) => h("li", { "data-id": step.id },
       step.picture ? h("img", { src: step.picture, alt: "" }) : null,
       h("input", { type: "text", value: step.name, maxlength: "60", required: true, "aria-label": `Name of ${step.name}` }),
       h("label", {}, h("input", { type: "checkbox", checked: step.optional }), " may be left out")))),
     h("button", { type: "submit" }, "Save the steps"));
     const options = (pairs) => pairs.map(([value, text]) => h("option", { value }, text));
-    this.missed.replaceChildren(h("h3", {}, "You missed one"),
+    this.missed.replaceChildren(h("h2", {}, "You missed one"),
       h("select", { name: "kind", "aria-label": "What happened" }, options(Object.entries(KINDS))),
       h("select", { name: "step", "aria-label": "At which step" }, options([["", "at any step"], ...steps.map((step) => [step.id, `at ${step.name}`])])),
       h("button", { type: "submit" }, "Teach it"));

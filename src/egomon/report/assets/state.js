@@ -25,8 +25,7 @@ function progressOf(rows, steps, since) {
 function stateOf(store, name, steps, alarm, lead) {
   const names = [...store.sources.keys()];
   const where = (each) => (names.length > 1 ? `${each}: ` : "");
-  const recording = lead && lead.kind === "recording";
-  if (alarm && !recording) {
+  if (alarm && !(lead && lead.first)) {
     const over = alarm.phase === "retract";
     return { kind: over ? "retracted" : "mistake", word: over ? "No mistake after all" : "Mistake", more: where(alarm.source) + alarm.explanation };
   }
