@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from feature_sets import workshop
-from test_extract import grey_video
+from made_videos import grey_video
 from typer.testing import CliRunner
 from wire_samples import alert
 
