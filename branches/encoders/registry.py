@@ -68,7 +68,8 @@ def build_frame_encoder(
         return found
     # Bundled towers are small, some with parts that need the digits.
     as_int8 = dtype == INT8 and card.library != "bundled"
-    with needs_extra(f"the frame encoder {card.architecture}", "torch"):
+    without = f"the frame encoder {card.architecture}, without a form of `egomon models export`,"
+    with needs_extra(without, "torch"):
         from egomon.branches.encoders.torch_encoder import build_torch_encoder
     encoder = build_torch_encoder(
         card,

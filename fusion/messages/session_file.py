@@ -63,7 +63,9 @@ def read_session(path: Path) -> Iterator[Message]:
                 try:
                     yield decode_line(line)
                 except WireError as error:
-                    raise DataError(f"{path}, line {number}: {error}") from error
+                    raise DataError(
+                        f"{path}, line {number}: {error}; give a file of `--sink file:PATH`"
+                    ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give a file") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ from egomon.stream.channel import WakeUp
 
 if TYPE_CHECKING:
     from egomon.monitor.operations.health import OperationsServer
+
+logger = logging.getLogger(__name__)
 
 NO_CONTROL = "none"
 
@@ -87,7 +90,11 @@ class Services:
                 write=write_clip if self.blur is None else self.blur.write_clip,
             )
         self.describer: Describer | None = None
-        if evidence.describe is not None and live:
+        if evidence.describe is not None and not live:
+            logger.warning(
+                "nobody is asked to describe a recording: its alerts depend on nothing else"
+            )
+        elif evidence.describe is not None:
             self.describer = Describer(
                 evidence.describe, model=evidence.describe_model, wake=wake, blur=self.blur
             )
