@@ -18,8 +18,7 @@ from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_client import ControlClient
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor import Monitor, SourceRequest
-from egomon.monitor import monitor as monitor_run
+from egomon.monitor import Monitor, SourceRequest, loading
 from egomon.monitor.loading import announced, load_serving, warm_up
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.stream.channel import WakeUp
@@ -83,7 +82,7 @@ def test_sources_of_a_model_that_cannot_be_loaded_are_told_to_be_over(
     def load_bundle(name: str, **options: object) -> None:
         raise BundleError("weights are gone")
 
-    monkeypatch.setattr(monitor_run, "load_bundle", load_bundle)
+    monkeypatch.setattr(loading, "load_bundle", load_bundle)
     events: list[Data] = []
     watch = Monitor(
         [SourceRequest("cam", "cam", True, FrameList([(0.0, 0, 10)], kind="live"))],
