@@ -170,25 +170,25 @@ def test_the_page_leads_from_a_run_to_a_bundle_that_watches_and_learns_from_a_wo
         "[...document.querySelectorAll('#track .name')].map((n) => n.textContent)"
     ) == [f"{i} {name}" for i, name in enumerate(NAMES, 1)]
     assert monitor.pipeline is not None
-    browser.wait_for("document.getElementById('told').textContent !== ''")
+    browser.wait_for("document.getElementById('told').textContent !== ''", 90)
 
     name = "document.querySelector('#steps [type=text]')"
     browser.run(f"{name}.value = 'lift the cup'")
     browser.run("document.querySelector('#steps [type=checkbox]').checked = true")
     browser.run("document.querySelector('#steps button').click()")
-    browser.wait_for("document.querySelector('#track .name').textContent === '1 lift the cup'")
+    browser.wait_for("document.querySelector('#track .name').textContent === '1 lift the cup'", 90)
     (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
     assert (graph.steps[0].name, graph.steps[0].optional) == ("lift the cup", True)
 
     browser.run("document.querySelector('#missed button').click()")
-    browser.wait_for("document.getElementById('told').textContent.includes('more easily now')")
+    browser.wait_for("document.getElementById('told').textContent.includes('more easily now')", 90)
     assert [row.said for row in read_corrections(work.bundle)] == ["missed"]
     browser.press("#undo")
-    browser.wait_for("document.getElementById('told').textContent.includes('undone')")
+    browser.wait_for("document.getElementById('told').textContent.includes('undone')", 90)
     assert read_corrections(work.bundle) == ()
 
     browser.run("document.querySelector('.runs button').click()")
-    browser.wait_for("document.querySelectorAll('.runs li').length === 0")
+    browser.wait_for("document.querySelectorAll('.runs li').length === 0", 90)
     assert work.runs() == []
     assert browser.errors == []
     browser.open("about:blank#end")
