@@ -137,31 +137,24 @@ class AlertLifecycle:
 
     def evidence(self, items: tuple[Evidence, ...]) -> list[AlertData]:
         """Add evidence to the open alert."""
-        if self._open is None:
-            return []
-        previous = self._open
-        self._open = msgspec.structs.replace(
-            previous,
-            rev=previous.rev + 1,
-            phase="update",
-            reason="evidence_ready",
-            evidence=items,
-            prev=Previous(state=previous.state, p=previous.p),
-        )
-        return [self._open]
+        return self._add("evidence_ready", evidence=items)
 
     def described(self, words: str) -> list[AlertData]:
         """Add a vision model's words to the open alert; its verdict stays as it is."""
-        if self._open is None:
-            return []
+        told = "" if self._open is None else self._open.explanation
+        return self._add("described", explanation=f"{told} Seen: {words}")
+
+    def _add(self, reason: Reason, **fields: object) -> list[AlertData]:
         previous = self._open
+        if previous is None:
+            return []
         self._open = msgspec.structs.replace(
             previous,
             rev=previous.rev + 1,
             phase="update",
-            reason="described",
-            explanation=f"{previous.explanation} Seen: {words}",
+            reason=reason,
             prev=Previous(state=previous.state, p=previous.p),
+            **fields,
         )
         return [self._open]
 
