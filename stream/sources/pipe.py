@@ -10,9 +10,8 @@ from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.file import VideoFile
 from egomon.stream.sources.network.reconnecting import Reconnecting
-from egomon.stream.sources.network.stream import PROBE, Stream
+from egomon.stream.sources.network.stream import PROBE, Stream, recording_of
 from egomon.stream.sources.reference import STDIN, printable
 
 CHECK_MS = 100
@@ -31,18 +30,8 @@ def open_pipe(path: str, context: OpenContext) -> Source:
             info, lambda stop: PipeStream(path, context.options, stop), context, once=True
         )
     stream = PipeStream(path, context.options, context.stop)
-    try:
-        stream.open()
-        return VideoFile(
-            _shown(path),
-            name=context.name,
-            listener=context.listener,
-            remote=(stream.container, stream.thread, context.stop),
-            packets=context.options.packets,
-        )
-    except BaseException:
-        stream.close()
-        raise
+    stream.open()
+    return recording_of(_shown(path), stream, context)
 
 
 class PipeStream(Stream):

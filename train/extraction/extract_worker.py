@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from threading import Event
-from types import TracebackType
 from typing import Self
 
 from egomon.branches.interfaces import FrameEncoder
@@ -145,12 +144,7 @@ class ExtractWorker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def extract(self, video: LabelledVideo, listener: Listener) -> RecordingResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -41,13 +40,8 @@ class BatchEncoder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._pool.__exit__(kind, error, at)
+    def __exit__(self, *exc: object) -> None:
+        self._pool.__exit__(*exc)
 
     def push(self, frame: Frame) -> bool:
         """See `FrameSink`."""

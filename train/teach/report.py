@@ -55,11 +55,12 @@ class TeachReport:
     @property
     def verdict(self) -> TeachVerdict:
         """Whether the bundle is worth watching with."""
-        if self.steps < LEAST_STEPS or (self.step_agreement or 1.0) < LEAST_AGREEMENT:
+        agreement = self.step_agreement
+        if self.steps < LEAST_STEPS or (agreement is not None and agreement < LEAST_AGREEMENT):
             return "failed"
         if self.made and self.found <= LEAST_RECALL * self.made:
             return "failed"
-        good = self.step_agreement is not None and self.step_agreement >= GOOD_AGREEMENT
+        good = agreement is not None and agreement >= GOOD_AGREEMENT
         if self.most_an_hour is not None:
             within = self.alerts_on_recordings <= self.false_alarms_per_hour * self.judged_hours
             good = within and self.made > 0 and self.found >= GOOD_RECALL * self.made

@@ -57,7 +57,7 @@ def open_stream(reference: str, context: OpenContext) -> Source:
     if kind == "file" or (kind is None and scheme in ("http", "https")):
         first = first or open_now(reference, context)
         if first is not None and (kind == "file" or first.is_finite):
-            return _recording(reference, first, context)
+            return recording_of(reference, first, context)
     info = SourceInfo(context.name, redact(reference), "live", 0, 0, None, None)
     opened = [first] if first is not None else []
 
@@ -80,21 +80,21 @@ def open_now(reference: str, context: OpenContext) -> Stream | None:
     try:
         stream.open()
     except SourceOpenError:
-        stream.close()
         if options.wait_source and options.kind is None:
             return None  # waiting is for live sources
         raise
     except Cancelled:
-        stream.close()
         text = f"{redact(reference)}: closed while connecting"
         raise SourceOpenError(text, code="STREAM_TIMEOUT") from None
-    except BaseException:
-        stream.close()
-        raise
     return stream
 
 
-def _recording(reference: str, stream: Stream, context: OpenContext) -> VideoFile:
+def recording_of(reference: str, stream: Stream, context: OpenContext) -> VideoFile:
+    """What an open connection gives, read as a file; the file closes the connection.
+
+    Raises:
+        SourceOpenError: it holds no video.
+    """
     try:
         return VideoFile(
             reference,
@@ -140,14 +140,18 @@ class Stream:
         return 0 if self._reader is None else self._reader.packets
 
     def open(self) -> tuple[int, int, float | None]:
-        """See `Connection`."""
+        """See `Connection`; it is closed where that fails."""
         if self._reader is None and self.container is None:
             answer = self.thread.submit(self._connect)
-            if not answer.wait(self._options.open_timeout_seconds, self.stop):
-                seconds = self._options.open_timeout_seconds
-                text = f"{self._shown} did not answer within {seconds:g} s"
-                raise SourceOpenError(text, code="STREAM_TIMEOUT")
-            answer.result()
+            try:
+                if not answer.wait(self._options.open_timeout_seconds, self.stop):
+                    seconds = self._options.open_timeout_seconds
+                    text = f"{self._shown} did not answer within {seconds:g} s"
+                    raise SourceOpenError(text, code="STREAM_TIMEOUT")
+                answer.result()
+            except BaseException:
+                self.close()
+                raise
         if self._reader is None:
             return 0, 0, None
         return (*self._reader.size, self._reader.fps)

@@ -30,6 +30,12 @@ FeatureSetFolder = Annotated[
         help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
     ),
 ]
+Model = Annotated[str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="causal, offline or none, instead of what it was trained on."),
+]
+Split = Annotated[str | None, typer.Option("--split", help="Only recordings of this split.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -118,23 +124,14 @@ def train(
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
-    ] = "workbench",
+    model: Model = "workbench",
     data: DataFolder = None,
     videos: Annotated[
         Path | None,
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option(
-            "--context", help="causal, offline or none, instead of what it was trained on."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Only recordings of this split.")
-    ] = None,
+    context: Context = None,
+    split: Split = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
     ] = None,
@@ -167,9 +164,7 @@ def evaluate(
 
 
 def challenge(
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
-    ],
+    model: Model,
     out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
     clips: Annotated[
         Path | None,
@@ -187,15 +182,8 @@ def challenge(
             help="Feature set; with --videos where it goes: OUT-vectors.",
         ),
     ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option(
-            "--context", help="causal, offline or none, instead of what it was trained on."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Only recordings of this split.")
-    ] = None,
+    context: Context = None,
+    split: Split = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Instead of the bundle's.")
     ] = None,
