@@ -27,8 +27,8 @@ from egomon.branches.step_statistics.features import (
 from egomon.branches.step_statistics.tables import PACE, Array, Rows, StepTables
 from egomon.errors import BundleError
 
+# Standard deviations above usual from which a statistic is given as the reason.
 _TELLING = 1.0
-"""Standard deviations above usual from which a statistic is given as the reason."""
 
 
 class StepStatisticsBranch:

@@ -26,6 +26,7 @@ from egomon.train.extraction.output import ExtractionFolder
 from egomon.train.extraction.run_record import RecordingResult
 from egomon.train.features.encode_pool import BATCH, EncodePool
 
+# An accelerator is idle between smaller batches.
 CUDA_BATCH = 64
 CUDA_JOBS = 8
 """Videos that are decoded at once at most; more wait for one accelerator."""

@@ -12,6 +12,7 @@ from egomon.train.datasets.table import read_table_file
 from egomon.train.features.recording import RecordingVectors
 
 MOST_STEPS = 100
+# Names go into alerts and onto the page; a whole text here is a wrong file.
 LONGEST_NAME = 200
 
 
