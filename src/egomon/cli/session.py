@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from egomon.cli.start_up import collect_from_now
 from egomon.errors import ReplayMismatchError, SourceLostError, SourceOpenError, UsageError
 from egomon.fusion.event_publisher import EventListener
 from egomon.fusion.messages.envelope import encode
@@ -153,6 +154,7 @@ class MonitorSession:
             page.connect(monitor)
             shown = served(page.hub, self._settings.view.address or HERE)
         previous = self._catch_signals(monitor)
+        collect_from_now()
         try:
             with phones, shown as screen.page_url, screen:
                 summary = monitor.run(lambda: screen.tick(monitor))
