@@ -12,6 +12,7 @@ from egomon.cli.page.feedback import PageFeedback
 from egomon.cli.page.guide import Guide
 from egomon.cli.page.page_bundle import show_bundle
 from egomon.cli.page.teach_process import Teach, teach_in_process
+from egomon.cli.page.undo import UndoStack
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class LivePage:
 
         self._settings, self._work, self._teach = settings, work, teach
         self._guide: Guide | None = None
-        self._feedback = PageFeedback(settings)
+        self._undo = UndoStack()
+        self._feedback = PageFeedback(settings, self._undo)
         self.hub = LiveHub(title, feedback=self._feedback.verdict)
         self._feedback.tell = lambda sentence: self.hub.show("told", sentence)
         show_bundle(self.hub, settings.model.name)
@@ -75,7 +77,8 @@ class LivePage:
 
         feedback.correct = correct
         hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
-        hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed, "undo": feedback.undo}
+        hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed}
+        hub.actions["undo"] = lambda fields: self._undo.undo()
         if self._work is not None:
             inputs = {item.name: item for item in monitor.inputs}
             self._guide = Guide(
@@ -83,8 +86,10 @@ class LivePage:
                 inputs,
                 show=lambda state: hub.show("learn", state),
                 watch=lambda folder: self._watch(monitor, folder),
+                undo=self._undo,
                 teach=self._teach,
             )
+            hub.run_video = self._work.video
             hub.actions |= self._guide.actions
 
     def close(self) -> None:
