@@ -196,6 +196,13 @@ def test_the_page_leads_from_a_run_to_a_bundle_that_watches_and_learns_from_a_wo
 
     change_steps(browser)
 
+    browser.press("#mute")
+    browser.wait_for("document.getElementById('mute').textContent.startsWith('Muted until')", 90)
+    assert monitor.operations.mute_with.is_on
+    browser.press("#mute")
+    browser.wait_for("document.getElementById('mute').textContent === 'Mute 5 min'", 90)
+    assert not monitor.operations.mute_with.is_on
+
     browser.run("document.querySelector('.runs button').click()")
     browser.wait_for("document.querySelectorAll('.runs li').length === 0", 90)
     assert work.runs() == []
@@ -231,6 +238,7 @@ def change_steps(browser: Browser) -> None:
     browser.wait_for("document.querySelector('.split output').textContent.includes('00:02.5')", 90)
     browser.press(".split .here")
     browser.wait_for("document.getElementById('told').textContent.includes('must last 1 s')", 90)
+    assert "400" in browser.errors.pop()
     browser.run(f"{film}.currentTime = 3")
     browser.wait_for("document.querySelector('.split output').textContent.includes('00:03.0')", 90)
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")

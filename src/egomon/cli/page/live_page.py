@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1:0"
 """Loopback, on a free port."""
 CLOSE_SECONDS = 5.0
+MUTE_SECONDS = 300.0
+"""How long the page's button silences this machine and every page."""
 PICTURE_PX = 640
 """Largest width of pictures, pixels."""
 
@@ -75,10 +78,18 @@ class LivePage:
             if monitor.pipeline is not None:
                 monitor.pipeline.scoring.request_corrections(rows)
 
-        feedback.correct = correct
+        def mute(fields: Mapping[str, Any]) -> str:
+            is_on = bool(fields.get("on"))
+            monitor.operations.mute(MUTE_SECONDS if is_on else 0.0)
+            return "This machine and all pages are silent." if is_on else "Sound is on again."
+
+        def show_mute(seconds: float) -> None:
+            hub.show("muted_until", time.time() + seconds if seconds else 0)
+
+        feedback.correct, monitor.operations.on_mute = correct, show_mute
         hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
         hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed}
-        hub.actions["undo"] = lambda fields: self._undo.undo()
+        hub.actions |= {"undo": lambda fields: self._undo.undo(), "mute": mute}
         if self._work is not None:
             inputs = {item.name: item for item in monitor.inputs}
             self._guide = Guide(
