@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from egomon.stream.segmenter import Span
 from egomon.train.datasets.table import read_table_file
 from egomon.train.features.recording import RecordingVectors
 
+STEPS_FILE = "steps.csv"
+"""In a taught bundle: where the steps of its recordings were found, as `with_boundaries` reads."""
 MOST_STEPS = 100
 LONGEST_NAME = 200
 
@@ -68,3 +71,25 @@ def with_boundaries(recordings: Sequence[RecordingVectors], path: Path) -> list[
         names = ", ".join(recording.name for recording in recordings)
         raise DataError(f"{path} has no row of any of these recordings: {names}")
     return found
+
+
+def write_boundaries(path: Path, recordings: Mapping[str, Sequence[Span]]) -> None:
+    """Write a table that `with_boundaries` reads.
+
+    Args:
+        path: the `.csv` file.
+        recordings: steps of each recording in order of time, by its name; `text` names the step.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("recording", "start", "end", "label", "text"))
+            for name, spans in recordings.items():
+                for span in spans:
+                    row = (f"{span.t_start:.2f}", f"{span.t_end:.2f}", "", span.text or "")
+                    table.writerow((name, *row))
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error

@@ -108,9 +108,10 @@ class Monitor:
         self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
         self._services: Services | None = None
-        self._operations = MonitorOperations(
+        self.operations = MonitorOperations(
             self.inputs, settings.model, stop=self.stop, exchange=self.exchange
         )
+        """What clients and the page may ask for."""
         self.pipeline: Pipeline | None = None
         """The workers, once the models are loaded."""
 
@@ -157,7 +158,7 @@ class Monitor:
             services.sinks,
         ):
             self._services = services
-            self._operations.mute_with, self._operations.blur = services.mute, services.blur
+            self.operations.mute_with, self.operations.blur = services.mute, services.blur
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
             listeners = (*services.listeners, *self._listeners)
@@ -168,7 +169,7 @@ class Monitor:
                 bus.snapshot,
                 reset_context=self.reset_context,
                 stats=self._latest_stats,
-                operations=self._operations if self._live else None,
+                operations=self.operations if self._live else None,
             )
             close_orphans(store, publisher)
             try:
@@ -259,7 +260,7 @@ class Monitor:
             if self._reload_wanted.is_set():
                 self._reload_wanted.clear()
                 self._reloader.reload()
-            self._operations.work()
+            self.operations.work()
             self._watchdog.check()
             watch.show(self._faults())
             on_tick()
@@ -270,7 +271,7 @@ class Monitor:
             STAGE_STUCK: self._watchdog.trouble,
             WORKER_RESTARTED: self._restarts.fault(),
             CONFIG_REJECTED: self._reloader.fault,
-            MODEL_REJECTED: self._operations.fault,
+            MODEL_REJECTED: self.operations.fault,
             SINK_FAILED: self._services.sinks.fault,
         }
 

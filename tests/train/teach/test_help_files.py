@@ -10,7 +10,7 @@ import pytest
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.help_files import read_step_names, with_boundaries
+from egomon.train.teach.help_files import read_step_names, with_boundaries, write_boundaries
 
 
 def test_names_are_lines_in_order(tmp_path: Path) -> None:
@@ -60,3 +60,12 @@ def test_boundaries_of_nothing_or_of_mistakes_are_refused(tmp_path: Path) -> Non
         with_boundaries(recordings(), table(tmp_path, "a,2,4,1,wash"))
     with pytest.raises(DataError, match="no such table"):
         with_boundaries(recordings(), tmp_path / "none.csv")
+
+
+def test_written_boundaries_are_read_back(tmp_path: Path) -> None:
+    spans = (Span(0.0, 4.25, 'wash "well", twice'), Span(4.25, 8.0, "=dry"))
+    write_boundaries(tmp_path / "steps.csv", {"a.mp4": spans})
+    first, second = with_boundaries(recordings(), tmp_path / "steps.csv")
+    assert (first.spans, second.spans) == (spans, None)
+    with pytest.raises(DataError, match="cannot write"):
+        write_boundaries(tmp_path, {"a.mp4": spans})

@@ -238,7 +238,7 @@ def live(
     settings = read_settings()
     page = view or learn is not None or settings.view.address is not None
     work = chosen_folder(learn, settings) if page else None
-    if model is None and work is not None and work.has_bundle:
+    if model is None and work is not None and work.steps.are_learned:
         model = str(work.bundle)
         settings = read_settings()
     session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
