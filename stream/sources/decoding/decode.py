@@ -47,6 +47,9 @@ class Converter:
 class VideoDecoder:
     """Decoded frames of one container; damaged packets are skipped and counted.
 
+    What comes before the first key frame cannot be decoded and is no damage: a stream that was
+    joined, or a recording that was cut, between two of them.
+
     Some cameras send one picture in several packets of one time; decoded one by one, the first is
     a picture with a hole. Such packets are joined. For that a recording is read one packet ahead;
     a live stream only where it has shown that it needs it, and at its first picture.
@@ -76,6 +79,7 @@ class VideoDecoder:
         self._splits_key_frames = self._splits_all = not live
         self._frames: list[av.VideoFrame] = []
         self._in_a_row = 0
+        self._key_frame_came = False
         self._time_base: tuple[int, int] | None = None
         self._begins_at_zero = container.format.name == "rtsp"
         self.errors = 0
@@ -86,17 +90,19 @@ class VideoDecoder:
     def next(self) -> av.VideoFrame | None:
         """The next frame; None at the end."""
         while not self._frames:
+            packet = None
             try:
                 packet = self._whole_packet()
                 if packet is None:
                     return None
                 if self._ring is not None:
                     self._ring.add(packet)
+                self._key_frame_came = self._key_frame_came or packet.is_keyframe
                 decoded = packet.decode()
             except av.error.EOFError:
                 return None
             except av.error.FFmpegError as error:
-                self._damaged(error)
+                self._damaged(error, packet)
                 continue
             if decoded:
                 self._in_a_row = 0
@@ -152,9 +158,11 @@ class VideoDecoder:
         other_piece = self._ahead.pts == 0 and self._ahead.is_keyframe
         packet.pts = 0 if self._ahead.pts > 0 or other_piece else self._ahead.pts - 1
 
-    def _damaged(self, error: av.error.FFmpegError) -> None:
+    def _damaged(self, error: av.error.FFmpegError, packet: av.Packet[Any] | None) -> None:
         if isinstance(error, LOST):
             raise SourceLostError(f"{self._shown} stopped sending", code="STREAM_TIMEOUT") from None
+        if packet is not None and not self._key_frame_came:
+            return  # the decoder's error, not the demuxer's
         self.errors += 1
         self._in_a_row += 1
         if self._in_a_row >= MOST_ERRORS_IN_A_ROW:
