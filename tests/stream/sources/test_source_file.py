@@ -230,6 +230,7 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
             continue
         error = open_error(reference)
         assert error.code == code, reference
+        assert "file:" not in str(error), reference
         assert word in str(error), reference
         assert error.exit_code == 3
 
