@@ -14,7 +14,7 @@ from egomon.errors import SourceLostError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.colour import ToneMapper, needs_mapping
-from egomon.stream.sources.decoding.orientation import UPRIGHT, lay, orientation_of
+from egomon.stream.sources.decoding.orientation import UPRIGHT, Orientation, lay, orientation_of
 
 MOST_ERRORS_IN_A_ROW = 30
 JOINED = {"h264", "hevc"}
@@ -24,24 +24,34 @@ LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
-    """Decoded frame to upright RGB of standard range; one reformatter saves a third of the cost."""
+    """Decoded frames of one source, in order, to upright RGB of standard range.
+
+    One reformatter saves a third of the cost. An orientation that a camera sends inside its video
+    (H.264 and H.265, display orientation SEI) comes with few frames: it holds until the next.
+    """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._tone_mapper = ToneMapper()
+        self.orientation = UPRIGHT
+        """Of the last frame given."""
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
         """A conversion to be done only if the frame is sampled."""
-        return lambda: self(frame)
+        self.orientation = orientation = orientation_of(frame, self.orientation)
+        return lambda: self._convert(frame, orientation)
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
-        """RGB uint8 (H, W, 3), contiguous."""
+        """RGB uint8 (H, W, 3), contiguous, of a frame that stands for itself."""
+        return self._convert(frame, orientation_of(frame))
+
+    def _convert(self, frame: av.VideoFrame, orientation: Orientation) -> UInt8Image:
         if needs_mapping(frame):
             rgb = self._tone_mapper(frame)
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24")
         image = rgb.to_ndarray().view(np.uint8)
-        return np.ascontiguousarray(lay(image, orientation_of(frame)))
+        return np.ascontiguousarray(lay(image, orientation))
 
 
 class VideoDecoder:

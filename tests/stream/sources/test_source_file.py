@@ -241,11 +241,11 @@ def test_pixels_are_converted_only_when_asked(
     from egomon.stream.sources.decoding.decode import Converter
 
     converted: list[int] = []
-    original = Converter.__call__
+    original = Converter._convert
     monkeypatch.setattr(
         Converter,
-        "__call__",
-        lambda self, frame: (converted.append(1), original(self, frame))[1],
+        "_convert",
+        lambda self, *given: (converted.append(1), original(self, *given))[1],
     )
     path = write_video(tmp_path / "a.mp4", pictures(12))
     with open_source(str(path)) as source:
