@@ -74,9 +74,9 @@ class ClipCollector:
     def push(self, frame: Frame) -> list[Clip]:
         """Add the next sampled frame, which has `detail`; return the clips that end before it."""
         assert frame.detail is not None
-        ready = self._end(frame.t_seconds)
         self._held[len(self._times)] = frame.detail
         self._times.append(frame.t_seconds)
+        ready = self._end(frame.t_seconds)
         # One before the earliest open segment too: a segment without a frame takes that.
         needed = bisect_left(self._times, self._first[self._next]) - 1
         for k in [k for k in self._held if k < needed]:
