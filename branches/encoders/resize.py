@@ -85,12 +85,14 @@ def resize(
     part = rgb[down.low : down.high, across.low : across.high]
     height, width = rows.stop - rows.start, columns.stop - columns.start
     # Channels side by side: both passes then go over all three at once.
-    planes = np.ascontiguousarray(part.transpose(2, 0, 1)) - np.float32(128)
+    pixels = part.astype(np.float32)
+    pixels -= 128
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     middle = np.empty((len(part), 3, width), np.float32)
     for channel, chunk in product(range(3), _chunks(len(part), across)):
-        pixels = planes[channel, chunk]
+        plane = planes[channel, chunk]
         for block in across.blocks:
-            inputs = pixels[:, block.low - across.low : block.high - across.low]
+            inputs = plane[:, block.low - across.low : block.high - across.low]
             np.matmul(inputs, block.weights, out=middle[chunk, channel, block.start : block.stop])
     middle += across.bias
     _round(middle, across.unit)
