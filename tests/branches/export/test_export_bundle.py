@@ -141,6 +141,17 @@ def test_a_file_that_does_not_match_its_card_is_refused_by_name(
         load_bundle(folder)
 
 
+def test_a_changed_large_branch_is_found_without_being_loaded(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = repinned(exported, tmp_path / "b", "large.onnx", sha256="0" * 64)
+    forms = OnnxForms(folder, read_card(folder).runtime)
+    with pytest.raises(BundleError, match=r"large\.onnx is not the file that the card pins"):
+        forms.check_large(Compute())
+    forms.check_large(Compute(engine="torch"))
+    OnnxForms(exported, read_card(exported).runtime).check_large(Compute())
+
+
 def test_a_file_of_another_network_is_refused(exported: Path, tmp_path: Path) -> None:
     pin = read_card(exported).runtime["large.onnx"]
     folder = repinned(exported, tmp_path / "b", "encoder.onnx", sha256=pin.sha256)
