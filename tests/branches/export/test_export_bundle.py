@@ -21,6 +21,7 @@ from egomon.branches.export.bundle import export_bundle
 from egomon.branches.interfaces import LargeBranch
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.branches.onnx.encoder import OnnxEncoder, pictures
+from egomon.branches.onnx.forms import Compute, OnnxForms
 from egomon.branches.onnx.large import OnnxEmbedder
 from egomon.branches.onnx.tokens import TokenTable
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
