@@ -31,7 +31,7 @@ from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
 from egomon.monitor.run_plan import RunPlan, make_plan
-from egomon.monitor.services import Services, open_bus
+from egomon.monitor.services import Services, open_bus, wait_for_subscriber
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
 from egomon.monitor.source_request import SourceRequest
 from egomon.monitor.statistics import summarise
@@ -61,6 +61,7 @@ class Monitor:
         duration_seconds: stop after this much wall time.
         latency_model: simulate live operation of one file, see `LiveSimulation`.
         boot: name of this run; random by default.
+        subscriber_seconds: longest wait for a first subscriber before anything is read.
         reread: reads the settings anew, for `request_reload`; None = there is nothing to read.
     """
 
@@ -76,12 +77,13 @@ class Monitor:
         duration_seconds: float | None = None,
         latency_model: LatencyModel | None = None,
         boot: str | None = None,
+        subscriber_seconds: float = 0.0,
         reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = tuple(listeners)
         self._bundle = bundle
-        self._duration_seconds = duration_seconds
+        self._duration_seconds, self._subscriber_seconds = duration_seconds, subscriber_seconds
         self._latency_model = latency_model
         self._simulated_clock = None if latency_model is None else SimulatedClock(range_seconds[0])
         self._stop = threading.Event()
@@ -195,6 +197,8 @@ class Monitor:
         bus: EventServer,
         on_tick: Callable[[], None],
     ) -> RunSummary:
+        if self._subscriber_seconds:
+            wait_for_subscriber(bus, self._subscriber_seconds, self._stop)
         if self._simulated_clock is None:
             self._threads.start_producers(self.inputs, lambda: self.stop("crash"))
             self._threads.wait_for_files(self.inputs, self._stop)
