@@ -9,6 +9,7 @@ from pathlib import Path
 
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
+from egomon.train.datasets.spreadsheet import decoded
 from egomon.train.datasets.table import read_table_file
 from egomon.train.features.recording import RecordingVectors
 
@@ -25,11 +26,11 @@ def read_step_names(path: Path) -> tuple[str, ...]:
         DataError: the file cannot be read, or holds no, too many or equal names.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = decoded(path.read_bytes()).splitlines()
     except OSError as error:
         raise DataError(f"cannot read step names from {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text; save it as such") from error
+        raise DataError(f"{path} is no text; save it as UTF-8") from error
     names = tuple(line.strip()[:LONGEST_NAME] for line in lines if line.strip())
     if not 2 <= len(names) <= MOST_STEPS:
         raise DataError(

@@ -238,10 +238,11 @@ class MonitorSession:
 
     def _write_report(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         from egomon.report import alert_stills, write_report
+        from egomon.stream.sources.reference import local_path
 
         assert self._report is not None
-        files = {each.name: Path(each.reference) for each in requests if not each.is_live}
-        videos = {name: path for name, path in files.items() if path.is_file()}
+        files = {each.name: local_path(each.reference) for each in requests if not each.is_live}
+        videos = {name: Path(path) for name, path in files.items() if path and os.path.isfile(path)}
         write_report(
             self._collector.events,
             self._report,
