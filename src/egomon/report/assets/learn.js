@@ -2,6 +2,7 @@
 const KINDS = Object.freeze({
   missing: "something was left out", repeated: "something was done again",
   stopped: "the work was begun anew too early", foreign: "something else was done",
+  long: "a step took too long",
 });
 const MIB = 1 << 20;
 
