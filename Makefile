@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/egomon replay examples/bench.mp4 --speed max
 
-setup: $(VENV)/.installed-dev
+setup: $(VENV)/.installed-dev $(VENV)/s3-server/.installed
 
 # What runs needs, without torch; an environment for the tests has it too.
 $(VENV)/.installed: pyproject.toml
@@ -21,6 +21,12 @@ $(VENV)/.installed-dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@ $(VENV)/.installed
 
+# Of the tests: an S3 server. Its botocore is newer than that of s3fs can be.
+$(VENV)/s3-server/.installed:
+	$(PYTHON) -m venv $(VENV)/s3-server
+	$(VENV)/s3-server/bin/python -m pip install --quiet "moto[s3]>=5.2" "flask>=3.1" "flask-cors>=6"
+	touch $@
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -28,7 +34,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.house_numbers
 
-test: check
+test: setup check
 	$(BIN)/python -m pytest
 
 # The lowest versions that pyproject.toml allows, all together: 8 GB in build/lowest.
@@ -50,7 +56,9 @@ docs: $(VENV)/.installed-dev
 pictures: $(VENV)/.installed-dev
 	$(BIN)/python docs/pictures/make.py
 
-soak: $(VENV)/.installed-dev
+# With Ray, which is too much for each run of the other tests.
+soak: setup
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	$(BIN)/python -m pytest -m slow
 
 clean:

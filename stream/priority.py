@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Literal
 
 NICE = -10
 """A tenth of the weight of a CPU per step: nine times that of a program of usual priority."""
 REAL_TIME = 1
 """The lowest real-time priority, in turns with equal ones."""
+
+AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
 
 Priority = Literal["real-time", "nice", "usual"]
 
@@ -38,3 +41,14 @@ def raise_priority() -> Priority:
     except OSError:
         return "usual"
     return "nice"
+
+
+def nice_stays_in_session() -> bool:
+    """True where Linux first shares cores among terminal sessions, and in each by nice values.
+
+    A nice value then says nothing against the programs of other sessions; real time does.
+    """
+    try:
+        return AUTOGROUP.read_text().strip() == "1"
+    except OSError:
+        return False

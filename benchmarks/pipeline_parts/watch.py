@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import subprocess
@@ -83,7 +84,11 @@ def watch(
     running = monitor(requests, chosen, bundle=bundle)
     for camera, item in zip(cameras, running.inputs, strict=True):
         camera.begin = item.ready
-    return running.run()
+    gc.freeze()  # as the command does it before a run: torch's modules are not gone through again
+    try:
+        return running.run()
+    finally:
+        gc.unfreeze()
 
 
 def spans_file(path: Path, seconds: float, length: float) -> Path:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from egomon.branches.interfaces import Float32
 from teach_parts.clips import Piece, Run
 
 KINDS = ("omit", "swap", "repeat", "skip2", "foreign")
 FOREIGN = "foreign"
+LONG = "long"
+LONG_TIMES = 3
+"""A step that takes too long takes so many times as long; odd."""
 
 
 def order_of(kind: str, steps: Sequence[int], rng: random.Random) -> list[tuple[int, str | None]]:
@@ -49,8 +54,29 @@ def run_of(
 ) -> Run:
     """A run of one kind from the clips of one recording, by step."""
     order = order_of(kind, sorted(clips), rng) * cycles
+    if kind == LONG:
+        return _too_long(name, clips, fps, rng)
     pieces = [
         Piece(foreign if step < 0 else clips[step], FOREIGN if step < 0 else f"step {step}", tag)
         for step, tag in order
     ]
+    return Run.of(name, pieces, fps)
+
+
+def _too_long(name: str, clips: Mapping[int, Float32], fps: float, rng: random.Random) -> Run:
+    """The middle half of one step goes on, backwards and forwards."""
+    wrong = rng.choice(sorted(clips))
+    pieces = []
+    for step, clip in sorted(clips.items()):
+        text, quarter = f"step {step}", len(clip) // 4
+        if step != wrong:
+            pieces.append(Piece(clip, text))
+            continue
+        middle = clip[quarter : 3 * quarter]
+        more = np.concatenate([middle[::-1], middle] * (LONG_TIMES - 1))
+        pieces += [
+            Piece(clip[: 3 * quarter], text),
+            Piece(more, text, LONG),
+            Piece(clip[3 * quarter :], text),
+        ]
     return Run.of(name, pieces, fps)

@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from egomon.branches.interfaces import Float32
 from egomon.branches.taught.corrections import write_corrections
 from egomon.train.teach.base import Base, open_base
 from teach_parts.clips import Run, clip_vectors
-from teach_parts.made_runs import KINDS, run_of
+from teach_parts.made_runs import KINDS, LONG, run_of
 from teach_parts.watch import (
     Scores,
     Watched,
@@ -32,6 +32,8 @@ FPS = 4.0
 NEW_SCENE = ("009",)
 """Recordings at another sink."""
 FOREIGN_SECONDS = 12
+LONG_RUNS = 4
+"""Of each recording, in which a step takes too long."""
 HEADER = (
     f"{'':30}{'runs':>5}{'F1':>7}{'prec.':>7}{'recall':>8}{'false/h':>9}{'silent':>9}"
     f"{'reasons':>9}{'delay s':>9}"
@@ -84,6 +86,14 @@ def print_handwash(
         ]
         for n in same
     }
+    long = {
+        name: [
+            run_of(f"{name}-{LONG}-{n}", LONG, data[name], foreign, FPS, rng)
+            for n in range(LONG_RUNS)
+        ]
+        for name in same
+        for rng in [random.Random(f"{seed} {name} {LONG}")]
+    }
     print(HEADER)
     for many in numbers:
         rows: dict[str, Scores] = defaultdict(Scores)
@@ -92,16 +102,19 @@ def print_handwash(
             demos = [right[n] for n in chosen]
             runs = [run for n in others for run in tests[n]]
             more = [run for n in others for run in cycles[n]]
+            slow = [run for n in others for run in long[n]]
             strange = [run for n in NEW_SCENE if n in data for run in tests[n]] * (
                 many == numbers[0]
             )
-            report, watched = teach_runs(base, demos, [*runs, *more, *strange])
+            report, watched = teach_runs(base, demos, [*runs, *more, *slow, *strange])
             own = Scores(watched[: len(runs)])
             print_row(f"  {' '.join(chosen)}: {report.steps} steps", own)
             rows[f"{many} demonstrations"].watched += own.watched
-            rows["  two, three cycles"].watched += watched[len(runs) : len(runs) + len(more)]
+            rest = iter(watched[len(runs) :])
+            rows["  two, three cycles"].watched += islice(rest, len(more))
+            rows["  a step too long"].watched += islice(rest, len(slow))
             if strange:
-                rows["  another sink"].watched += watched[len(runs) + len(more) :]
+                rows["  another sink"].watched += rest
             if many == numbers[0]:
                 for name, beside in trivial(demos, runs).items():
                     rows[f"  {name}"].watched += beside

@@ -35,6 +35,7 @@ RIGHT_REASONS = {
     "order": ("not been seen", "has not been", "usually comes", "before", "order"),
     "repeated": ("again", "a second time", "already"),
     "foreign": ("not look like any step", "is not part of", "belongs to no step"),
+    "long": ("goes on for",),
 }
 """What an alert's sentence says where it names the kind of the mistake."""
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +40,14 @@ class _Block:
     low: int
     high: int
     weights: Float32
-    """(outputs, inputs), whole numbers."""
-    bias: Float32
-    """(outputs,): half a unit for rounding, and what the weights miss of one, for pixels - 128."""
+    """(inputs, outputs), whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
     blocks: tuple[_Block, ...]
+    bias: Float32
+    """(outputs,): half a unit for rounding, and what the weights miss of one, for pixels - 128."""
     unit: np.float32
     """Value of one unit of the sums."""
 
@@ -84,25 +85,27 @@ def resize(
     down = _pass(rgb.shape[0], size[0], interpolation, rows.start, rows.stop)
     part = rgb[down.low : down.high, across.low : across.high]
     height, width = rows.stop - rows.start, columns.stop - columns.start
+    # Channels side by side: both passes then go over all three at once.
+    pixels = part.astype(np.float32)
+    pixels -= 128
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    middle = np.empty((len(part), 3, width), np.float32)
+    for channel, chunk in product(range(3), _chunks(len(part), across)):
+        plane = planes[channel, chunk]
+        for block in across.blocks:
+            inputs = plane[:, block.low - across.low : block.high - across.low]
+            np.matmul(inputs, block.weights, out=middle[chunk, channel, block.start : block.stop])
+    middle += across.bias
+    _round(middle, across.unit)
+    rows_in = middle.reshape(len(part), 3 * width)
+    scaled = np.empty((height, 3 * width), np.float32)
+    for block, chunk in product(down.blocks, _chunks(3 * width, down)):
+        inputs = rows_in[block.low - down.low : block.high - down.low, chunk]
+        np.matmul(block.weights.T, inputs, out=scaled[block.start : block.stop, chunk])
+    scaled += down.bias[:, None]
+    _round(scaled, down.unit)
     out = np.empty((height, width, 3), np.uint8)
-    middle = np.empty((len(part), width), np.float32)
-    scaled = np.empty((height, width), np.float32)
-    for channel in range(3):
-        for chunk in _chunks(len(part), across):
-            pixels = part[chunk, :, channel] - np.float32(128)
-            for block in across.blocks:
-                inputs = pixels[:, block.low - across.low : block.high - across.low]
-                np.matmul(inputs, block.weights.T, out=middle[chunk, block.start : block.stop])
-                middle[chunk, block.start : block.stop] += block.bias
-        _round(middle, across.unit)
-        for block in down.blocks:
-            inputs = middle[block.low - down.low : block.high - down.low]
-            for chunk in _chunks(width, down):
-                sums = scaled[block.start : block.stop, chunk]
-                np.matmul(block.weights, inputs[:, chunk], out=sums)
-                sums += block.bias[:, None]
-        _round(scaled, down.unit)
-        np.add(scaled, 128, out=out[:, :, channel], casting="unsafe")
+    np.add(scaled.reshape(height, 3, width).transpose(0, 2, 1), 128, out=out, casting="unsafe")
     return out
 
 
@@ -127,23 +130,14 @@ def _pass(inputs: int, outputs: int, interpolation: Interpolation, start: int, s
     while bits < _MOST_BITS and math.floor(0.5 + weights.max() * 2 ** (bits + 1)) < 2**15:
         bits += 1
     whole = np.sign(weights) * np.floor(np.abs(weights) * 2**bits + 0.5)
+    bias = 128 * (whole[start:stop].sum(axis=1) - 2**bits) + 2 ** (bits - 1)
     blocks = []
     for first in range(start, stop, _OUTPUTS):
         last = min(first + _OUTPUTS, stop)
         span = slice(low[first], high[last - 1])
-        taken = whole[first:last, span]
-        bias = 128 * (taken.sum(axis=1) - 2**bits) + 2 ** (bits - 1)
-        blocks.append(
-            _Block(
-                first - start,
-                last - start,
-                span.start,
-                span.stop,
-                taken.astype(np.float32),
-                bias.astype(np.float32),
-            )
-        )
-    return _Pass(tuple(blocks), np.float32(2.0**-bits))
+        weights_in = np.array(whole[first:last, span].T, np.float32, order="C")
+        blocks.append(_Block(first - start, last - start, span.start, span.stop, weights_in))
+    return _Pass(tuple(blocks), bias.astype(np.float32), np.float32(2.0**-bits))
 
 
 def _weights(

@@ -111,6 +111,18 @@ class OnnxForms:
             threads=compute.threads or 1,
         )
 
+    def check_large(self, compute: Compute) -> None:
+        """Find out whether the large branch's file is the pinned one; nothing is loaded.
+
+        Raises:
+            BundleError: it is not.
+        """
+        pin = self._pin(LARGE, compute)
+        if pin is not None:
+            from egomon.branches.onnx.session import read_pinned
+
+            read_pinned(self.folder / ONNX_FOLDER / LARGE, pin)
+
     def _pin(self, name: OnnxFileName, compute: Compute) -> OnnxFileCard | None:
         if not compute.takes_onnx:
             return None

@@ -135,7 +135,7 @@ class OnnxNetwork:
         self.engine = engine
 
     def _open(self, provider: str) -> Any:
-        data = _read(self._path, self._pin)
+        data = read_pinned(self._path, self._pin)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
@@ -173,7 +173,12 @@ def least_cosine(ours: Float32, theirs: Float32) -> float:
     return float(((a * b).sum(axis=1) / np.maximum(norms, 1e-12)).min())
 
 
-def _read(path: Path, pin: OnnxFileCard) -> bytes:
+def read_pinned(path: Path, pin: OnnxFileCard) -> bytes:
+    """Read an ONNX file.
+
+    Raises:
+        BundleError: it cannot be read, or is not the one that the card pins.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -138,7 +138,14 @@ class StreamFollower:
             step = self._guess(belief)
             if odds >= LIKELY_LOG_ODDS and belief.mistake is not None:
                 began = self._step_began if belief.mistake.step == self._step else None
-                reason = explain(belief.mistake, self._model.ids, self._graphs, began_seconds=began)
+                reason = explain(
+                    belief.mistake,
+                    self._model.ids,
+                    self._graphs,
+                    began_seconds=began,
+                    lasted_seconds=belief.lasted_seconds,
+                    usual_seconds=self._model.usual_seconds(belief.mistake.step),
+                )
         return BranchScore(
             branch="small",
             logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
@@ -162,11 +169,13 @@ class StreamFollower:
         beliefs = []
         for first, part in zip((0, *cuts), np.split(vectors, cuts), strict=True):
             window = window_of(part)
-            if self._window is not None and _same(window, self._window):
+            moved = np.inf if self._window is None else _cosine_distance(window, self._window)
+            if moved < STILL:
                 continue
             self._window = window
             self._row = self._model.descriptor.rows(self._scene.centre(window))
-            beliefs.append(self._filter.push(self._model.distances(self._row)))
+            moving = bool(moved > self._model.options.moving)
+            beliefs.append(self._filter.push(self._model.distances(self._row), moving=moving))
             if (step := int(beliefs[-1].steps[:-1].argmax())) != self._step:
                 self._step, self._step_began = step, float(times[first])
             self._judge_scene()
@@ -216,9 +225,9 @@ def load(card: BundleCard, tensors: Tensors, folder: Path) -> StepFilterBranch:
     )
 
 
-def _same(a: Float32, b: Float32) -> bool:
+def _cosine_distance(a: Float32, b: Float32) -> float:
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return lengths > 0 and 1.0 - float(a @ b) / lengths < STILL
+    return 1.0 - float(a @ b) / lengths if lengths > 0 else 1.0
 
 
 def _logit(p: float) -> float:

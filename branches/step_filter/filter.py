@@ -18,6 +18,7 @@ from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
 from egomon.branches.step_filter.moves import FOREIGN, START, Node, WorkflowMistake, moves
 from egomon.branches.step_filter.node_table import Ints, NodeTable
+from egomon.branches.step_filter.visit import StepVisit
 from egomon.branches.taught.corrections import Correction, log_odds_of
 from egomon.branches.taught.transitions import Rules
 
@@ -54,6 +55,8 @@ class StepBelief:
     workflow: int
     began: bool
     """The work has begun anew."""
+    lasted_seconds: float
+    """That the likeliest step has gone on for."""
 
 
 class StepFilter:
@@ -76,6 +79,7 @@ class StepFilter:
     ) -> None:
         self._cycles = cycles
         self._corrections, self._step_ids = tuple(corrections), model.ids
+        self._model, self._visit = model, StepVisit()
         self._rules = tuple(rules)
         self._options = model.options
         count = len(model.ids)
@@ -97,15 +101,21 @@ class StepFilter:
         self._corrections = tuple(corrections)
         self._moves = [None] * len(self._nodes)
 
-    def push(self, distances: Float64) -> StepBelief:
-        """Take in a window's (K,) distances to the steps."""
+    def push(self, distances: Float64, *, moving: bool = True) -> StepBelief:
+        """Take in a window's (K,) distances to the steps.
+
+        Args:
+            distances: see `StepModel.distances`.
+            moving: it differs from the window before; a pause makes no step longer.
+        """
         self._advance(self._likelihoods(distances))
-        return self._belief()
+        return self._belief(moving=moving)
 
     def skip(self, seconds: float) -> None:
         """So much time passed unseen: the work may have gone on, and nothing is told of it."""
         for _ in range(int(min(seconds, MOST_SKIPPED_SECONDS) / WINDOW_SECONDS)):
             self._advance(np.ones(self._count + 1))
+        self._visit = StepVisit()
         self._tell()
 
     def _likelihoods(self, distances: Float64) -> Float64:
@@ -155,21 +165,40 @@ class StepFilter:
         if len(self._nodes) > MOST_KNOWN:
             self._begin([self._nodes.nodes[i] for i in self._active], self._weights)
 
-    def _belief(self) -> StepBelief:
+    def _belief(self, *, moving: bool) -> StepBelief:
         total, table, active = self._weights.sum(axis=1), self._nodes, self._active
         steps = _sums(table.of("step", active) % (self._count + 1), total, self._count + 1)
         workflows = np.bincount(table.of("workflow", active), total)
         made = table.of("mistake", active)
         mistakes = _sums(made + 1, total, len(table.mistakes) + 1)[1:]
+        if (step := int(steps.argmax())) < self._count:
+            self._visit.see(step, moving=moving)
+        workflow, visit = int(workflows.argmax()), self._visit
+        p_long = self._p_too_long(
+            float(total[(made < 0) & (table.of("step", active) == visit.step)].sum())
+        )
         beginning = float(total[table.of("fresh", active) == 1].sum())
         began = beginning > 0.5 and not self._beginning
         self._beginning = beginning > 0.5
-        p = min(float(mistakes.sum()), 1.0)
+        p = min(float(mistakes.sum()) + p_long, 1.0)
         told = p > self._options.threshold
+        lasted = visit.seconds
+        likeliest = _likeliest(
+            [*table.mistakes, WorkflowMistake("long", workflow, visit.step)],
+            np.append(mistakes, p_long),
+        )
         if told:
             self._tell()
-        likeliest = _likeliest(table.mistakes, mistakes)
-        return StepBelief(steps, p, likeliest, told, int(workflows.argmax()), began)
+            visit.told = visit.told or p_long > 0.0
+        return StepBelief(steps, p, likeliest, told, workflow, began, lasted)
+
+    def _p_too_long(self, usual: float) -> float:
+        """Of the step in which the work is, from the probability that it is in it unmistaken."""
+        visit = self._visit
+        if visit.step < 0:
+            return 0.0
+        said = log_odds_of(self._corrections, "long", self._step_ids[visit.step])
+        return usual * visit.p_too_long(self._model, said)
 
     def _tell(self) -> None:
         """Every reading goes on without its mistake."""

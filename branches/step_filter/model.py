@@ -13,7 +13,7 @@ from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.step_filter.descriptor import Descriptor
 from egomon.errors import BundleError
 
-ARRAYS = ("prior", "mean", "projection", "steps", "seconds")
+ARRAYS = ("prior", "mean", "projection", "steps", "seconds", "durations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class StepOptions:
     unseen: float = 0.0
     """Probability that a step of another person looks like the one before it. Time decides between
     such steps and missing ones."""
+    spread: float = 0.42
+    """Standard deviation of the logarithm of a step's duration, beyond the longest recording."""
+    moving: float = 1e-3
+    """Cosine distance of windows below which nothing moves."""
     scene: float = 1e6
     """Offset of the scene above which this is another place than the recordings'."""
 
@@ -47,6 +51,8 @@ class StepModel:
     """(K, D) mean row of each step."""
     seconds: Float64
     """(K,) usual duration."""
+    durations: Float64
+    """(2, K) shortest and longest duration in the recordings, seconds."""
     options: StepOptions
 
     def distances(self, row: Float32) -> Float64:
@@ -54,10 +60,15 @@ class StepModel:
         found: Float64 = ((self.steps - row) ** 2).mean(axis=1, dtype=np.float64)
         return found
 
+    def usual_seconds(self, step: int) -> tuple[float, float]:
+        """Shortest and longest duration of a step in the recordings."""
+        shortest, longest = self.durations[:, step]
+        return float(shortest), float(longest)
+
     def tensors(self) -> Tensors:
         """What `load_model` reads, for saving under `small.`."""
         d = self.descriptor
-        arrays = (d.prior, d.mean, d.projection, self.steps, self.seconds)
+        arrays = (d.prior, d.mean, d.projection, self.steps, self.seconds, self.durations)
         return {
             name: np.ascontiguousarray(array, np.float32)
             for name, array in zip(ARRAYS, arrays, strict=True)
@@ -88,7 +99,9 @@ def load_model(
         raise BundleError("field `small.options` lacks `sharpness`")
     if set(tensors) != set(ARRAYS):
         odd = sorted(set(tensors) ^ set(ARRAYS))
-        raise BundleError(f"step model: {odd[0]} is missing from the weights or not known")
+        raise BundleError(
+            f"step model: {odd[0]} is missing from the weights or not known; teach the bundle again"
+        )
     arrays = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     width = arrays["projection"].shape[-1]
     shapes = {
@@ -97,6 +110,7 @@ def load_model(
         "projection": (dim, width),
         "steps": (len(ids), width),
         "seconds": (len(ids),),
+        "durations": (2, len(ids)),
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -113,5 +127,6 @@ def load_model(
         Descriptor(arrays["prior"], arrays["mean"], arrays["projection"]),
         arrays["steps"],
         np.maximum(arrays["seconds"].astype(np.float64), 0.5),
+        np.maximum(arrays["durations"].astype(np.float64), 0.5),
         StepOptions(**options),
     )

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from egomon.branches.taught.transitions import Rules
 
-MistakeKind = Literal["missing", "repeated", "stopped", "foreign"]
+MistakeKind = Literal["missing", "repeated", "stopped", "foreign", "long"]
 P_MISSING, P_REPEATED, P_FOREIGN, P_STOPPED = 0.01, 0.01, 0.003, 0.002
 """Probability that a step ends in such a mistake."""
 P_NEXT_CYCLE = 0.3

@@ -19,7 +19,7 @@ from egomon.branches.taught.workflow_file import toml_string
 from egomon.errors import BundleError
 
 FEEDBACK_FILE = "feedback.toml"
-MistakeName = Literal["missing", "repeated", "stopped", "foreign"]
+MistakeName = Literal["missing", "repeated", "stopped", "foreign", "long"]
 Said = Literal["right", "wrong", "missed"]
 
 PRIOR_WORDS = 0.5
@@ -145,6 +145,7 @@ _WORDS: Mapping[str, MistakeName] = {
     "does not look like any step": "foreign",
     "the work begins again": "stopped",
     "is done again": "repeated",
+    "goes on for": "long",
     "not been seen": "missing",
 }
 

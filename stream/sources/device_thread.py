@@ -53,10 +53,18 @@ class Future(Generic[T]):
         return True
 
     def result(self) -> T:
-        """Return the value after a successful `wait`; raise the task's exception."""
-        if self._error is not None:
-            raise self._error
+        """Return the value after a successful `wait`, or raise the task's exception; once."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
         return self._value  # type: ignore[return-value]
+
+    def forget(self) -> None:
+        """Drop what nobody will ask for; a traceback holds a decoder, its threads and this."""
+        self._value = self._error = None
 
 
 class DeviceThread:

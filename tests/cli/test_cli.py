@@ -178,6 +178,7 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     assert "--workflows" in str(refused("simulate", "-o", "x", "--workflows", "both"))
     assert "no such recording" in str(refused("teach", "nowhere.mp4", "-o", "x"))
     assert "--name" in str(refused("live", "--device", "0", "--device", "1", "--name", "only-one"))
+    assert "--pub" in str(refused("replay", "x.mp4", "--wait-for-subscriber", "6s"))
 
 
 def test_json_of_an_alert_is_its_wire_form() -> None:

@@ -20,8 +20,12 @@ from egomon.cli.page import teach_process
 from egomon.cli.page.folder import WorkFolder
 from egomon.cli.page.guide import Guide
 from egomon.cli.page.recorder import FPS, WIDTH_PX, RunRecorder
+from egomon.cli.page.taught_steps import spans_of
+from egomon.cli.page.undo import UndoStack
 from egomon.errors import EgomonError, UsageError
 from egomon.stream.reader import FrameTap
+from egomon.stream.segmenter import Span
+from egomon.train.teach.help_files import write_boundaries
 
 SECONDS = 10.0
 REPORT = {"verdict": "ready", "sentence": "Ready: 3 steps (egomon teach --add).", "written": True}
@@ -72,9 +76,16 @@ class Page:
         self.watched: list[Path] = []
         self.may_teach, self.idle = threading.Event(), threading.Event()
         self.report: Mapping[str, Any] | Exception = REPORT
+        self.learn: Callable[[], None] = lambda: bundle_at(work.bundle, "step 1", "step 2")
+        self.undo = UndoStack()
         self.guide = Guide(
-            work, {"cam0": camera}, show=self.show, watch=self.watched.append, teach=self.teach
-        )  # type: ignore[arg-type]
+            work,
+            {"cam0": camera},  # type: ignore[dict-item]
+            show=self.show,
+            watch=self.watched.append,
+            undo=self.undo,
+            teach=self.teach,
+        )
 
     def show(self, state: dict[str, Any]) -> None:
         self.states.append(state)
@@ -90,6 +101,7 @@ class Page:
         assert self.may_teach.wait(SECONDS)
         if isinstance(self.report, Exception):
             raise self.report
+        self.learn()
         return self.report
 
 
@@ -211,19 +223,19 @@ def test_steps_get_names_that_are_kept_when_it_is_learned_again(
     page: Page, work: WorkFolder
 ) -> None:
     with pytest.raises(UsageError, match="nothing was learned yet"):
-        page.guide.change_steps({"steps": []})
+        page.guide.rename_steps({"steps": []})
     bundle_at(work.bundle, "step 1", "step 2")
     rows = [
         {"id": "step-1", "name": "  fill\x1b it ", "optional": True},
         {"id": "step-2", "name": "close the lid", "optional": False},
     ]
-    page.guide.change_steps({"steps": rows})
+    page.guide.rename_steps({"steps": rows})
     (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
     assert [(s.name, s.optional) for s in graph.steps] == [
         ("fill it", True),
         ("close the lid", False),
     ]
-    assert work.step_names.read_text() == "fill it\nclose the lid\n"
+    assert work.steps.names.read_text() == "fill it\nclose the lid\n"
     assert page.watched == [work.bundle]
     for bad in (
         [{"id": "step-1"}],
@@ -232,7 +244,7 @@ def test_steps_get_names_that_are_kept_when_it_is_learned_again(
         [{**rows[0], "name": "close the lid"}],
     ):
         with pytest.raises(UsageError):
-            page.guide.change_steps({"steps": bad})
+            page.guide.rename_steps({"steps": bad})
 
     write_corrections(
         work.bundle,
@@ -241,13 +253,126 @@ def test_steps_get_names_that_are_kept_when_it_is_learned_again(
             Correction(said="wrong", kind="missing", step="step-9"),
         ],
     )
-    words = work.kept()
+    words = work.steps.kept()
     bundle_at(work.bundle, "fill it", "close the lid")
     write_corrections(work.bundle, [])
-    work.keep(words)
+    work.steps.keep(words)
     (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
     assert [s.optional for s in graph.steps] == [True, False]
     assert [row.step for row in read_corrections(work.bundle)] == ["step-1"]
+
+
+NAMES = ("fill it", "shake it", "close it")
+
+
+@pytest.fixture
+def learned(page: Page, camera: Camera, work: WorkFolder) -> Page:
+    """Two runs and a bundle of three steps; learning makes one of the steps that are asked for."""
+    for seconds in (6.0, 9.0):
+        record(page, camera, seconds)
+    spans = [tuple(Span(k * i, k * i + k, n) for i, n in enumerate(NAMES)) for k in (4.0, 6.0)]
+
+    def learn() -> None:
+        bundle_at(work.bundle, *work.steps.names.read_text().splitlines())
+        found = spans_of(work.steps.boundaries)
+        write_boundaries(work.bundle / "steps.csv", found)
+
+    bundle_at(work.bundle, *NAMES)
+    write_boundaries(work.bundle / "steps.csv", {"run-001": spans[0], "run-002": spans[1]})
+    write_corrections(work.bundle, [Correction(said="wrong", kind="missing", step="step-3")])
+    page.learn = learn
+    page.may_teach.set()
+    return page
+
+
+def step_names(work: WorkFolder) -> list[str]:
+    (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
+    return [step.name for step in graph.steps]
+
+
+def wait_until_idle(page: Page) -> None:
+    assert page.idle.wait(SECONDS)
+
+
+def test_two_steps_become_one_are_learned_so_and_one_undo_brings_them_back(
+    learned: Page, work: WorkFolder
+) -> None:
+    before = {path: path.read_bytes() for path in work.bundle.iterdir()}
+    assert learned.guide.merge_steps({"step": "step-1"}).startswith("The two become one step")
+    wait_until_idle(learned)
+    assert step_names(work) == ["fill it", "close it"]
+    assert [s.t_start for s in spans_of(work.steps.boundaries)["run-002"]] == [0.0, 12.0]
+    assert [row.step for row in read_corrections(work.bundle)] == ["step-2"]
+    assert learned.watched == [work.bundle]
+
+    assert learned.undo.undo() == "Undone: the steps are what they were."
+    assert {path: path.read_bytes() for path in work.bundle.iterdir()} == before
+    assert not work.steps.names.exists()
+    assert not work.steps.boundaries.exists()
+    assert learned.watched == [work.bundle, work.bundle]
+    with pytest.raises(UsageError, match="nothing was changed"):
+        learned.undo.undo()
+
+
+def test_a_step_becomes_two_and_words_and_options_stay_with_their_steps(
+    learned: Page, work: WorkFolder
+) -> None:
+    rows = [{"id": "step-2", "name": "shake it", "optional": True}]
+    learned.guide.rename_steps({"steps": rows})
+    learned.guide.split_step({"step": "step-2", "run": "run-002", "seconds": 8.4})
+    wait_until_idle(learned)
+    assert step_names(work) == ["fill it", "shake it", "shake it, part 2", "close it"]
+    (graph,) = read_graphs(work.bundle / WORKFLOW_FILE)
+    assert [step.optional for step in graph.steps] == [False, True, True, False]
+    assert [row.step for row in read_corrections(work.bundle)] == ["step-4"]
+    cut = [spans[2].t_start for spans in spans_of(work.steps.boundaries).values()]
+    assert cut == pytest.approx([5.6, 8.4], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "report", [UsageError("too alike"), {**REPORT, "written": False, "sentence": "Too alike."}]
+)
+def test_an_edit_that_cannot_be_learned_changes_nothing(
+    learned: Page, work: WorkFolder, report: Any
+) -> None:
+    learned.report, learned.learn = report, lambda: None
+    learned.guide.split_step({"step": "step-1"})
+    wait_until_idle(learned)
+    assert learned.states[-1]["sentence"].lower() == "too alike. the steps stay as they were."
+    assert (step_names(work), learned.watched) == (list(NAMES), [])
+    assert not work.steps.names.exists()
+    with pytest.raises(UsageError, match="nothing was changed"):
+        learned.undo.undo()
+
+
+def test_steps_are_changed_only_where_runs_are_left_and_their_times_known(
+    learned: Page, work: WorkFolder
+) -> None:
+    with pytest.raises(UsageError, match="must be a number"):
+        learned.guide.split_step({"step": "step-1", "run": "run-001", "seconds": "1"})
+    (work.bundle / "steps.csv").rename(work.bundle / "kept.csv")
+    with pytest.raises(UsageError, match="stay as they are"):
+        learned.guide.merge_steps({"step": "step-1"})
+    (work.bundle / "kept.csv").rename(work.bundle / "steps.csv")
+    for run in work.runs():
+        work.delete(run.name)
+    with pytest.raises(UsageError, match="record a correct run first"):
+        learned.guide.merge_steps({"step": "step-1"})
+    # A new run must not be taken for one whose times are known.
+    assert work.new_run().name == "run-003.mp4"
+
+
+def test_learning_again_keeps_the_boundaries_of_runs_that_are_left_and_cannot_be_undone(
+    learned: Page, work: WorkFolder
+) -> None:
+    learned.guide.merge_steps({"step": "step-1"})
+    wait_until_idle(learned)
+    assert work.steps.boundaries_of(["run-002"]) == work.steps.boundaries
+    assert work.steps.boundaries_of(["run-009"]) is None
+    learned.guide.learn({})
+    wait_until_idle(learned)
+    with pytest.raises(UsageError, match="nothing was changed"):
+        learned.undo.undo()
 
 
 def test_closing_ends_a_recording_and_keeps_it(

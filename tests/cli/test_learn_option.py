@@ -22,5 +22,5 @@ def test_the_page_offers_teaching_where_no_other_bundle_was_asked_for(
     wanted = chosen_folder(tmp_path / "mine", other)
     assert wanted is not None
     assert (wanted.root, wanted.is_wanted) == (tmp_path / "mine", True)
-    assert not wanted.has_bundle
+    assert not wanted.steps.are_learned
     assert list(tmp_path.iterdir()) == [], "nothing is made before the first run"

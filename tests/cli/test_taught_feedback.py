@@ -16,6 +16,7 @@ from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
 from egomon.cli.app import app
 from egomon.cli.page.feedback import PageFeedback
+from egomon.cli.page.undo import UndoStack
 from egomon.config import load_settings
 from egomon.errors import UsageError
 from egomon.fusion.messages.types import Step
@@ -117,8 +118,12 @@ def test_the_buttons_of_the_live_page_teach_the_bundle_at_once_and_can_be_undone
     settings = load_settings(None, {"model": {"name": str(taught)}, "store": {"path": str(store)}})
     told: list[str] = []
     running: list[list[str]] = []
+    undo = UndoStack()
     page = PageFeedback(
-        settings, tell=told.append, correct=lambda rows: running.append([r.said for r in rows])
+        settings,
+        undo,
+        tell=told.append,
+        correct=lambda rows: running.append([r.said for r in rows]),
     )
     assert page.verdict("a", "false")
     assert running == [["wrong"]]
@@ -129,13 +134,13 @@ def test_the_buttons_of_the_live_page_teach_the_bundle_at_once_and_can_be_undone
 
     assert "told more easily" in page.missed({"kind": "repeated", "step": None})
     assert running[-1] == ["wrong", "missed"]
-    assert "undone" in page.undo({})
+    assert "undone" in undo.undo()
     assert running[-1] == ["wrong"]
-    assert "undone" in page.undo({})
+    assert "undone" in undo.undo()
     assert running[-1] == []
     assert read_corrections(taught) == ()
-    with pytest.raises(UsageError, match="nothing was said"):
-        page.undo({})
+    with pytest.raises(UsageError, match="nothing was changed"):
+        undo.undo()
     with pytest.raises(UsageError, match="is not one of"):
         page.missed({"kind": "odd"})
     page.watches(tmp_path)

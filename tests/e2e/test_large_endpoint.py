@@ -69,6 +69,15 @@ def test_a_server_of_another_model_is_refused_with_exit_4(egomon: Run, bench_vid
     assert run.stdout == ""
 
 
+def test_a_server_that_is_not_there_is_told_once_and_before_anything_is_read(
+    egomon: Run, bench_video: Path
+) -> None:
+    run = egomon("replay", bench_video, "--large-endpoint", "http://127.0.0.1:9")
+    assert (run.returncode, run.stdout) == (4, "")
+    assert run.stderr.startswith("egomon: http://127.0.0.1:9 does not answer")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_a_key_in_the_address_is_refused_before_anything_is_loaded(
     egomon: Run, bench_video: Path
 ) -> None:

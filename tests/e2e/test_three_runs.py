@@ -26,8 +26,10 @@ from egomon.cli.page.teach_process import OnProgress
 from egomon.config import load_settings
 from egomon.monitor import Monitor, SourceRequest
 from egomon.report.server import LiveServer
+from egomon.stream.segmenter import Span
 from egomon.train.simulator.plan import UNSEEN
 from egomon.train.simulator.record import RenderedRecording, record
+from egomon.train.teach.help_files import STEPS_FILE, write_boundaries
 
 pytest.importorskip("uvicorn")
 pytestmark = pytest.mark.skipif(
@@ -126,10 +128,13 @@ def page(
 
     def teach(folder: Path, progress: OnProgress, stop: threading.Event) -> dict[str, Any]:
         progress("encoding run-001.mp4", 0.5)
-        shutil.copytree(tiny_bundle, work.bundle)
-        ids = [f"step-{i}" for i in range(1, 4)]
-        graph = WorkflowGraph.learn([ids], names=dict(zip(ids, NAMES, strict=True)))
+        shutil.copytree(tiny_bundle, work.bundle, dirs_exist_ok=True)
+        asked = work.steps.names.read_text().splitlines() if work.steps.names.exists() else NAMES
+        ids = [f"step-{i}" for i, _ in enumerate(asked, 1)]
+        graph = WorkflowGraph.learn([ids], names=dict(zip(ids, asked, strict=True)))
         write_graphs([graph], work.bundle / WORKFLOW_FILE)
+        spans = [Span(2.0 * i, 2.0 * i + 2, name) for i, name in enumerate(asked)]
+        write_boundaries(work.bundle / STEPS_FILE, {"run-001.mp4": spans})
         return {"verdict": "ready", "sentence": "Ready: found 3 steps.", "written": True}
 
     request = SourceRequest.of("bench", camera.url, "live", settings.source)
@@ -175,7 +180,7 @@ def test_the_page_leads_from_a_run_to_a_bundle_that_watches_and_learns_from_a_wo
     name = "document.querySelector('#steps [type=text]')"
     browser.run(f"{name}.value = 'lift the cup'")
     browser.run("document.querySelector('#steps [type=checkbox]').checked = true")
-    browser.run("document.querySelector('#steps button').click()")
+    browser.run("document.querySelector('#steps [type=submit]').click()")
     browser.wait_for("document.querySelector('#track .name').textContent === '1 lift the cup'", 90)
     # The answer comes after the change that it is about, and would cover the next one.
     browser.wait_for("document.getElementById('told').textContent.startsWith('Saved.')", 90)
@@ -189,8 +194,53 @@ def test_the_page_leads_from_a_run_to_a_bundle_that_watches_and_learns_from_a_wo
     browser.wait_for("document.getElementById('told').textContent.includes('undone')", 90)
     assert read_corrections(work.bundle) == ()
 
+    change_steps(browser)
+
+    browser.press("#mute")
+    browser.wait_for("document.getElementById('mute').textContent.startsWith('Muted until')", 90)
+    assert monitor.operations.mute_with.is_on
+    browser.press("#mute")
+    browser.wait_for("document.getElementById('mute').textContent === 'Mute 5 min'", 90)
+    assert not monitor.operations.mute_with.is_on
+
     browser.run("document.querySelector('.runs button').click()")
     browser.wait_for("document.querySelectorAll('.runs li').length === 0", 90)
     assert work.runs() == []
     assert browser.errors == []
     browser.open("about:blank#end")
+
+
+def track(browser: Browser, *names: str) -> None:
+    """Wait until the track on top shows these steps, and the page is ready for more."""
+    told = [f"{i} {name}" for i, name in enumerate(names, 1)]
+    shown = "[...document.querySelectorAll('#track .name')].map((n) => n.textContent).join()"
+    idle = "!document.querySelector('#steps [type=submit]').disabled"
+    browser.wait_for(f"{shown} === {','.join(told)!r} && {idle}", 90)
+
+
+def change_steps(browser: Browser) -> None:
+    """Merge by keyboard, undo, split by the pointer at a time of the run; on a phone's width."""
+    browser.run("document.querySelector('[data-key=\"step-1 merge\"]').focus()")
+    browser.key("Enter")
+    track(browser, "lift the cup", "put on the lid")
+    browser.press("#undo")
+    track(browser, "lift the cup", "fill it", "put on the lid")
+
+    split = "[data-key='step-2 split']"
+    browser.press(split)
+    film = "document.querySelector('.split video')"
+    browser.wait_for(f"{film} && {film}.readyState >= 2 && {film}.currentTime === 2", 90)
+    browser.key("Escape")
+    assert browser.run(f"document.activeElement === document.querySelector({split!r})")
+    browser.press(split)
+    browser.wait_for(f"{film} && {film}.readyState >= 2", 90)
+    browser.run(f"{film}.currentTime = 2.5")
+    browser.wait_for("document.querySelector('.split output').textContent.includes('00:02.5')", 90)
+    browser.press(".split .here")
+    browser.wait_for("document.getElementById('told').textContent.includes('must last 1 s')", 90)
+    assert "400" in browser.errors.pop()
+    browser.run(f"{film}.currentTime = 3")
+    browser.wait_for("document.querySelector('.split output').textContent.includes('00:03.0')", 90)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.press(".split .here")
+    track(browser, "lift the cup", "fill it", "fill it, part 2", "put on the lid")

@@ -24,8 +24,7 @@ COMMANDS = re.compile(r"^\s*(?:sudo |\. )?(egomon|make|python3?|pip|node|npm|sh|
 NOT_RUN = {
     "make demo": "installs about 6 GB; the command it runs then is compared below",
     "egomon live --device 0": "needs a camera",
-    "sh examples/teach_your_own.sh": "needs recordings; tests/test_examples.py runs it without",
-    "egomon simulate --seed 4711": "makes the figures: hours, and data sets of others",
+    "python benchmarks/teach.py handwash": "makes the figures: hours, and data sets of others",
 }
 """First words of a block -> why it is not run."""
 
@@ -122,13 +121,11 @@ def test_who_wears_a_camera_sees_alerts_with_reasons_and_a_page(newcomer: Newcom
     header, *rows = (line.split() for line in shown.splitlines())
     printed_rows = [line.split() for line in printed.splitlines()]
     assert header in printed_rows, "the summary of replay"
-    assert [*header, "id"] in printed_rows, "`alerts list`"
     span = re.compile(r"\d\d:\d\d\.\d-\d\d:\d\d\.\d")
     assert rows
     assert all(span.fullmatch(row[0]) for row in rows)
     found = [row for row in printed_rows if row and span.fullmatch(row[0])]
-    assert len(found) >= 2, "each alert in both tables"
-    assert len(found) % 2 == 0
+    assert [row[0] for row in found] == [row[0] for row in rows]
     assert "<html" in (newcomer.folder / "bench.html").read_text()[:2000]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor import Monitor, SourceRequest, loading
 from egomon.monitor.loading import announced, load_serving, warm_up
+from egomon.monitor.services import wait_for_subscriber
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.stream.channel import WakeUp
 
@@ -106,3 +108,29 @@ def test_an_encoder_is_warmed_up_with_one_frame_of_its_size() -> None:
     encoder = Noted()
     warm_up(SimpleNamespace(encoder=encoder))  # type: ignore[arg-type]
     assert shapes == [((1, encoder.image_px, encoder.image_px, 3), np.uint8)]
+
+
+def test_a_run_waits_for_its_first_subscriber_and_no_longer_than_it_was_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Bus(SimpleNamespace):
+        subscriptions, served = 0, 0
+
+        def serve(self) -> None:
+            self.served += 1
+            self.subscriptions = int(self.served == 3)
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return self.is_set()
+
+    bus, stop = Bus(), Stop()
+    wait_for_subscriber(bus, 6.0, stop, clock=lambda: 0.0)  # type: ignore[arg-type]
+    assert (bus.served, caplog.text) == (3, "")
+    moments = iter((0.0, 5.9, 6.0))
+    bus = Bus()
+    wait_for_subscriber(bus, 6.0, stop, clock=lambda: next(moments))  # type: ignore[arg-type]
+    assert bus.served == 1
+    assert "nobody has subscribed within 6 s" in caplog.text
+    stop.set()
+    wait_for_subscriber(Bus(), 6.0, stop, clock=lambda: 0.0)  # type: ignore[arg-type]

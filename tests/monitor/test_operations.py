@@ -80,7 +80,8 @@ def test_no_picture_leaves_where_faces_cannot_be_covered() -> None:
 
 
 def test_speech_is_silent_for_so_long_and_zero_ends_it() -> None:
-    asked = Asked()
+    asked, heard = Asked(), list[float]()
+    asked.operations.on_mute = heard.append
     assert not asked.operations.mute_with.is_on
     assert asked.ask(verb="mute", seconds=60)["ok"]
     asked.clock.now = 59.0
@@ -90,6 +91,7 @@ def test_speech_is_silent_for_so_long_and_zero_ends_it() -> None:
     asked.ask(verb="mute", seconds=60)
     asked.ask(verb="mute", seconds=0)
     assert not asked.operations.mute_with.is_on
+    assert heard == [60.0, 60.0, 0.0], "the page shows it, whoever asked for it"
     for seconds in (-1, 1e9, "long", None):
         assert asked.ask(verb="mute", seconds=seconds)["error"]["code"] == "bad_request"
 
@@ -144,11 +146,11 @@ def test_a_live_run_tells_that_a_bundle_could_not_be_used_and_ends_when_asked(
     def on_read(index: int) -> None:
         watch.inputs[0].ready.wait(10)
         if index == 50:
-            watch._operations.model("workbench")  # has a large branch: not while watching
+            watch.operations.model("workbench")  # has a large branch: not while watching
 
     def on_tick() -> None:
         if any(isinstance(e, StatusData) and e.error is not None for e in events):
-            watch._operations.stop()
+            watch.operations.stop()
 
     source.on_read = on_read
     summary = watch.run(on_tick)

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from videos import set_display_matrix
 from wire_data import alert, ref
 
 from egomon.fusion.messages.types import Data, Evidence
@@ -18,9 +19,9 @@ from egomon.report import thumbnails as stills
 LEVEL_PER_SECOND = 8
 
 
-def recording(path: Path, seconds: int = 30) -> Path:
+def recording(path: Path, seconds: int = 30, begin: int = 0) -> Path:
     """Grey pictures, each second brighter by eight levels; one picture in 60 stands alone."""
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(f"file:{path}", "w") as container:
         stream = container.add_stream("libx264", rate=4, options={"g": "60"})
         stream.width, stream.height, stream.pix_fmt = 320, 160, "yuv420p"
         stream.time_base = Fraction(1, 4)
@@ -28,7 +29,7 @@ def recording(path: Path, seconds: int = 30) -> Path:
             level = index // 4 * LEVEL_PER_SECOND
             picture = np.full((160, 320, 3), level, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = index
+            frame.pts = index + 4 * begin
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -51,6 +52,21 @@ def test_each_alert_gets_the_picture_of_its_own_moment(tmp_path: Path) -> None:
     found = alert_stills(events, {"cam0": video})
     seconds = {name: second_of(jpeg) for name, jpeg in found.items()}
     assert seconds == pytest.approx({"early": 3, "next": 4, "late": 24}, abs=0.6)
+
+
+def test_names_times_and_orientation_of_a_recording_are_read_as_by_the_monitor(
+    tmp_path: Path,
+) -> None:
+    video = recording(tmp_path / "2026-01-05T10:30:15.mkv", seconds=24, begin=1000)
+    found = alert_stills([alert_at(3, "early"), alert_at(20, "late")], {"cam0": video})
+    seconds = {name: second_of(jpeg) for name, jpeg in found.items()}
+    assert seconds == pytest.approx({"early": 3, "late": 20}, abs=0.6)
+    phone = recording(tmp_path / "phone.mp4", seconds=3)
+    set_display_matrix(phone, (0, 1 << 16, -1 << 16, 0))
+    jpeg = alert_stills([alert_at(1, "a")], {"cam0": phone})["a"]
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape[0] == 2 * picture.shape[1]
 
 
 def test_a_live_alert_gets_the_middle_of_its_clip(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """GStreamer's RTSP server with cameras as people own them, for a Python that has `gi`.
 
-Call: python gst_server.py; the port is the only line that is printed, and the end of the standard
-input is the end.
+Call: python gst_server.py [PORT]; the port is the only line that is printed, and the end of the
+standard input is the end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
     mounts = server.get_mount_points()
     add(mounts, "/rare", "15/1", 45, shared=True)
     add(mounts, "/udp", "15/1", 15, proto=GstRtsp.RTSPLowerTrans.UDP)

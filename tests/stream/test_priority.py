@@ -6,12 +6,13 @@ import os
 import resource
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from egomon.stream import priority
-from egomon.stream.priority import NICE, raise_priority
+from egomon.stream.priority import NICE, nice_stays_in_session, raise_priority
 from egomon.stream.worker import Worker
 
 
@@ -70,3 +71,14 @@ def test_a_worker_asks_in_its_own_thread_if_it_comes_first(
     worker.start()
     assert worker.join(10.0)
     assert asking == (["egomon-camera"] if first else [])
+
+
+@pytest.mark.parametrize(("found", "stays"), [("1\n", True), ("0\n", False), (None, False)])
+def test_a_nice_value_counts_for_less_where_cores_are_shared_by_session(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str | None, stays: bool
+) -> None:
+    file = tmp_path / "sched_autogroup_enabled"
+    if found is not None:
+        file.write_text(found)
+    monkeypatch.setattr(priority, "AUTOGROUP", file)
+    assert nice_stays_in_session() is stays

@@ -29,8 +29,15 @@ BOM = "\ufeff"
         PLAIN.replace(",", ", ").encode(),
         PLAIN.replace("recording,start", "Recording,START").replace("correct", "Correct").encode(),
         PLAIN.replace("0.5,4", "00:00.5,00:04").encode(),
+        ("sep=;\r\n" + PLAIN.replace(",", ";")).encode(),
+        (",,,,\r\n\r\n" + PLAIN).encode(),
+        ("," + PLAIN.replace("\nbase", "\n0,base")).encode(),
+        PLAIN.replace("\r\n", "\r").encode(),
     ],
-    ids=["utf8", "cp1252", "utf16", "semi", "comma", "trail", "spaces", "upper", "clock"],
+    ids=[
+        *("utf8", "cp1252", "utf16", "semi", "comma", "trail", "spaces", "upper", "clock"),
+        *("sep", "empty-above", "row-numbers", "cr"),
+    ],
 )
 def test_a_table_reads_the_same_however_the_spreadsheet_wrote_it(
     body: bytes, tmp_path: Path

@@ -6,12 +6,14 @@ import codecs
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from egomon.errors import DataError
 
 _SEPARATORS = ",;\t"
+_EMPTY_ROWS = re.compile(r"\A(?:[,;\t ]*[\r\n])*")
 
 
 def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
@@ -21,10 +23,13 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]
         DataError: the file cannot be read; while iterating, the CSV is broken.
     """
     try:
-        text = _text(path.read_bytes())
+        text = decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}; save it as CSV (UTF-8)") from error
-    head = text.partition("\n")[0]
+    text = _EMPTY_ROWS.sub("", text, count=1)
+    head = next(iter(text.splitlines(keepends=True)), "")
+    if head[:4].lower() == "sep=":  # Excel's own first line; not part of the table
+        text = text[len(head) :]
     table = csv.reader(io.StringIO(text, newline=""), delimiter=max(_SEPARATORS, key=head.count))
     columns = [name.strip().lower() for name in next(table, [])]
     return columns, _rows(path, columns, table)
@@ -42,7 +47,12 @@ def _rows(
         raise DataError(f"{path} is no CSV: {error}; save it anew from the spreadsheet") from error
 
 
-def _text(body: bytes) -> str:
+def decoded(body: bytes) -> str:
+    """Text as editors and spreadsheets save it: UTF-8 or UTF-16 with their marks, or cp1252.
+
+    Raises:
+        UnicodeDecodeError: it begins like UTF-16 and is none.
+    """
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return body.decode("utf-16")
     try:

@@ -139,14 +139,19 @@ def _map(
         context.enable_progress_bars = not quiet
         jobs = task.options.chosen_jobs
         blocks = math.ceil(len(task.videos) / jobs)
-        numbers = ray.data.range(len(task.videos), override_num_blocks=max(1, blocks))
-        most = ray_options.actors or _room(ray.cluster_resources(), ray_options)
+        # Not `range`, which needs a CPU to count: the actors may have them all.
+        items = [{"id": number} for number in range(len(task.videos))]
+        numbers = ray.data.from_items(items, override_num_blocks=max(1, blocks))
+        room = _room(ray.cluster_resources(), ray_options)
+        most = max(1, min(ray_options.actors or room, blocks))
         told = numbers.map_batches(
             ExtractActor,
             fn_constructor_args=(task,),
             batch_size=jobs,
+            # Ray adds no actor to a pool whose actors have one task each: all begin at once, and
+            # more only where the cluster itself grows.
             compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=min(most, max(1, blocks)), max_tasks_in_flight_per_actor=1
+                min_size=min(most, room), max_size=most, max_tasks_in_flight_per_actor=1
             ),
             num_cpus=ray_options.cpus,
             num_gpus=ray_options.gpus,

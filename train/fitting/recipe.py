@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from egomon.branches.bundle.card import StreamCard
+from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.errors import ConfigError
 from egomon.train.evaluation.scoring import ContextMode
 
@@ -21,7 +22,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Settings of `egomon train`."""
 
     name: str
-    """Of the bundle."""
+    """Of the bundle; `default` gives it the name of its folder."""
     description: str
     kind: Literal["uemcm", "evidence"] = "uemcm"
     stream: StreamCard = StreamCard()
@@ -92,6 +93,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if isinstance(self.context, bool):
             return "causal" if self.context else "none"
         return self.context
+
+
+def bundle_name(recipe: Recipe, out: Path) -> str:
+    """The name of the bundle that a recipe makes in a folder; its own where the folder's cannot be.
+
+    >>> bundle_name(Recipe(name="default", description=""), Path("runs/My model"))
+    'my-model'
+    """
+    own = out.resolve().name.lower().replace(" ", "-")
+    return own if recipe.name == "default" and NAME_PATTERN.fullmatch(own) else recipe.name
 
 
 def load_recipe(ref: str | Path) -> Recipe:

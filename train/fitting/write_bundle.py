@@ -16,7 +16,7 @@ from egomon.train.evaluation.evaluate import EvaluationReport, report
 from egomon.train.features.feature_set import ENCODER_FILE, FeatureSet
 from egomon.train.fitting.domain import fit_domain
 from egomon.train.fitting.fitted_on import fingerprints
-from egomon.train.fitting.recipe import Recipe
+from egomon.train.fitting.recipe import Recipe, bundle_name
 from egomon.train.fitting.record import TrainRecord
 from egomon.train.fitting.thresholds import decide
 from egomon.train.fitting.trained import FittedModel
@@ -34,14 +34,15 @@ def write_bundle(
         BundleError: `out` is no place for a bundle.
     """
     recipe = record.recipe
+    name = bundle_name(recipe, out)
     decision, scores = decide(trained, recipe.false_alarms_per_hour)
-    evaluation = report(recipe.name, trained.held, scores, context=recipe.context_mode)
+    evaluation = report(name, trained.held, scores, context=recipe.context_mode)
     metrics = _metrics(trained, evaluation)
     fitted = trained.fitted_recordings(data)
     domain = fit_domain(data)
     fused = trained.fused
     card = BundleCard(
-        name=recipe.name,
+        name=name,
         description=recipe.description,
         created=datetime.now(UTC).strftime("%Y-%m-%d"),
         egomon_version=__version__,

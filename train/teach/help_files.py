@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
+from egomon.train.datasets.spreadsheet import decoded
 from egomon.train.datasets.table import read_table_file
 from egomon.train.features.recording import RecordingVectors
 
+STEPS_FILE = "steps.csv"
+"""In a taught bundle: where the steps of its recordings were found, as `with_boundaries` reads."""
 MOST_STEPS = 100
 # Names go into alerts and onto the page; a whole text here is a wrong file.
 LONGEST_NAME = 200
@@ -23,11 +27,11 @@ def read_step_names(path: Path) -> tuple[str, ...]:
         DataError: the file cannot be read, or holds no, too many or equal names.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = decoded(path.read_bytes()).splitlines()
     except OSError as error:
         raise DataError(f"cannot read step names from {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text; save it as such") from error
+        raise DataError(f"{path} is no text; save it as UTF-8") from error
     names = tuple(line.strip()[:LONGEST_NAME] for line in lines if line.strip())
     if not 2 <= len(names) <= MOST_STEPS:
         raise DataError(
@@ -69,3 +73,25 @@ def with_boundaries(recordings: Sequence[RecordingVectors], path: Path) -> list[
         names = ", ".join(recording.name for recording in recordings)
         raise DataError(f"{path} has no row of any of these recordings: {names}")
     return found
+
+
+def write_boundaries(path: Path, recordings: Mapping[str, Sequence[Span]]) -> None:
+    """Write a table that `with_boundaries` reads.
+
+    Args:
+        path: the `.csv` file.
+        recordings: steps of each recording in order of time, by its name; `text` names the step.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("recording", "start", "end", "label", "text"))
+            for name, spans in recordings.items():
+                for span in spans:
+                    row = (f"{span.t_start:.2f}", f"{span.t_end:.2f}", "", span.text or "")
+                    table.writerow((name, *row))
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error

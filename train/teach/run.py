@@ -10,6 +10,7 @@ from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.taught.step_pictures import write_step_pictures
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
+from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.errors import BundleError, UsageError
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach.base import Base, open_base
@@ -23,7 +24,12 @@ from egomon.train.teach.demonstrations import (
     weights_of,
     write_demonstrations,
 )
-from egomon.train.teach.help_files import read_step_names, with_boundaries
+from egomon.train.teach.help_files import (
+    STEPS_FILE,
+    read_step_names,
+    with_boundaries,
+    write_boundaries,
+)
 from egomon.train.teach.input_check import check_recordings, odd_one
 from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, step_pictures, write_page
@@ -162,4 +168,20 @@ def _learn(
         tracks=tracks,
     )
     write_step_pictures(out, step_pictures(tracks))
+    _write_steps(out / STEPS_FILE, taught.graphs, tracks)
     return report
+
+
+def _write_steps(
+    path: Path, graphs: Sequence[WorkflowGraph], tracks: Sequence[AlignedRecording]
+) -> None:
+    """Write where the steps were found, for a person to change; no file where that is unknown."""
+    names = {step.id: step.name for graph in graphs for step in graph.steps}
+    found = {
+        track.recording.name: [replace(v, text=names[v.text or ""]) for v in track.visits]
+        for track in tracks
+        if track.visits
+    }
+    path.unlink(missing_ok=True)
+    if found:
+        write_boundaries(path, found)

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from egomon.cli.app import app
 from egomon.cli.pipe import PipedText
+from egomon.cli.start_up import LONG_RUNNING, called_verb, collect_later, with_only
 from egomon.errors import EgomonError, MissingExtraError
 from egomon.extras import extra_of
 from egomon.stream.redact import RedactFilter, redact
@@ -43,8 +44,11 @@ def main() -> None:
     # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
+    verb = called_verb(sys.argv[1:])
+    if verb in LONG_RUNNING:
+        collect_later()
     try:
-        app()
+        with_only(app, verb)()
     except SystemExit as end:
         if end.code in (EXIT_SIGINT, EXIT_SIGTERM):
             _leave_now(end.code)

@@ -31,7 +31,7 @@ from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
 from egomon.monitor.run_plan import RunPlan, make_plan
-from egomon.monitor.services import Services, open_bus
+from egomon.monitor.services import Services, open_bus, wait_for_subscriber
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
 from egomon.monitor.source_request import SourceRequest
 from egomon.monitor.statistics import summarise
@@ -62,6 +62,7 @@ class Monitor:
         duration_seconds: stop after this much wall time.
         latency_model: simulate live operation of one file, see `LiveSimulation`.
         boot: name of this run; random by default.
+        subscriber_seconds: longest wait for a first subscriber before anything is read.
         reread: reads the settings anew, for `request_reload`; None = there is nothing to read.
     """
 
@@ -77,12 +78,13 @@ class Monitor:
         duration_seconds: float | None = None,
         latency_model: LatencyModel | None = None,
         boot: str | None = None,
+        subscriber_seconds: float = 0.0,
         reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = tuple(listeners)
         self._bundle = bundle
-        self._duration_seconds = duration_seconds
+        self._duration_seconds, self._subscriber_seconds = duration_seconds, subscriber_seconds
         self._latency_model = latency_model
         self._simulated_clock = None if latency_model is None else SimulatedClock(range_seconds[0])
         self._stop = threading.Event()
@@ -109,9 +111,10 @@ class Monitor:
         self._reloader = Reloader(settings, reread or (lambda: settings), self._use)
         self._watchdog = Watchdog(self._moving, self._frames)
         self._services: Services | None = None
-        self._operations = MonitorOperations(
+        self.operations = MonitorOperations(
             self.inputs, settings.model, stop=self.stop, exchange=self.exchange
         )
+        """What clients and the page may ask for."""
         self.pipeline: Pipeline | None = None
         """The workers, once the models are loaded."""
 
@@ -158,7 +161,7 @@ class Monitor:
             services.sinks,
         ):
             self._services = services
-            self._operations.mute_with, self._operations.blur = services.mute, services.blur
+            self.operations.mute_with, self.operations.blur = services.mute, services.blur
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
             listeners = (*services.listeners, *self._listeners)
@@ -169,7 +172,7 @@ class Monitor:
                 bus.snapshot,
                 reset_context=self.reset_context,
                 stats=self._latest_stats,
-                operations=self._operations if self._live else None,
+                operations=self.operations if self._live else None,
             )
             close_orphans(store, publisher)
             try:
@@ -195,6 +198,8 @@ class Monitor:
         bus: EventServer,
         on_tick: Callable[[], None],
     ) -> RunSummary:
+        if self._subscriber_seconds:
+            wait_for_subscriber(bus, self._subscriber_seconds, self._stop)
         if self._simulated_clock is None:
             self._threads.start_producers(self.inputs, lambda: self.stop("crash"))
             self._threads.wait_for_files(self.inputs, self._stop)
@@ -260,7 +265,7 @@ class Monitor:
             if self._reload_wanted.is_set():
                 self._reload_wanted.clear()
                 self._reloader.reload()
-            self._operations.work()
+            self.operations.work()
             self._watchdog.check()
             watch.show(self._faults())
             on_tick()
@@ -271,7 +276,7 @@ class Monitor:
             STAGE_STUCK: self._watchdog.trouble,
             WORKER_RESTARTED: self._restarts.fault(),
             CONFIG_REJECTED: self._reloader.fault,
-            MODEL_REJECTED: self._operations.fault,
+            MODEL_REJECTED: self.operations.fault,
             SINK_FAILED: self._services.sinks.fault,
         }
 

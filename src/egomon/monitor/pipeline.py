@@ -258,8 +258,9 @@ class Pipeline:
             logger.debug("the large branch failed after the end: %s", worker.crash)
             return
         self.parts.refinement.failed = str(worker.crash)
-        logger.error("the large branch is not available: %s", worker.crash)
-        if not self._live:
+        if self._live:
+            logger.error("the large branch is not available: %s", worker.crash)
+        else:  # the run ends with this error, which tells it
             self._workers.on_crash()
 
     def _stats(self, source: str) -> StatsData:

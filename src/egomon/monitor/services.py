@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_CONTROL = "none"
+SERVE_SECONDS = 0.05
+"""Between two looks for a subscriber."""
 
 
 def open_bus(settings: Settings, boot: str) -> EventServer:
@@ -53,6 +57,28 @@ def open_bus(settings: Settings, boot: str) -> EventServer:
         curve=None if bus.curve is None else CurveConfig.server(bus.curve),
         insecure_bind=bus.insecure_bind,
     )
+
+
+def wait_for_subscriber(
+    bus: EventServer,
+    seconds: float,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until somebody has subscribed, so that a reader misses nothing of what comes.
+
+    Args:
+        bus: the sockets of the run.
+        seconds: longest wait; then the run goes on, and the log says so.
+        stop: ends the wait.
+        clock: monotonic seconds.
+    """
+    end = clock() + seconds
+    while not bus.subscriptions and not stop.wait(SERVE_SECONDS):
+        if clock() >= end:
+            logger.warning("nobody has subscribed within %g s; the run goes on", seconds)
+            return
+        bus.serve()
 
 
 class Services:

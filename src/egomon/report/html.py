@@ -21,7 +21,7 @@ SCRIPTS = (
     "list.js",
     "app.js",
 )
-LIVE_SCRIPTS = ("state.js", "sound.js", "learn.js", "live.js")
+LIVE_SCRIPTS = ("state.js", "sound.js", "steps.js", "learn.js", "live.js")
 LAST_SCRIPT = "start.js"
 
 _UNSAFE = str.maketrans(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -116,6 +117,8 @@ class LiveHub:
         self._shown: dict[str, Any] = {"bundle": bundle or {}, "tones": TONES}
         self.actions = dict(actions or {})
         self.step_picture = pictures
+        self.run_video: Callable[[str], Path | None] = lambda name: None
+        """The file of a recorded run by its name."""
         self.camera = camera
         self.still = still
         self._clock = clock

@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from egomon.errors import EgomonError, UsageError
@@ -27,7 +33,7 @@ from egomon.report.hub import FRAME_SECONDS, VERDICTS, LiveHub, TooManyClientsEr
 
 SILENCE_SECONDS = 10.0
 """A comment goes out after this much silence, so that a dead connection is noticed."""
-MOST_BODY_BYTES = 4096
+MOST_BODY_BYTES = 16384
 BOUNDARY = "egomonframe"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,6 +53,7 @@ def page_routes(hub: LiveHub, access: Access) -> list[Route]:
         Route("/frame/{source}", page.guarded(page.frames)),
         Route("/still/{alert_id}", page.guarded(page.still)),
         Route("/step/{step}", page.guarded(page.step)),
+        Route("/run/{name}", page.guarded(page.run)),
         Route("/do/{action}", page.guarded(page.act), methods=["POST"]),
         Route("/feedback", page.guarded(page.feedback), methods=["POST"]),
         Route("/login", page.login, methods=["POST"]),
@@ -145,6 +152,13 @@ class _Page:
         if jpeg is None:
             return text("no such picture", 404)
         return Response(jpeg, media_type="image/jpeg", headers=HEADERS)
+
+    async def run(self, request: Request) -> Response:
+        """The video of a recorded run, or the part that is asked for."""
+        path = await asyncio.to_thread(self._hub.run_video, request.path_params["name"])
+        if path is None:
+            return text("no such run", 404)
+        return FileResponse(path, media_type="video/mp4", headers=HEADERS)
 
     async def act(self, request: Request) -> Response:
         """Do what one of the hub's actions does with the fields of a JSON object."""

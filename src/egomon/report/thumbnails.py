@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from egomon.errors import SourceOpenError
 from egomon.fusion.messages.types import AlertData, Data
 
 logger = logging.getLogger(__name__)
@@ -68,29 +69,32 @@ def _all_stills(
 def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
     """Yield one JPEG for each ascending time until the recording ends; None is its middle."""
     import av
-    import numpy as np
 
     from egomon.fusion.media.images import jpeg_of, shrunk
+    from egomon.stream.sources.decoding.container import open_container, video_stream
+    from egomon.stream.sources.decoding.decode import Converter
 
     try:
-        with av.open(str(video)) as container:
-            stream = container.streams.video[0]
+        # As `file:`, no part of a name is taken for a protocol.
+        with open_container(f"file:{video}", options={}, again=True) as container:
+            stream, upright = video_stream(container, video.name), Converter()
             middle = (container.duration or 0) / av.time_base / 2
-            last = 0.0
+            first = next(container.decode(stream), None)
+            begin = first.time if first is not None and first.time is not None else 0.0
+            last = 0.0  # as everywhere, seconds count from the first frame
             for wanted in moments:
                 moment = middle if wanted is None else wanted
                 if moment - last > SEEK_SECONDS:
-                    container.seek(int(moment * av.time_base))
+                    container.seek(int((begin + moment) * av.time_base))
                 shown = None
                 for frame in container.decode(stream):
-                    shown, last = frame, frame.time or 0.0
+                    shown, last = frame, (frame.time or begin) - begin
                     if last >= moment:
                         break
                 if shown is None:
                     return
-                picture = np.asarray(shown.to_ndarray(format="rgb24"), np.uint8)
-                jpeg = jpeg_of(shrunk(picture, WIDTH_PX))
+                jpeg = jpeg_of(shrunk(upright(shown), WIDTH_PX))
                 if jpeg is not None:
                     yield jpeg
-    except (OSError, IndexError, av.FFmpegError) as error:
+    except (OSError, SourceOpenError, av.FFmpegError) as error:
         logger.warning("no pictures from %s: %s", video.name, error)

@@ -12,6 +12,7 @@ import av.logging
 
 from egomon.errors import SourceOpenError
 from egomon.stream.redact import redact
+from egomon.stream.sources.reference import printable
 
 # FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
 # not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
@@ -59,7 +60,8 @@ def open_container(
     except (av.error.FFmpegError, OSError, ValueError) as error:
         late = timeout is not None and time.monotonic() - begin >= 0.9 * timeout[0]
         # Not chained: FFmpeg's message holds the address with its password.
-        raise _explain(error, redact(reference), late) from None
+        shown = redact(printable(reference.removeprefix("file:")))
+        raise _explain(error, shown, late) from None
 
 
 def _explain(error: Exception, shown: str, late: bool) -> SourceOpenError:

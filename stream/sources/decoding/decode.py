@@ -14,7 +14,7 @@ from egomon.errors import SourceLostError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.colour import ToneMapper, needs_mapping
-from egomon.stream.sources.decoding.orientation import UPRIGHT, lay, orientation_of
+from egomon.stream.sources.decoding.orientation import UPRIGHT, Orientation, lay, orientation_of
 
 # A second of damage, as a lost packet makes, is skipped; more is a broken file.
 MOST_ERRORS_IN_A_ROW = 30
@@ -25,28 +25,41 @@ LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
-    """Decoded frame to upright RGB of standard range; one reformatter saves a third of the cost."""
+    """Decoded frames of one source, in order, to upright RGB of standard range.
+
+    One reformatter saves a third of the cost. An orientation that a camera sends inside its video
+    (H.264 and H.265, display orientation SEI) comes with few frames: it holds until the next.
+    """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._tone_mapper = ToneMapper()
+        self.orientation = UPRIGHT
+        """Of the last frame given."""
 
     def deferred(self, frame: av.VideoFrame) -> Callable[[], UInt8Image]:
         """A conversion to be done only if the frame is sampled."""
-        return lambda: self(frame)
+        self.orientation = orientation = orientation_of(frame, self.orientation)
+        return lambda: self._convert(frame, orientation)
 
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
-        """RGB uint8 (H, W, 3), contiguous."""
+        """RGB uint8 (H, W, 3), contiguous, of a frame that stands for itself."""
+        return self._convert(frame, orientation_of(frame))
+
+    def _convert(self, frame: av.VideoFrame, orientation: Orientation) -> UInt8Image:
         if needs_mapping(frame):
             rgb = self._tone_mapper(frame)
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24")
         image = rgb.to_ndarray().view(np.uint8)
-        return np.ascontiguousarray(lay(image, orientation_of(frame)))
+        return np.ascontiguousarray(lay(image, orientation))
 
 
 class VideoDecoder:
     """Decoded frames of one container; damaged packets are skipped and counted.
+
+    What comes before the first key frame cannot be decoded and is no damage: a stream that was
+    joined, or a recording that was cut, between two of them.
 
     Some cameras send one picture in several packets of one time; decoded one by one, the first is
     a picture with a hole. Such packets are joined. For that a recording is read one packet ahead;
@@ -77,6 +90,7 @@ class VideoDecoder:
         self._splits_key_frames = self._splits_all = not live
         self._frames: list[av.VideoFrame] = []
         self._in_a_row = 0
+        self._key_frame_came = False
         self._time_base: tuple[int, int] | None = None
         self._begins_at_zero = container.format.name == "rtsp"
         self.errors = 0
@@ -87,17 +101,19 @@ class VideoDecoder:
     def next(self) -> av.VideoFrame | None:
         """The next frame; None at the end."""
         while not self._frames:
+            packet = None
             try:
                 packet = self._whole_packet()
                 if packet is None:
                     return None
                 if self._ring is not None:
                     self._ring.add(packet)
+                self._key_frame_came = self._key_frame_came or packet.is_keyframe
                 decoded = packet.decode()
             except av.error.EOFError:
                 return None
             except av.error.FFmpegError as error:
-                self._damaged(error)
+                self._damaged(error, packet)
                 continue
             if decoded:
                 self._in_a_row = 0
@@ -153,9 +169,11 @@ class VideoDecoder:
         other_piece = self._ahead.pts == 0 and self._ahead.is_keyframe
         packet.pts = 0 if self._ahead.pts > 0 or other_piece else self._ahead.pts - 1
 
-    def _damaged(self, error: av.error.FFmpegError) -> None:
+    def _damaged(self, error: av.error.FFmpegError, packet: av.Packet[Any] | None) -> None:
         if isinstance(error, LOST):
             raise SourceLostError(f"{self._shown} stopped sending", code="STREAM_TIMEOUT") from None
+        if packet is not None and not self._key_frame_came:
+            return  # the decoder's error, not the demuxer's
         self.errors += 1
         self._in_a_row += 1
         if self._in_a_row >= MOST_ERRORS_IN_A_ROW:

@@ -10,7 +10,7 @@ from av.codec.context import Flags
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.container import video_stream
 from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
-from egomon.stream.sources.decoding.orientation import orientation_of, shown_size
+from egomon.stream.sources.decoding.orientation import shown_size
 from egomon.stream.sources.network.connection import RawFrame
 
 WITHOUT_TIMES = {"mjpeg", "h264", "hevc", "m4v", "mpegvideo"}
@@ -77,13 +77,14 @@ class ContainerReader:
         if frame is None:
             return None
         pts = None if self._arrival_times else self._decoder.seconds(frame)
+        to_rgb = self._convert.deferred(frame)
         return RawFrame(
             pts,
             time.monotonic_ns(),
             time.time_ns(),
-            self._convert.deferred(frame),
+            to_rgb,
             lost,
-            size=shown_size(frame.width, frame.height, orientation_of(frame)),
+            size=shown_size(frame.width, frame.height, self._convert.orientation),
         )
 
     def close(self) -> None:

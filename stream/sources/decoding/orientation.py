@@ -16,8 +16,8 @@ Orientation = tuple[int, int, int, int]
 UPRIGHT: Orientation = (1, 0, 0, 1)
 
 
-def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """The nearest of the eight ways to lay a picture.
+def orientation_of(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Orientation:
+    """The nearest of the eight ways to lay a picture; `before` where it says none.
 
     Front cameras mirror, `(-1, 0, 0, 1)`, which no angle can say.
     """
@@ -27,7 +27,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     side_data = of_frame(frame)
     data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
-        return UPRIGHT
+        return before
     a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
     if a * d == b * c:  # all zeros, as some writers leave it
         return UPRIGHT

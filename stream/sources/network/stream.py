@@ -268,3 +268,5 @@ class Stream:
         # The thread and this object hold each other until the collector comes; a decoder with its
         # threads and pictures must not wait for it.
         self._reader = self.container = self._owner = None
+        if self._pending is not None:
+            self._pending.forget()

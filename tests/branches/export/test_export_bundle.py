@@ -21,6 +21,7 @@ from egomon.branches.export.bundle import export_bundle
 from egomon.branches.interfaces import LargeBranch
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.branches.onnx.encoder import OnnxEncoder, pictures
+from egomon.branches.onnx.forms import Compute, OnnxForms
 from egomon.branches.onnx.large import OnnxEmbedder
 from egomon.branches.onnx.tokens import TokenTable
 from egomon.branches.uemcm.large_branch import Qwen3VLBranch
@@ -139,6 +140,17 @@ def test_a_file_that_does_not_match_its_card_is_refused_by_name(
     folder = repinned(exported, tmp_path / "b", "encoder.onnx", **changes)
     with pytest.raises(BundleError, match=message):
         load_bundle(folder)
+
+
+def test_a_changed_large_branch_is_found_without_being_loaded(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = repinned(exported, tmp_path / "b", "large.onnx", sha256="0" * 64)
+    forms = OnnxForms(folder, read_card(folder).runtime)
+    with pytest.raises(BundleError, match=r"large\.onnx is not the file that the card pins"):
+        forms.check_large(Compute())
+    forms.check_large(Compute(engine="torch"))
+    OnnxForms(exported, read_card(exported).runtime).check_large(Compute())
 
 
 def test_a_file_of_another_network_is_refused(exported: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from egomon.branches.step_filter.explanation import FOREIGN, explain
 from egomon.branches.step_filter.filter import StepBelief, StepFilter
 from egomon.branches.step_filter.model import StepModel, StepOptions
 from egomon.branches.step_filter.moves import START, Node, WorkflowMistake, moves
+from egomon.branches.taught.corrections import Correction
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 
@@ -29,7 +30,10 @@ def model() -> StepModel:
         np.zeros(2, np.float32), np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
     )
     options = StepOptions(sharpness=3.5)
-    return StepModel(IDS, nothing, np.zeros((5, 2), np.float32), np.full(5, SECONDS), options)
+    usual = np.array([[SECONDS - 2.0] * 5, [SECONDS] * 5])
+    return StepModel(
+        IDS, nothing, np.zeros((5, 2), np.float32), np.full(5, SECONDS), usual, options
+    )
 
 
 def looks_like(step: int | None) -> Float64:
@@ -196,3 +200,54 @@ def test_where_cycles_begin_on_demand_a_first_step_after_the_last_is_one_done_ag
 ) -> None:
     assert told(model, "01234", cycles=False) == []
     assert told(model, "0123401234", cycles=False)[0][:2] == (5, "repeated")
+
+
+def test_a_step_that_goes_on_and_on_is_told_once_with_how_long_it_usually_takes(
+    model: StepModel,
+) -> None:
+    follower = StepFilter(model, RULES)
+    shown = [0] * WINDOWS + [1] * 8 * WINDOWS + [2] * WINDOWS
+    told = [(i, b) for i, b in enumerate(map(follower.push, map(looks_like, shown))) if b.told]
+    assert [b.mistake and b.mistake.kind for _, b in told] == ["long"]
+    at, belief = told[0]
+    assert 3 * WINDOWS < at - WINDOWS < 5 * WINDOWS
+    assert belief.mistake is not None
+    sentence = explain(
+        belief.mistake,
+        IDS,
+        [GRAPH],
+        lasted_seconds=belief.lasted_seconds,
+        usual_seconds=model.usual_seconds(belief.mistake.step),
+    )
+    lasted = belief.lasted_seconds
+    assert (
+        sentence
+        == f"'soap' (step 2) goes on for {lasted:.0f} s; in your recordings it took 6 to 8 s"
+    )
+    assert lasted == pytest.approx((at - WINDOWS) / 2, abs=2.0)
+
+
+@pytest.mark.parametrize("pause", ["still", "gap"])
+def test_a_pause_or_a_gap_makes_no_step_too_long(model: StepModel, pause: str) -> None:
+    follower = StepFilter(model, RULES)
+    alerts = 0
+    for part in range(8):
+        for _ in range(WINDOWS if part in (0, 7) else WINDOWS // 2):
+            alerts += follower.push(looks_like(1 if part else 0)).told
+        if pause == "gap":
+            follower.skip(SECONDS)
+            continue
+        for _ in range(WINDOWS if part else 0):
+            alerts += follower.push(looks_like(1), moving=False).told
+    assert alerts == 0
+
+
+def test_what_was_said_of_such_alerts_is_heeded(model: StepModel) -> None:
+    wrong = [Correction(said="wrong", kind="long", step="step-2") for _ in range(5)]
+    firsts = []
+    for said in ([], wrong):
+        follower = StepFilter(model, RULES, said)
+        beliefs = [follower.push(looks_like(0)) for _ in range(WINDOWS)]
+        beliefs = [follower.push(looks_like(1)) for _ in range(8 * WINDOWS)]
+        firsts.append(next(i for i, belief in enumerate(beliefs) if belief.told))
+    assert firsts[1] > firsts[0] + 2

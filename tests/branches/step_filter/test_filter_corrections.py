@@ -21,6 +21,7 @@ MODEL = StepModel(
     descriptor=Descriptor(np.zeros(4, np.float32), np.zeros(4, np.float32), EYE),
     steps=EYE,
     seconds=np.full(4, 6.0),
+    durations=np.full((2, 4), 6.0),
     options=StepOptions(sharpness=2.0, known=1e6),
 )
 RULES = [Rules.of(WorkflowGraph.learn([list(IDS)] * 3), IDS)]

@@ -175,6 +175,21 @@ def test_thirty_damaged_packets_in_a_row_end_a_file(tmp_path: Path) -> None:
     assert sum(gap.count for gap in listener.gaps) == 30
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_what_comes_before_the_first_key_frame_is_no_damage(tmp_path: Path, live: bool) -> None:
+    # 5 frames/s: FFmpeg ends its analysis of 5 s before the next key frame comes, at 10 s.
+    options = {"g": "50", "sc_threshold": "0"}
+    path = write_video(tmp_path / "whole.ts", pictures(90), rate=5, step=6000, options=options)
+    data = path.read_bytes()
+    # Packets of a transport stream have 188 bytes; without the first, the first key frame is gone.
+    path.write_bytes(data[188 * 40 :])
+    with av.open(path) as container:
+        reader = VideoDecoder(container, container.streams.video[0], "cut", live=live)
+        frames = list(iter(reader.next, None))
+    assert len(frames) == 40
+    assert reader.errors == 0
+
+
 def test_a_truncated_file_gives_what_it_holds(tmp_path: Path) -> None:
     path = write_video(tmp_path / "t.mkv", pictures(60), options={"g": "10"})
     data = path.read_bytes()
@@ -215,6 +230,7 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
             continue
         error = open_error(reference)
         assert error.code == code, reference
+        assert "file:" not in str(error), reference
         assert word in str(error), reference
         assert error.exit_code == 3
 
@@ -225,11 +241,11 @@ def test_pixels_are_converted_only_when_asked(
     from egomon.stream.sources.decoding.decode import Converter
 
     converted: list[int] = []
-    original = Converter.__call__
+    original = Converter._convert
     monkeypatch.setattr(
         Converter,
-        "__call__",
-        lambda self, frame: (converted.append(1), original(self, frame))[1],
+        "_convert",
+        lambda self, *given: (converted.append(1), original(self, *given))[1],
     )
     path = write_video(tmp_path / "a.mp4", pictures(12))
     with open_source(str(path)) as source:

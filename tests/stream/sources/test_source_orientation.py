@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import SideDataContainer
 from videos import set_display_matrix, write_video
 
@@ -54,6 +55,25 @@ def test_a_picture_is_turned_and_mirrored_as_its_matrix_says(
     assert size == (wanted.shape[1], wanted.shape[0])
     assert np.abs(image.astype(int) - wanted).mean() < 12
     assert image.flags.c_contiguous
+
+
+def test_an_orientation_sent_inside_the_video_holds_for_the_frames_after_it(tmp_path: Path) -> None:
+    plain, turned = tmp_path / "plain.ts", tmp_path / "turned.ts"
+    write_video(plain, [picture()] * 8, options={"g": "4", "bf": "0"})
+    with av.open(plain) as source, av.open(turned, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        said = "h264_metadata=display_orientation=insert:rotate=90"
+        turn = BitStreamFilterContext(said, source.streams.video[0])
+        for packet in source.demux(video=0):
+            for filtered in turn.filter(packet if packet.size else None):
+                filtered.stream = stream
+                target.mux(filtered)
+    with open_source(str(turned)) as opened:
+        images = [grab.to_rgb().astype(int) for grab in iter(opened.read, None)]
+    wanted = np.rot90(picture())
+    assert len(images) == 8
+    assert all(image.shape == wanted.shape for image in images)
+    assert max(np.abs(image - wanted).mean() for image in images) < 12
 
 
 def test_a_camera_held_almost_straight_is_straightened_to_the_nearest_way(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Extraction on a real local Ray cluster; skipped where Ray is absent (500 MB)."""
+"""Extraction on a real local Ray cluster, by `make soak`: Ray is too much for every run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from made_videos import grey_video
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError
 from egomon.train.extraction.extract_worker import CUDA_BATCH, ExtractOptions
-from egomon.train.extraction.ray_extract import RayOptions, on_ray
+from egomon.train.extraction.ray_extract import RayOptions, extract_on_ray, on_ray
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ def test_a_cluster_without_room_is_told(
         run(*words, "--ray-gpus", "7")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_does_not_answer_is_told(
     videos: Path, tiny_bundle: Path, tmp_path: Path, needs_ray: None
@@ -110,6 +112,31 @@ def test_without_ray_the_extra_is_named(
 def test_values_that_mean_nothing_are_refused(values: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         on_ray(None, RayOptions(address="local", **values))
+
+
+@pytest.mark.parametrize(
+    ("asked", "videos", "begin", "most"),
+    [(None, 9, 4, 4), (2, 9, 2, 2), (None, 3, 3, 3), (6, 9, 4, 6), (None, 0, 1, 1)],
+)
+def test_all_actors_that_have_room_begin_at_once(
+    asked: int | None,
+    videos: int,
+    begin: int,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = MagicMock()
+    data.from_items.return_value.map_batches.return_value.iter_rows.return_value = ()
+    ray = MagicMock(data=data)
+    ray.cluster_resources.return_value = {"CPU": 9.0}
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", data)
+    task = MagicMock(videos=("a.mp4",) * videos, options=ExtractOptions(jobs=1))
+    options = RayOptions(address="auto", actors=asked, cpus=2.0)
+    assert list(extract_on_ray(options, task, quiet=True)) == []
+    data.ActorPoolStrategy.assert_called_once_with(
+        min_size=begin, max_size=most, max_tasks_in_flight_per_actor=1
+    )
 
 
 def test_an_actor_s_options_do_not_depend_on_the_machine_that_asks() -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -47,17 +53,20 @@ def run(*words: object) -> Any:
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    """A local S3 server with the bucket `vectors`."""
+    """Address of a local S3 server."""
     pytest.importorskip("s3fs", reason="the extra `s3` (s3fs) is not installed")
-    server = pytest.importorskip(
-        "moto.server",
-        reason="by hand, after pip install moto[server]",
-    )
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    folders = f"{sys.prefix}/s3-server/bin{os.pathsep}{os.environ['PATH']}"
+    program = shutil.which("moto_server", path=folders)
+    if program is None:
+        pytest.skip("there is no moto_server; `make setup` installs one")
+    command = [program, "-H", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        found = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)
+        address = next(each[0] for each in found if each)
+        Thread(target=server.stderr.read, daemon=True).start()  # a full pipe would stop it
+        yield address
+        server.kill()
 
 
 def forget_connections() -> None:
@@ -155,7 +164,7 @@ def test_keys_in_an_address_are_not_shown() -> None:
 
 
 def test_a_path_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "upath", None)
+    monkeypatch.setitem(sys.modules, "upath", None)
     assert open_folder(str(tmp_path)) == tmp_path
     assert absolute(Path()) == str(Path.cwd())
     with pytest.raises(MissingExtraError, match=r"memory:// .*egomon\[s3\]"):

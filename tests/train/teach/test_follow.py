@@ -97,6 +97,16 @@ def test_each_mistake_is_told_once_within_five_seconds_in_its_own_words(
     assert wrong * SECONDS < alerts[0][0] <= wrong * SECONDS + 5.0
 
 
+def test_a_step_that_goes_on_far_beyond_the_recordings_is_told_once_with_both_durations(
+    branch: StepFilterBranch,
+) -> None:
+    assert watch(branch.follow(), *frames_of("abbcde", 9)) == []
+    ((seconds, sentence),) = watch(branch.follow(), *frames_of("abbbbbcde", 9))
+    words = re.fullmatch(r"step 2 goes on for (\d+) s; in your recordings it took 8 s", sentence)
+    assert words is not None
+    assert int(words[1]) == pytest.approx(seconds - SECONDS, abs=2.0)
+
+
 def test_the_same_frames_give_the_same_scores_wherever_the_clock_starts(
     branch: StepFilterBranch,
 ) -> None:
@@ -154,11 +164,12 @@ def test_the_report_counts_made_mistakes_and_bounds_the_false_alarms(
     taught: FollowedWorkflow,
 ) -> None:
     report = taught.report
-    assert (report.made, report.alerts_on_recordings) == (15, 0)
-    assert report.found >= 12
+    assert (report.made, report.alerts_on_recordings) == (18, 0)
+    assert report.found >= 15
     bound = poisson_upper(0) / report.judged_hours
     assert report.most_an_hour == pytest.approx(bound)
-    found = f"{report.found} of 15 made mistakes were found, with no false alarm in 12 minutes"
+    minutes = f"{60 * report.judged_hours:.0f} minutes"
+    found = f"{report.found} of 18 made mistakes were found, with no false alarm in {minutes}"
     assert found in report.sentence
     assert report.verdict == "ready"
 
@@ -189,7 +200,7 @@ def test_made_runs_hold_one_mistake_each_at_a_boundary() -> None:
     windows = np.arange(50, dtype=np.float32)[:, None] * np.ones(3, np.float32)
     labels = np.repeat(np.arange(5), 10)
     runs = list(made_runs(windows, labels))
-    assert [len(run.windows) for run in runs] == [40, 30, 50, 60, 74]
+    assert [len(run.windows) for run in runs] == [40, 30, 50, 60, 74, 100]
     for run in runs:
         assert 0 < run.onset < run.end <= len(run.windows)
         assert run.windows[run.onset, 0] != run.windows[run.onset - 1, 0] + 1

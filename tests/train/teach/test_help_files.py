@@ -10,13 +10,14 @@ import pytest
 from egomon.errors import DataError
 from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors
-from egomon.train.teach.help_files import read_step_names, with_boundaries
+from egomon.train.teach.help_files import read_step_names, with_boundaries, write_boundaries
 
 
-def test_names_are_lines_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_names_are_lines_in_order(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "names.txt"
-    path.write_text("\ufeffwet the hands\n\n  soap <b>& water \nrinse\n", encoding="utf-8")
-    assert read_step_names(path) == ("wet the hands", "soap <b>& water", "rinse")
+    path.write_text("wet the h\xe4nds\n\n  soap <b>& water \nrinse\n", encoding=encoding)
+    assert read_step_names(path) == ("wet the h\xe4nds", "soap <b>& water", "rinse")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_names_are_lines_in_order(tmp_path: Path) -> None:
     [
         (b"one\n", "holds 1 step names"),
         (b"a\nb\na\n", "names the step 'a' twice"),
-        (b"\xff\xfe\x00\xd8", "is not UTF-8 text"),
+        (b"\xff\xfe\x00\xd8", "is no text"),
         (None, "cannot read step names"),
     ],
 )
@@ -60,3 +61,12 @@ def test_boundaries_of_nothing_or_of_mistakes_are_refused(tmp_path: Path) -> Non
         with_boundaries(recordings(), table(tmp_path, "a,2,4,1,wash"))
     with pytest.raises(DataError, match="no such table"):
         with_boundaries(recordings(), tmp_path / "none.csv")
+
+
+def test_written_boundaries_are_read_back(tmp_path: Path) -> None:
+    spans = (Span(0.0, 4.25, 'wash "well", twice'), Span(4.25, 8.0, "=dry"))
+    write_boundaries(tmp_path / "steps.csv", {"a.mp4": spans})
+    first, second = with_boundaries(recordings(), tmp_path / "steps.csv")
+    assert (first.spans, second.spans) == (spans, None)
+    with pytest.raises(DataError, match="cannot write"):
+        write_boundaries(tmp_path, {"a.mp4": spans})

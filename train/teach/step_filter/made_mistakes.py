@@ -11,6 +11,8 @@ from egomon.branches.interfaces import Float32
 from egomon.train.teach.step_filter.alignment import Int
 
 FOREIGN_WINDOWS = 24
+LONG_TIMES = 6
+"""A step that takes too long takes so many times as long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +28,7 @@ class MadeRun:
 
 
 def made_runs(windows: Float32, labels: Int, seed: int = 0) -> Iterator[MadeRun]:
-    """A step left out, two left out, two swapped, one repeated, and foreign work put in.
+    """A step left out, two left out, two swapped, one repeated, foreign work put in, one too long.
 
     Args:
         windows: (W, E) of a correct recording.
@@ -52,6 +54,13 @@ def made_runs(windows: Float32, labels: Int, seed: int = 0) -> Iterator[MadeRun]
         foreign = windows[start : start + FOREIGN_WINDOWS][:, rng.permutation(windows.shape[1])]
         at = int(rng.integers(1, many - 1))
         yield _joined([*parts[:at], foreign, *parts[at:]], at)
+        k = int(rng.integers(0, many))
+        yield _joined([*parts[: k + 1], _going_on(parts[k]), *parts[k + 1 :]], k + 1)
+
+
+def _going_on(part: Float32) -> Float32:
+    """What makes a step last too long: backwards and forwards in turn, so that nothing jumps."""
+    return np.concatenate([part[::-1] if i % 2 else part for i in range(1, LONG_TIMES)])
 
 
 def _joined(parts: list[Float32], wrong: int) -> MadeRun:

@@ -22,6 +22,7 @@ from egomon.train.teach.step_filter.alignment import (
     squares,
     whitening,
 )
+from egomon.train.teach.step_filter.durations import durations_of, moving_distance, spread_of
 
 ROWS = 128
 """D, values of a row: 24 recognise .87 of the seconds of unseen hand washing, 64 .91, 128 .92."""
@@ -156,15 +157,18 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
     isotropic = ISOTROPIC.get(len(recordings), LEAST_ISOTROPIC)
     scale = whitening(rows, labels, count, isotropic=isotropic, between=BETWEEN)
-    runs = [[(of == k).sum() * WINDOW_SECONDS for k in range(count)] for of in labels]
+    seconds = durations_of(labels, count)
     return StepModel(
         ids=tuple(f"step-{k + 1}" for k in range(count)),
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
         steps=(means_of(rows, labels, count) @ scale).astype(np.float32),
-        seconds=np.maximum(np.mean(runs, axis=0), WINDOW_SECONDS),
+        seconds=np.maximum(seconds.mean(axis=0), WINDOW_SECONDS),
+        durations=np.stack([seconds.min(axis=0), seconds.max(axis=0)]),
         options=StepOptions(
             sharpness=1.0,  # both by `calibrate`
             scene=scene_limit(recordings, priors),
+            spread=spread_of(seconds),
+            moving=moving_distance([r.windows for r in recordings]),
         ),
     )
 

@@ -136,7 +136,7 @@ def _engines() -> Iterator[CheckResult]:
 
 
 def _priority() -> Iterator[CheckResult]:
-    from egomon.stream.priority import raise_priority
+    from egomon.stream.priority import nice_stays_in_session, raise_priority
 
     granted: list[str] = []
     asking = threading.Thread(target=lambda: granted.append(raise_priority()))  # keeps it: it ends
@@ -147,7 +147,14 @@ def _priority() -> Iterator[CheckResult]:
         detail = "capture and alerts run like any other program"
         yield CheckResult("priority", "ok", detail, advice)
     else:
-        yield CheckResult("priority", "ok", f"capture and alerts run before others ({granted[0]})")
+        advice = ""
+        if granted == ["nice"] and nice_stays_in_session():
+            advice = (
+                "against programs of other sessions a nice value may not count here (autogroup); "
+                "real time does: `ulimit -r 1`, or LimitRTPRIO=1 in the systemd unit"
+            )
+        detail = f"capture and alerts run before others ({granted[0]})"
+        yield CheckResult("priority", "ok", detail, advice)
 
 
 def _codecs() -> Iterator[CheckResult]:

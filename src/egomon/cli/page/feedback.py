@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from egomon.branches.bundle.locate import find_bundle
 from egomon.branches.taught.corrections import Correction, read_corrections
+from egomon.cli.page.undo import UndoStack
 from egomon.cli.verbs.taught_feedback import apply_missed, apply_verdict, is_taught
 from egomon.errors import BundleError, EgomonError, StoreError, UsageError
 
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_UNDONE = 50
-
 
 class PageFeedback:
-    """The page's verdicts, mistakes that were missed, and their undoing.
+    """The page's verdicts, and mistakes that were missed.
 
     Args:
         settings: where the store is.
+        undo: takes what was said back.
         tell: shows a sentence on the page.
         correct: gives the running bundle what was said of its alerts.
     """
@@ -35,16 +35,16 @@ class PageFeedback:
     def __init__(
         self,
         settings: Settings,
+        undo: UndoStack,
         *,
         tell: Callable[[str], None] = lambda sentence: None,
         correct: Callable[[tuple[Correction, ...]], None] = lambda rows: None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._undo = settings, undo
         self.tell, self.correct = tell, correct
         self.folder: Path | None = None
         """Of the taught bundle that watches; None = another kind watches."""
         self._lock = threading.Lock()
-        self._undo: list[Callable[[Path], str]] = []
         self.watches(settings.model.name)
 
     def watches(self, model: str | Path) -> None:
@@ -77,43 +77,32 @@ class PageFeedback:
     def missed(self, fields: Mapping[str, Any]) -> str:
         """An `PageAction`: a mistake of this `kind` at this `step` was not told."""
         kind, step = str(fields.get("kind")), fields.get("step") or None
-        with self._lock:
-            folder = self._taught()
-            told = apply_missed(folder, kind, None if step is None else str(step), undo=False)
-            again = None if step is None else str(step)
-            self._undo.append(lambda at: apply_missed(at, kind, again, undo=True))
-            self._use(folder)
-        return f"{told}."
-
-    def undo(self, fields: Mapping[str, Any]) -> str:
-        """An `PageAction`: what was said last is taken back."""
-        with self._lock:
-            folder = self._taught()
-            if not self._undo:
-                raise UsageError("nothing was said since the start, so nothing is undone")
-            told = self._undo.pop()(folder)
-            self._use(folder)
-        return f"{told}."
+        at = None if step is None else str(step)
+        told = self._apply(lambda folder: apply_missed(folder, kind, at, undo=False))
+        self._undo.push(
+            lambda: self._apply(lambda folder: apply_missed(folder, kind, at, undo=True))
+        )
+        return told
 
     def _teach_verdict(self, alert: AlertData, verdict: str) -> None:
         """The verdict is kept in any case; the bundle may have nothing to learn from it."""
         try:
-            with self._lock:
-                folder = self._taught()
-                told = apply_verdict(folder, alert, verdict)
-                if verdict != "unsure":
-                    self._undo.append(lambda at: apply_verdict(at, alert, "unsure"))
-                self._use(folder)
-            self.tell(f"{told}.")
+            told = self._apply(lambda folder: apply_verdict(folder, alert, verdict))
         except EgomonError as error:
             log.warning("%s", error)
-            self.tell(f"Stored. {error}.")
+            told = f"Stored. {error}."
+        else:
+            if verdict != "unsure":
+                self._undo.push(
+                    lambda: self._apply(lambda folder: apply_verdict(folder, alert, "unsure"))
+                )
+        self.tell(told)
 
-    def _taught(self) -> Path:
-        if self.folder is None:
-            raise UsageError("this bundle was not taught, so it learns nothing from a word")
-        return self.folder
-
-    def _use(self, folder: Path) -> None:
-        del self._undo[:-MOST_UNDONE]
-        self.correct(read_corrections(folder))
+    def _apply(self, change: Callable[[Path], str]) -> str:
+        """Change what was said to the bundle, and let it watch so."""
+        with self._lock:
+            if self.folder is None:
+                raise UsageError("this bundle was not taught, so it learns nothing from a word")
+            told = change(self.folder)
+            self.correct(read_corrections(self.folder))
+        return f"{told}."

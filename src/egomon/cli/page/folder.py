@@ -1,30 +1,26 @@
 """The folder of one taught work, which the user owns: recorded runs, names of steps, bundle.
 
 `runs/run-001.mp4` and so on are the recordings, `steps.txt` the names that were given to the steps,
-one a line, `bundle` what was learned, with what was said of its alerts.
+one a line, `steps.csv` where they begin and end in each run, once a person has changed that, and
+`bundle` what was learned, with what was said of its alerts. `previous` holds the last three as they
+were before the newest change of the steps.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from egomon.branches.bundle.locate import CARD_FILE
-from egomon.branches.taught.corrections import Correction, read_corrections, write_corrections
-from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
-from egomon.branches.taught.workflow_graph import WorkflowGraph, WorkflowStep
+from egomon.cli.page.taught_steps import TaughtSteps
 from egomon.errors import UsageError
-from egomon.text import printable
 
 if TYPE_CHECKING:
     from egomon.config import Settings
 
 MOST_BYTES = 2 << 30
 """Of all runs together."""
-LONGEST_NAME = 60
 _RUN = re.compile(r"run-(\d{3,})\.mp4")
 
 
@@ -54,19 +50,15 @@ class WorkFolder:
         self, root: Path, *, most_bytes: int = MOST_BYTES, is_wanted: bool = False
     ) -> None:
         self.root, self.most_bytes, self.is_wanted = root, most_bytes, is_wanted
-        self.bundle = root / "bundle"
-        self.step_names = root / "steps.txt"
+        self.steps = TaughtSteps(root)
+        self.bundle = self.steps.bundle
         self._runs = root / "runs"
-
-    @property
-    def has_bundle(self) -> bool:
-        """Whether something was learned."""
-        return (self.bundle / CARD_FILE).is_file()
 
     def runs(self) -> list[Run]:
         """All recordings, oldest first."""
-        found = [path for path in self._runs.glob("*.mp4") if _number(path)]
-        return [Run(path, path.stat().st_size) for path in sorted(found, key=_number)]
+        found = [path for path in self._runs.glob("*.mp4") if _number(path.name)]
+        ordered = sorted(found, key=lambda path: _number(path.name))
+        return [Run(path, path.stat().st_size) for path in ordered]
 
     @property
     def nbytes(self) -> int:
@@ -90,8 +82,14 @@ class WorkFolder:
             raise UsageError(
                 f"cannot make the folder {self.root}: {error.strerror}; give another with --learn"
             ) from error
-        number = max((_number(run.path) for run in self.runs()), default=0) + 1
+        # A name that was used once still stands in the tables of steps.
+        used = [run.path.name for run in self.runs()] + [f"{run}.mp4" for run in self.steps.runs]
+        number = max(map(_number, used), default=0) + 1
         return self._runs / f"run-{number:03d}.mp4"
+
+    def video(self, name: str) -> Path | None:
+        """The recording of this name; None where there is none, whatever text it is."""
+        return next((run.path for run in self.runs() if run.name == name), None)
 
     def delete(self, name: str) -> None:
         """Delete one recording; what was learned from it stays until it is learned again.
@@ -99,60 +97,10 @@ class WorkFolder:
         Raises:
             UsageError: there is none of this name.
         """
-        found = next((run for run in self.runs() if run.name == name), None)
+        found = self.video(name)
         if found is None:
             raise UsageError("there is no such run any more")
-        found.path.unlink(missing_ok=True)
-
-    def change_steps(self, rows: Sequence[Any]) -> None:
-        """Give steps names, and say which may be left out.
-
-        Args:
-            rows: objects with `id`, `name` and `optional`; other steps stay as they are.
-
-        Raises:
-            UsageError: nothing was learned yet, or a row is not such an object.
-            BundleError: the bundle's workflow cannot be read.
-        """
-        if not self.has_bundle:
-            raise UsageError("nothing was learned yet")
-        wanted: dict[str, tuple[str, bool]] = {}
-        for row in rows:
-            try:
-                id_, name, optional = str(row["id"]), str(row["name"]), bool(row["optional"])
-            except (TypeError, KeyError) as error:
-                raise UsageError("a step needs id, name and optional") from error
-            one_line = " ".join(printable(name).split())[:LONGEST_NAME]
-            if not one_line:
-                raise UsageError("a step needs a name")
-            wanted[id_] = one_line, optional
-        graphs = [_changed(graph, wanted) for graph in read_graphs(self.bundle / WORKFLOW_FILE)]
-        names = [step.name for step in _steps(graphs)]
-        if len(set(names)) < len(names):
-            raise UsageError("two steps have the same name; make them differ")
-        write_graphs(graphs, self.bundle / WORKFLOW_FILE)
-        if len(graphs) == 1:  # what is learned again keeps the number of steps and their names
-            self.step_names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-
-    def kept(self) -> KeptWords:
-        """What people have said to the bundle so far, for the one that replaces it."""
-        if not self.has_bundle:
-            return KeptWords()
-        steps = _steps(read_graphs(self.bundle / WORKFLOW_FILE))
-        return KeptWords(
-            tuple(read_corrections(self.bundle)),
-            frozenset(step.name for step in steps if step.optional),
-        )
-
-    def keep(self, words: KeptWords) -> None:
-        """Say it to the present bundle too, as far as it has such steps."""
-        graphs = read_graphs(self.bundle / WORKFLOW_FILE)
-        steps = _steps(graphs)
-        ids = {step.id for step in steps}
-        rows = [row for row in words.corrections if row.step in ids or not row.step]
-        write_corrections(self.bundle, rows)
-        again = {s.id: (s.name, True) for s in steps if s.name in words.optional}
-        write_graphs([_changed(g, again) for g in graphs], self.bundle / WORKFLOW_FILE)
+        found.unlink(missing_ok=True)
 
 
 def chosen_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
@@ -176,27 +124,6 @@ def chosen_folder(learn: Path | None, settings: Settings) -> WorkFolder | None:
     return WorkFolder(Path(platformdirs.user_data_dir("egomon")) / "work")
 
 
-@dataclass(frozen=True, slots=True)
-class KeptWords:
-    """What people have said to a bundle."""
-
-    corrections: tuple[Correction, ...] = ()
-    optional: frozenset[str] = frozenset()
-    """Names of steps that may be left out."""
-
-
-def _number(path: Path) -> int:
-    found = _RUN.fullmatch(path.name)
+def _number(file_name: str) -> int:
+    found = _RUN.fullmatch(file_name)
     return 0 if found is None else int(found[1])
-
-
-def _steps(graphs: Sequence[WorkflowGraph]) -> list[WorkflowStep]:
-    return [step for graph in graphs for step in graph.steps]
-
-
-def _changed(graph: WorkflowGraph, wanted: Mapping[str, tuple[str, bool]]) -> WorkflowGraph:
-    for step in graph.steps:
-        if step.id in wanted:
-            name, optional = wanted[step.id]
-            graph = graph.with_step(replace(step, name=name, optional=optional))
-    return graph

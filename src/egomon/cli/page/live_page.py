@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from egomon.cli.page.feedback import PageFeedback
 from egomon.cli.page.guide import Guide
 from egomon.cli.page.page_bundle import show_bundle
 from egomon.cli.page.teach_process import Teach, teach_in_process
+from egomon.cli.page.undo import UndoStack
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1:0"
 """Loopback, on a free port."""
 CLOSE_SECONDS = 5.0
+MUTE_SECONDS = 300.0
+"""How long the page's button silences this machine and every page."""
 PICTURE_PX = 640
 """Largest width of pictures, pixels."""
 
@@ -52,7 +56,8 @@ class LivePage:
 
         self._settings, self._work, self._teach = settings, work, teach
         self._guide: Guide | None = None
-        self._feedback = PageFeedback(settings)
+        self._undo = UndoStack()
+        self._feedback = PageFeedback(settings, self._undo)
         self.hub = LiveHub(title, feedback=self._feedback.verdict)
         self._feedback.tell = lambda sentence: self.hub.show("told", sentence)
         show_bundle(self.hub, settings.model.name)
@@ -73,9 +78,18 @@ class LivePage:
             if monitor.pipeline is not None:
                 monitor.pipeline.scoring.request_corrections(rows)
 
-        feedback.correct = correct
+        def mute(fields: Mapping[str, Any]) -> str:
+            is_on = bool(fields.get("on"))
+            monitor.operations.mute(MUTE_SECONDS if is_on else 0.0)
+            return "This machine and all pages are silent." if is_on else "Sound is on again."
+
+        def show_mute(seconds: float) -> None:
+            hub.show("muted_until", time.time() + seconds if seconds else 0)
+
+        feedback.correct, monitor.operations.on_mute = correct, show_mute
         hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
-        hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed, "undo": feedback.undo}
+        hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed}
+        hub.actions |= {"undo": lambda fields: self._undo.undo(), "mute": mute}
         if self._work is not None:
             inputs = {item.name: item for item in monitor.inputs}
             self._guide = Guide(
@@ -83,8 +97,10 @@ class LivePage:
                 inputs,
                 show=lambda state: hub.show("learn", state),
                 watch=lambda folder: self._watch(monitor, folder),
+                undo=self._undo,
                 teach=self._teach,
             )
+            hub.run_video = self._work.video
             hub.actions |= self._guide.actions
 
     def close(self) -> None:

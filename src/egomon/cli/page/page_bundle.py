@@ -28,13 +28,19 @@ def show_bundle(hub: LiveHub, model: str | Path) -> None:
 
 
 def steps_of(folder: Path) -> list[dict[str, Any]]:
-    """Steps of a taught bundle in order; none of another one, whose steps have no order."""
+    """Steps of a taught bundle in order, and when each was done in the runs that taught it.
+
+    None of another bundle, whose steps have no order.
+    """
     from egomon.branches.taught.step_pictures import read_step_picture
     from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
+    from egomon.cli.page.taught_steps import STEPS_FILE, spans_of
 
     path = folder / WORKFLOW_FILE
     if not path.is_file():
         return []
+    steps = [step for graph in read_graphs(path) for step in graph.steps]
+    found = spans_of(folder / STEPS_FILE)
     return [
         {
             "id": step.id,
@@ -43,7 +49,11 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
             "picture": f"step/{quote(step.id, safe='')}"
             if read_step_picture(folder, step.id) is not None
             else None,
+            "runs": [
+                {"name": run, "start": spans[i].t_start, "end": spans[i].t_end}
+                for run, spans in found.items()
+                if len(spans) == len(steps)
+            ],
         }
-        for graph in read_graphs(path)
-        for step in graph.steps
+        for i, step in enumerate(steps)
     ]

@@ -80,6 +80,7 @@ def _main(folder: Path) -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)
     work, last = WorkFolder(folder), -1.0
+    steps, runs = work.steps, work.runs()
 
     def tell(what: str, share: float) -> None:
         nonlocal last
@@ -88,17 +89,15 @@ def _main(folder: Path) -> None:
             print(json.dumps({"what": what, "share": round(share, 3)}), flush=True)  # noqa: T201
 
     try:
-        words = work.kept()
         report = teach(
-            [run.path for run in work.runs()],
+            [run.path for run in runs],
             work.bundle,
             name="own-work",
-            steps=work.step_names if work.step_names.is_file() else None,
+            steps=steps.names if steps.names.is_file() else None,
+            boundaries=steps.boundaries_of([run.name for run in runs]),
             cache=VectorCache(),
             progress=tell,
         )
-        if report.written:
-            work.keep(words)
         print(json.dumps({"report": report.to_json()}), flush=True)  # noqa: T201
     except EgomonError as error:
         print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201

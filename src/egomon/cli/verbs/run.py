@@ -238,7 +238,7 @@ def live(
     settings = read_settings()
     page = view or learn is not None or settings.view.address is not None
     work = chosen_folder(learn, settings) if page else None
-    if model is None and work is not None and work.has_bundle:
+    if model is None and work is not None and work.steps.are_learned:
         model = str(work.bundle)
         settings = read_settings()
     session = _session(settings, shared, live_page=page, work=work, reread=read_settings)
@@ -269,6 +269,13 @@ def replay(
         Path | None, typer.Option("--expect", help="Compare the alerts with this file; exit 6.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Topic name of the source.")] = None,
+    wait_for_subscriber: Annotated[
+        str | None,
+        typer.Option(
+            "--wait-for-subscriber",
+            help="With --pub: begin once somebody has subscribed, or after this long, e.g. 6s.",
+        ),
+    ] = None,
     **shared: Any,
 ) -> None:
     """Run a recording through the same path as live; the same file gives the same alerts."""
@@ -276,6 +283,9 @@ def replay(
     from egomon.cli.session import parse_latency_model
 
     factor = opt.parse_speed(speed)
+    awaited = opt.parse_duration(wait_for_subscriber)
+    if awaited is not None and not shared["publish"]:
+        raise UsageError("--wait-for-subscriber belongs to --pub, which somebody can subscribe to")
     if shared["publish"] is None:  # a replay is no service unless it is asked to be one
         shared |= {"publish": [], "control": shared["control"] or "none"}
     session = _session(_settings(model, shared), shared, expect=expect)
@@ -284,5 +294,6 @@ def replay(
         speed=factor,
         range_seconds=(start, end),
         latency_model=parse_latency_model(latency_model) if as_live else None,
+        subscriber_seconds=awaited or 0.0,
     )
     _check(summary, shared)

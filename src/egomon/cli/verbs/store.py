@@ -147,7 +147,7 @@ def alerts_feedback(
 @alerts_app.command("missed")
 def alerts_missed(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="missing, repeated, stopped or foreign.")
+        str, typer.Argument(metavar="KIND", help="missing, repeated, stopped, foreign or long.")
     ],
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the taught bundle.")],
     step: Annotated[

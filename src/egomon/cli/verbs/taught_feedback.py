@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from egomon.branches.bundle.locate import read_card
 from egomon.branches.taught.corrections import (
     Correction,
+    MistakeName,
     as_kind,
     kind_of,
     read_corrections,
@@ -70,7 +71,7 @@ def apply_missed(folder: Path, kind: str, step: str | None, *, undo: bool) -> st
 
     Args:
         folder: of the bundle.
-        kind: missing, repeated, stopped or foreign.
+        kind: missing, repeated, stopped, foreign or long.
         step: id or name of the step at which it should have been told; None = any.
         undo: take the newest such word back.
 
@@ -80,7 +81,7 @@ def apply_missed(folder: Path, kind: str, step: str | None, *, undo: bool) -> st
     """
     name, known = _name(folder), as_kind(kind)
     if known is None:
-        raise UsageError(f"{kind!r} is not one of: missing, repeated, stopped, foreign")
+        raise UsageError(f"{kind!r} is not one of: {', '.join(get_args(MistakeName))}")
     steps = [s for graph in read_graphs(folder / WORKFLOW_FILE) for s in graph.steps]
     found = next((s.id for s in steps if step in (s.id, s.name)), None)
     if step is not None and found is None:

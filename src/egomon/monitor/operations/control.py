@@ -38,6 +38,8 @@ class MonitorOperations:
         self._model, self._stop, self._exchange = model, stop, exchange
         self.mute_with = Mute()
         """Silences speech and tones of this machine."""
+        self.on_mute: Callable[[float], None] = lambda seconds: None
+        """Hears for how many seconds they are silent from now on, whoever asked for it."""
         self.blur: FaceBlur | None = None
         """Covers faces in pictures; where that fails, there is no picture."""
         self._wanted: str | None = None
@@ -63,6 +65,7 @@ class MonitorOperations:
     def mute(self, seconds: float) -> bool:
         """See `Operations`."""
         self.mute_with.begin(seconds)
+        self.on_mute(seconds)
         return True
 
     def model(self, model: str) -> bool:

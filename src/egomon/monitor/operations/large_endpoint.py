@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 
 from egomon.branches.bundle.card import BundleCard
+from egomon.branches.bundle.locate import find_bundle, read_card
 from egomon.branches.interfaces import RemoteLargeBranch
+from egomon.branches.onnx.forms import Compute, OnnxForms
 from egomon.branches.remote.client import EmbeddingsClient, LargeEndpoint
 from egomon.branches.remote.refusal import API_KEY
+from egomon.config import Settings
 from egomon.config_sections import LargeSettings
 from egomon.errors import EgomonError, UsageError
 from egomon.fusion.alert_engine import LargeBranchAccess
@@ -51,6 +54,26 @@ def check_endpoint(settings: LargeSettings, card: BundleCard) -> None:
             "--large-endpoint out, or take another bundle"
         )
     EmbeddingsClient(endpoint).close()
+
+
+def check_large(settings: Settings) -> None:
+    """Find out whether the large branch can be had, before a run that is worth nothing without it.
+
+    Raises:
+        LargeEndpointError: its server does not answer.
+        BundleError: its file is not the one that the card pins.
+    """
+    endpoint, model = large_endpoint(settings.large), settings.model
+    if endpoint is None:
+        folder = find_bundle(model.name)
+        compute = Compute(model.device, model.dtype, model.engine)
+        OnnxForms(folder, read_card(folder).runtime).check_large(compute)
+        return
+    client = EmbeddingsClient(endpoint)
+    try:
+        client.models()
+    finally:
+        client.close()
 
 
 def await_server(branch: RemoteLargeBranch, access: LargeBranchAccess) -> None:

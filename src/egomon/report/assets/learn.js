@@ -2,6 +2,7 @@
 const KINDS = Object.freeze({
   missing: "something was left out", repeated: "something was done again",
   stopped: "the work was begun anew too early", foreign: "something else was done",
+  long: "a step took too long",
 });
 const MIB = 1 << 20;
 
@@ -11,14 +12,14 @@ class LearnView {
     this.began = 0;
     this.recordButton = h("button", { type: "button", id: "record", onclick: () => this.record() });
     this.learnButton = h("button", { type: "button", id: "learn-now", onclick: () => act("learn") }, "Learn");
-    this.undoButton = h("button", { type: "button", id: "undo", onclick: () => act("undo") }, "Undo my last word");
+    this.undoButton = h("button", { type: "button", id: "undo", onclick: () => act("undo") }, "Undo the last change");
     this.told = h("p", { id: "learned", role: "status" });
     this.runs = h("ul", { class: "runs" });
     this.where = h("p", { class: "soft" });
-    this.steps = h("form", { id: "steps", onsubmit: (event) => this.saveSteps(event) });
+    this.steps = new StepList(act);
     this.missed = h("form", { id: "missed", onsubmit: (event) => this.sendMissed(event) });
     box.append(h("summary", {}, "Teach"), this.told, h("div", { class: "buttons" }, this.recordAgain(), this.undoButton),
-      this.runs, this.where, this.steps, this.missed);
+      this.runs, this.where, this.steps.form, this.missed);
     document.addEventListener("keydown", (event) => this.onKey(event), true);
     setInterval(() => { if (this.state.phase === "recording") redraw(); }, 1000);
   }
@@ -102,33 +103,20 @@ class LearnView {
         h("button", { type: "button", "aria-label": `Delete ${run.name}`, disabled: phase !== "idle", onclick: () => this.act("delete-run", { name: run.name }) }, "Delete"))));
       this.where.textContent = `${folder}: ${(bytes / MIB).toFixed(1)} of ${Math.round(most / MIB)} MiB` + (learned ? "; learned" : "");
     }
-    this.drawSteps(Boolean(phase) && learned, taught);
+    const steps = this.store.meta.workflow || [];
+    this.steps.draw(steps, { shown: Boolean(phase) && learned, idle: phase === "idle", runs: (runs || []).map((run) => run.name) });
+    this.drawMissed(steps);
   }
 
-  drawSteps(editable, taught) {
-    const steps = this.store.meta.workflow || [];
-    const key = JSON.stringify([steps, editable, taught]);
-    if (key === this.stepsKey) return;
-    this.stepsKey = key;
-    this.steps.hidden = !editable || !steps.length;
-    this.steps.replaceChildren(h("h2", {}, "Steps"), h("ol", {}, steps.map((step) => h("li", { "data-id": step.id },
-      step.picture ? h("img", { src: step.picture, alt: "" }) : null,
-      h("input", { type: "text", value: step.name, maxlength: "60", required: true, "aria-label": `Name of ${step.name}` }),
-      h("label", {}, h("input", { type: "checkbox", checked: step.optional }), " may be left out")))),
-    h("button", { type: "submit" }, "Save the steps"));
+  drawMissed(steps) {
+    const key = JSON.stringify(steps.map((step) => [step.id, step.name]));
+    if (key === this.missedKey) return;
+    this.missedKey = key;
     const options = (pairs) => pairs.map(([value, text]) => h("option", { value }, text));
     this.missed.replaceChildren(h("h2", {}, "You missed one"),
       h("select", { name: "kind", "aria-label": "What happened" }, options(Object.entries(KINDS))),
       h("select", { name: "step", "aria-label": "At which step" }, options([["", "at any step"], ...steps.map((step) => [step.id, `at ${step.name}`])])),
       h("button", { type: "submit" }, "Teach it"));
-  }
-
-  async saveSteps(event) {
-    event.preventDefault();
-    const rows = [...this.steps.querySelectorAll("li")].map((row) => ({
-      id: row.dataset.id, name: row.querySelector("[type=text]").value, optional: row.querySelector("[type=checkbox]").checked,
-    }));
-    await this.act("steps", { steps: rows });
   }
 
   async sendMissed(event) {

@@ -2,7 +2,7 @@
 const VERDICTS = Object.freeze({ true: "✓ a mistake", false: "✗ not a mistake", unsure: "? unsure" });
 let lastFollowed = null;
 const stateView = new StateView(store);
-const sound = new Sound(data.tones);
+const sound = new Sound(data.tones, act);
 const learnView = new LearnView(store, byId("teach"), { act, redraw: () => drawState() });
 const verdicts = new Map(Object.entries(data.verdicts || {}));
 
@@ -87,6 +87,7 @@ function drawState() {
   byId("banners").hidden = Boolean(lead);
   if (byId("cycle")) byId("cycle").hidden = Boolean(lead);
   learnView.draw();
+  sound.muteUntil(1000 * (store.meta.muted_until || 0));
   stateView.draw(current, lead);
 }
 

@@ -23,29 +23,30 @@ function playTone(context, tone) {
 }
 
 class Sound {
-  constructor(tones) {
+  constructor(tones, act) {
     this.tones = tones;
     this.context = null;
     this.repeats = false;
     this.mute = { until: 0, timer: 0 };
+    this.muteButton = h("button", { type: "button", id: "mute", "aria-pressed": "false", onclick: () => act("mute", { on: !this.isMuted }) });
     this.timer = 0;
     this.onButton = h("button", { type: "button", id: "sound", "aria-pressed": "false", onclick: () => this.toggle() }, "Sound on");
     this.repeatButton = h("button", { type: "button", id: "repeat", "aria-pressed": "false", onclick: () => this.toggleRepeat() }, "Repeat until seen");
-    const minutes = [["", "Mute…"], ["5", "5 minutes"], ["15", "15 minutes"], ["60", "an hour"], ["0", "not muted"]];
-    this.muteSelect = h("select", { id: "mute", "aria-label": "Mute", onchange: (event) => this.muteFor(Number(event.target.value)) },
-      minutes.map(([value, text]) => h("option", { value }, text)));
     this.draw();
   }
 
   get controls() {
-    return [this.onButton, this.repeatButton, this.muteSelect];
+    return [this.onButton, this.repeatButton, this.muteButton];
   }
 
   draw() {
     const on = Boolean(this.context);
     this.onButton.setAttribute("aria-pressed", String(on));
     this.repeatButton.setAttribute("aria-pressed", String(this.repeats));
-    this.repeatButton.hidden = this.muteSelect.hidden = !on;
+    this.repeatButton.hidden = !on;
+    this.muteButton.setAttribute("aria-pressed", String(this.isMuted));
+    const until = new Date(this.mute.until).toTimeString().slice(0, 5);
+    this.muteButton.textContent = this.isMuted ? `Muted until ${until}: unmute` : "Mute 5 min";
   }
 
   toggle() {
@@ -66,14 +67,20 @@ class Sound {
     this.draw();
   }
 
-  muteFor(minutes) {
+  get isMuted() {
+    return Date.now() < this.mute.until;
+  }
+
+  // The machine and every page are silent until then; what repeats goes on afterwards.
+  muteUntil(milliseconds) {
+    if (milliseconds === this.mute.until) return;
     clearTimeout(this.mute.timer);
-    this.hush();
-    this.mute.until = minutes ? Date.now() + minutes * 60000 : 0;
-    const first = this.muteSelect.options[0];
-    first.textContent = minutes ? `Muted until ${new Date(this.mute.until).toTimeString().slice(0, 5)}` : "Mute…";
-    this.muteSelect.value = "";
-    if (minutes) this.mute.timer = setTimeout(() => this.muteFor(0), minutes * 60000);
+    this.mute.until = milliseconds;
+    if (this.isMuted) {
+      this.stopSpeaking();
+      this.mute.timer = setTimeout(() => this.draw(), milliseconds - Date.now() + 100);
+    }
+    this.draw();
   }
 
   // An alert comes again and again where that was asked for, until it is seen.
@@ -85,7 +92,7 @@ class Sound {
   }
 
   play(kind, sentence) {
-    if (!this.context || Date.now() < this.mute.until) return;
+    if (!this.context || this.isMuted) return;
     const tone = this.tones[kind] || [];
     playTone(this.context, tone);
     navigator.vibrate?.(VIBRATION[kind]);
@@ -98,6 +105,10 @@ class Sound {
 
   hush() {
     clearInterval(this.timer);
+    this.stopSpeaking();
+  }
+
+  stopSpeaking() {
     clearTimeout(this.saying);
     window.speechSynthesis?.cancel();
   }
