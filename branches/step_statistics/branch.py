@@ -83,10 +83,10 @@ class StepStatisticsBranch:
             feature=scaled.astype(np.float32),
             latency_ms=(self._clock() - started) * 1000,
             step=step,
-            reason=self._reason(scaled, belief, spans, unit) if x > 0 else None,
+            reason=self._reason(scaled, belief) if x > 0 else None,
         )
 
-    def _reason(self, scaled: Array, belief: Array, spans: list[Rows], unit: Float32) -> str | None:
+    def _reason(self, scaled: Array, belief: Array) -> str | None:
         """Put the statistic that speaks most for a mistake into words."""
         step = self.card.small.steps[int(belief.argmax())]
         value = dict(zip(NAMES, scaled, strict=False))

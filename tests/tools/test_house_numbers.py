@@ -63,7 +63,7 @@ def test_lines_ratios_and_folders_are_counted_without_docstrings_and_links(tree)
 def test_a_string_below_a_constant_gives_a_reason_and_one_below_a_field_does_not(tree):
     before = values(tree)["lines that give reasons, %"]
     assert before == pytest.approx(100 * 2 / 17)
-    write(tree, "stream/b.py", "B = 1\n\"\"\"Because\nof A.\"\"\"\n")
+    write(tree, "stream/b.py", 'B = 1\n"""Because\nof A."""\n')
     assert values(tree)["lines that give reasons, %"] == pytest.approx(100 * 4 / 20)
     write(tree, "stream/b.py", 'class B:\n    x: int\n    """Pixels."""\n')
     assert values(tree)["lines that give reasons, %"] == pytest.approx(100 * 2 / 20)
