@@ -26,6 +26,7 @@ from egomon.text import printable
 
 __all__ = ["app", "main"]
 
+# As shells do: 128 and the number of the signal.
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
