@@ -30,7 +30,7 @@ from egomon.branches.step_filter.descriptor import (
 )
 from egomon.branches.step_filter.explanation import explain
 from egomon.branches.step_filter.filter import StepBelief, StepFilter
-from egomon.branches.step_filter.model import StepModel, load_model
+from egomon.branches.step_filter.model import StepModel, StreamSteps, load_model
 from egomon.branches.taught.corrections import Correction, read_corrections
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
@@ -97,11 +97,15 @@ class StreamFollower:
 
     def _begin(self) -> None:
         self._filter = StepFilter(self._model, self._rules, self._corrections, cycles=self._cycles)
-        self._scene = RunningMean(self._model.descriptor.prior)
+        self._steps = StreamSteps(self._model)
+        self._scene = self._new_scene()
         self._seen = -np.inf
         self._window: Float32 | None = None
         self._step, self._step_began = -1, 0.0
         self._row = np.zeros(self._model.steps.shape[1], np.float32)
+
+    def _new_scene(self) -> RunningMean:
+        return RunningMean(self._model.descriptor.prior, self._model.options.prior_windows)
 
     def correct(self, corrections: Sequence[Correction]) -> None:
         """See `CorrectableBranch`."""
@@ -175,12 +179,13 @@ class StreamFollower:
             self._window = window
             self._row = self._model.descriptor.rows(self._scene.centre(window))
             moving = bool(moved > self._model.options.moving)
-            beliefs.append(self._filter.push(self._model.distances(self._row), moving=moving))
+            beliefs.append(self._filter.push(self._steps.distances(self._row), moving=moving))
+            self._steps.see(self._row, beliefs[-1].steps[:-1])
             if (step := int(beliefs[-1].steps[:-1].argmax())) != self._step:
                 self._step, self._step_began = step, float(times[first])
             self._judge_scene()
             if beliefs[-1].began:  # rows of a step are those of the demonstrations' first time
-                self._scene = RunningMean(self._model.descriptor.prior)
+                self._scene = self._new_scene()
         return beliefs
 
     def _judge_scene(self) -> None:
