@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
+# Larger files of the large model enter the bundle's hash by name and size only.
 _HASHED_WHOLE_BYTES = 64 << 20
-"""Larger files of the large model enter the bundle's hash by name and size only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

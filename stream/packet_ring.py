@@ -14,6 +14,7 @@ from typing import Any
 import av
 import av.error
 
+# A clip reaches back to before its segment, and the key frame before that may lie 20 s earlier.
 KEEP_SECONDS = 60.0
 KEEP_BYTES = 64 << 20
 PLAYED = frozenset({"h264", "vp9", "av1"})

@@ -34,6 +34,7 @@ MOST_WAITING = 4
 TIMEOUT_SECONDS = 30.0
 JOIN_SECONDS = 1.0
 LONGEST_CHARACTERS = 300
+# A sentence is asked for; a server that answers without end is cut off.
 MOST_ANSWER_BYTES = 1 << 20
 PROMPT = (
     "These pictures, in order, are from the camera of a person at work. A monitor reported: "

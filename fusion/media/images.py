@@ -21,6 +21,7 @@ from egomon.stream.frame import Frame, Segment, UInt8Image
 SNAPSHOT_PX = 320
 JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)
+# Names of files may have 255 bytes, and a suffix comes behind it.
 LONGEST_STEM = 96
 
 Made = TypeVar("Made")

@@ -23,8 +23,8 @@ SPARE_BYTES_A_SECOND = 100.0
 """Above the bound, for as long as the peer is there: heartbeats of its own cost it 9 bytes each."""
 
 _TCP_INFO_BYTES = 136
+# tcpi_bytes_acked, tcpi_bytes_received of `struct tcp_info`.
 _TCP_INFO_COUNTS = struct.Struct("QQ")
-"""tcpi_bytes_acked, tcpi_bytes_received of `struct tcp_info`."""
 _TCP_INFO_OFFSET = 120
 
 

@@ -16,7 +16,9 @@ from egomon.errors import AddressInUseError, ConfigError
 Socket: TypeAlias = zmq.Socket[bytes]
 Context: TypeAlias = zmq.Context[Socket]
 
+# For each reader: one that does not read loses its oldest messages, not the monitor its memory.
 HIGH_WATER_MARK = 1000
+# The last alert is still sent on the way out, and a reader that is gone does not hold it up.
 LINGER_MS = 500
 MAX_MESSAGE_BYTES = 16 << 20
 """Most bytes of one frame from the monitor; readers cut the connection above it."""

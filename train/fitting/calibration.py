@@ -10,6 +10,7 @@ from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
 _STEPS = 50
+# Perfectly separated scores have no finite slope without it.
 _RIDGE = 1e-3
 
 

@@ -25,6 +25,7 @@ from egomon.units import NS_PER_SECOND
 HEARTBEAT_SECONDS = 1.0
 READER_SECONDS = 6.0
 """Longest wait for a first subscriber; one that is there already tries again every 5 s."""
+# Heartbeats and requests go on between two messages that lie far apart.
 _REST_SECONDS = 0.05
 
 

@@ -166,6 +166,8 @@ def test_the_table_tells_each_row_the_tags_and_what_flatters() -> None:
     text = text_of(bench(fitted_on=2))
     assert "m on bench: 6 segments, 3 mistakes" in text
     assert "Fitted on 2 of these 2 recordings" in text
+    for heading in ("ROC AUC", "PR AUC", "Holo F", "macro F1", "prec."):
+        assert heading in text
     for row in ("m (causal)", "always", "repeat_last (oracle)", "recall of slip", "micro_auc"):
         assert row in text
     assert "Fitted on" not in text_of(bench())

@@ -185,7 +185,7 @@ class Guide:
         self._source, self._phase, self._told = source, "recording", {}
         item.tap = self._recorder
         self._tell()
-        return "Recording: do the work from beginning to end, correctly, then stop."
+        return "Recording has begun."
 
     def _recorded(self, path: Path, seconds: float | None, why: str) -> None:
         """In the recorder's thread."""
