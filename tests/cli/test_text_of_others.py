@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.cli.printing import line_of, print_alerts, print_revisions
-from egomon.cli.say import say
+from egomon.cli.stdout import say
 from egomon.fusion.messages.types import AlertData, BranchScores, Scores, SegmentRef, Step
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.server import EventServer

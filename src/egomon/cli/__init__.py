@@ -18,7 +18,7 @@ import sys
 from typing import NoReturn
 
 from egomon.cli.app import app, called_verb, with_only
-from egomon.cli.pipe import PipedText
+from egomon.cli.stdout import PipedText
 from egomon.errors import EgomonError, MissingExtraError
 from egomon.extras import extra_of
 from egomon.stream.redact import RedactFilter, redact

@@ -9,7 +9,7 @@ import typer
 
 from egomon import endpoints
 from egomon.cli import options as opt
-from egomon.cli.say import say
+from egomon.cli.stdout import say
 
 
 def register(app: typer.Typer) -> None:

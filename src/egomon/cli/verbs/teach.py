@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from egomon.cli import options as opt
-from egomon.cli.say import say
+from egomon.cli.stdout import say
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from egomon.cli import options as opt
-from egomon.cli.say import say
+from egomon.cli.stdout import say
 from egomon.errors import UsageError
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
@@ -31,7 +31,7 @@ FeatureSetFolder = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")]
-Context = Annotated[
+ContextOption = Annotated[
     str | None,
     typer.Option("--context", help="causal, offline or none, instead of what it was trained on."),
 ]
@@ -130,7 +130,7 @@ def evaluate(
         Path | None,
         typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
     ] = None,
-    context: Context = None,
+    context: ContextOption = None,
     split: Split = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
@@ -182,7 +182,7 @@ def challenge(
             help="Feature set; with --videos where it goes: OUT-vectors.",
         ),
     ] = None,
-    context: Context = None,
+    context: ContextOption = None,
     split: Split = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Instead of the bundle's.")

@@ -1,10 +1,14 @@
-"""A stdout whose reader may close the pipe, as in `egomon config show | head -1`."""
+"""stdout: its reader may close the pipe, as in `head -1`, and lines may hold words of others."""
 
 from __future__ import annotations
 
 import io
 import os
 from typing import NoReturn, Self
+
+import typer
+
+from egomon.text import printable
 
 READER_GONE = 141
 """Exit code that a shell reports for a program ended by a closed pipe (128 + SIGPIPE)."""
@@ -51,3 +55,8 @@ class PipedText(io.TextIOWrapper):
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
         raise SystemExit(READER_GONE)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text that may hold words of others, to stdout or stderr."""
+    typer.echo(printable(text), err=err)
