@@ -34,8 +34,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.house_numbers
 
+# Two processes: each has models in memory, and a file's tests share what they build.
 test: setup check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # The lowest versions that pyproject.toml allows, all together: 8 GB in build/lowest.
 lowest:

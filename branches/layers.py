@@ -13,8 +13,8 @@ import numpy as np
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32
 
+# Abramowitz and Stegun 7.1.26: within 1.5e-7.
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
-"""Abramowitz and Stegun 7.1.26: within 1.5e-7."""
 
 
 def linear(weights: Tensors, name: str, x: Float32) -> Float32:

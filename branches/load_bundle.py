@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
+# Modules that read the small branch of a kind.
 TAUGHT_LOADERS = {
     "taught": "egomon.branches.taught.branch",
     "step_filter": "egomon.branches.step_filter.load",
 }
-"""Modules that read the small branch of a kind."""
+# Larger files of the large model enter the bundle's hash by name and size only.
 _HASHED_WHOLE_BYTES = 64 << 20
-"""Larger files of the large model enter the bundle's hash by name and size only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

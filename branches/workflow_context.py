@@ -16,6 +16,7 @@ FIRST_ROWS = 1024
 PIECE_ROWS = 512
 """Vectors are held in blocks of this size, which never move: an array that grew or was compacted
 left as much again with the allocator."""
+# Half a day of steps of a minute and a half; a stream without a reset must not grow for ever.
 MOST_STEPS = 512
 
 

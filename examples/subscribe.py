@@ -1,4 +1,4 @@
-"""Print every alert. Needs pyzmq alone; `subscribe_typed.py` also survives losses."""
+"""Print every alert. Needs pyzmq alone; `subscribe_typed.py` also fetches what it misses."""
 
 import json
 import sys

@@ -9,11 +9,15 @@ from typing import Literal
 
 BreakerState = Literal["closed", "open", "half-open"]
 
+# A call that fails costs its segment the deadline: after three a fourth would not do better.
 FAILURES_IN_A_ROW = 3
+# A server that fails now and then is not worth its delay either: half of ten is too much.
 RECENT_CALLS = 10
 FAILED_SHARE = 0.5
+# A server that is started again needs that long; one that is gone is asked every five minutes.
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
+# Monitors that lost the same server must not all come back at the same moment.
 JITTER = 0.1
 
 

@@ -14,6 +14,7 @@ from egomon.branches.segment_scorer import ScoredSegment
 from egomon.stream.channel import WAIT_SECONDS, Channel
 from egomon.stream.worker import Worker
 
+# What waits behind more than these would be answered after its deadline.
 QUEUE_CAPACITY = 8
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+# A camera that was only moved is back within a second; one that is off is asked twice a minute.
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
 RESET_SECONDS = 30.0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from egomon.stream.source import Discontinuity, GapCause, SourceListener
 
+# Slow cameras send a picture every second or two: that is no pause.
 GAP_SECONDS = 2.0
 GAP_PERIODS = 20
 """A forward jump of at least both is a discontinuity: it begins a new epoch."""
@@ -13,6 +14,7 @@ BACK_SECONDS = 1.0
 """Back by more than this: the writer began a new clock. By less: a frame out of order."""
 MOST_JUMP_SECONDS = 3600.0
 """A longer jump forward is a broken clock, not a pause."""
+# Of a container that states none: between cinema's 24 and NTSC's 30.
 FALLBACK_FPS = 25.0
 
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# One frame that looks idle, a hand before the lens, does not end a segment.
 SMOOTHING_FRAMES = 3
 SHORTEST_PART = 0.5
 """A fixed window cut short by the end of the stream is scored if this share of it is there."""
+# Sums of periods miss a bound by less than this in float64, in any length of stream.
 EPSILON_SECONDS = 1e-6
 
 

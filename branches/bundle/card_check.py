@@ -21,6 +21,7 @@ from egomon.plugins import NAME as PLUGIN_NAME
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Bundle names are folder names and parts of topics and ids."""
 
+# Far above any network in use: a card with more is damaged or hostile, and would ask for gigabytes.
 MAX_WIDTH = 65_536
 MAX_IMAGE_PX = 4_096
 MAX_FRAMES = 4_096

@@ -21,7 +21,9 @@ from pathlib import Path
 from egomon.errors import BundleError
 from egomon.extras import needs_extra
 
+# The hub's own client waits much longer where a firewall swallows packets.
 PROBE_SECONDS = 3.0
+# One command asks for several files: they need not each wait for the probe.
 _MEMORY_SECONDS = 60.0
 
 _lock = threading.RLock()

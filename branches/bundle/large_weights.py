@@ -18,8 +18,8 @@ from egomon.branches.bundle.locate import LARGE_FOLDER
 from egomon.errors import BundleError
 
 _FILES = "*.safetensors"
+# Values converted at once: the largest matrix has 620 million.
 _PIECE = 1 << 22
-"""Values converted at once: the largest matrix has 620 million."""
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 _FLOATS = ("F64", "F32", "F16", "BF16")
 

@@ -26,8 +26,8 @@ _DTYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
+# Names listed in a message.
 _SHOWN = 3
-"""Names listed in a message."""
 
 
 class HasShape(Protocol):

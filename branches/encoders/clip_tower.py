@@ -27,11 +27,11 @@ from egomon.errors import BundleError
 
 log = logging.getLogger(__name__)
 
+# Weights of these families were trained with QuickGELU throughout.
 _QUICK_GELU_FAMILIES = re.compile(r"openai|metaclip", re.IGNORECASE)
-"""Weights of these families were trained with QuickGELU throughout."""
 
+# CLIP4Clip appends the epoch.
 _CLIP4CLIP_FILE = "pytorch_model.bin"
-"""CLIP4Clip appends the epoch."""
 
 _HUB_ID = re.compile(r"(hf-hub:)?[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -22,11 +22,12 @@ from egomon.branches.bundle.card import Interpolation
 from egomon.branches.interfaces import Float32, Float64
 from egomon.stream.frame import UInt8Image
 
+# Outputs of one product: fewer cost calls, more multiply zeros.
 _OUTPUTS = 16
-"""Outputs of one product: fewer cost calls, more multiply zeros."""
+# Multiplications up to which OpenBLAS stays in its caller's thread; others of its threads would
+# spin between products and cost ten times as much.
 _SINGLE_THREAD = 1 << 18
-"""Multiplications up to which OpenBLAS stays in its caller's thread; others of its threads would
-spin between products and cost ten times as much."""
+# As Pillow: 8 bits of a pixel, 2 for overshoot of the filter, 22 left of 32.
 _MOST_BITS = 22
 
 

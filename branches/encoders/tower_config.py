@@ -19,8 +19,8 @@ CLIP: dict[str, Any] = msgspec.structs.asdict(Preprocessing())
 """OpenAI's, and open_clip's where a model says nothing."""
 
 _OPEN_CLIP_CROPS = {"shortest": "center", "squash": "squash", "longest": "letterbox"}
+# Pillow's numbers of interpolations, which Hugging Face's processors use.
 _PILLOW = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of interpolations, which Hugging Face's processors use."""
 
 
 def complete(card: FrameEncoderCard, own: Mapping[str, object]) -> FrameEncoderCard:

@@ -21,10 +21,10 @@ from egomon.extras import needs_extra
 log = logging.getLogger(__name__)
 
 OPSET = 17
+# Size of one ONNX file, by its format.
 _MOST_BYTES = 2 << 30
-"""Size of one ONNX file, by its format."""
+# Values of a weight that is worth a cast.
 _LEAST_HALVED = 256
-"""Values of a weight that is worth a cast."""
 
 
 def write_graph(

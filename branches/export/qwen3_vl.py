@@ -25,8 +25,8 @@ from egomon.branches.uemcm.qwen3_vl import Qwen3VLEmbedder, prompt
 from egomon.errors import BundleError
 
 LEAST_COSINE = 0.99999
+# Stamps that the token table is checked on, every tenth of a second.
 _LONGEST_SECONDS = 100
-"""Stamps that the token table is checked on, every tenth of a second."""
 
 
 def write_large(

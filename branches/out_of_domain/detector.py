@@ -11,6 +11,7 @@ from egomon.branches.interfaces import DomainGuard, Float32, Float64
 
 DomainState = Literal["unknown", "in_domain", "out_of_domain"]
 
+# A single frame may be blurred or covered; two seconds of them are a place.
 WINDOW_SECONDS = 2.0
 STRIDE_SECONDS = 1.0
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 60.0
 """A call without a deadline, as in a replay, is given up after this."""
+# A vector of 4096 numbers as JSON is under 100 KB; a server that sends without end is cut off.
 MAX_ANSWER_BYTES = 4 << 20
 RETRY_SECONDS = 0.1
 """Pause before the second attempt, unless the server says `Retry-After`."""

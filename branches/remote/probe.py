@@ -12,8 +12,8 @@ from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.interfaces import Float32
 from egomon.errors import BundleError, LargeEndpointError
 
+# Half precision: an error of 1e-7 in the cosine, and half as many characters in the card.
 _STORED = np.dtype("<f2")
-"""Half precision: an error of 1e-7 in the cosine, and half as many characters in the card."""
 
 
 def probe_clip(card: LargeEncoderCard) -> tuple[NDArray[np.uint8], list[float]]:

@@ -12,8 +12,8 @@ from egomon.text import printable
 
 API_KEY = "EGOMON_LARGE_API_KEY"
 """Environment variable of the key; `large.api_key_file` is the other way."""
+# Characters of the server's own words that are shown.
 _LONGEST = 240
-"""Characters of the server's own words that are shown."""
 
 
 class _Told(msgspec.Struct):

@@ -27,7 +27,7 @@ from egomon.branches.step_filter.descriptor import (
 )
 from egomon.branches.step_filter.explanation import explain
 from egomon.branches.step_filter.filter import StepBelief, StepFilter
-from egomon.branches.step_filter.model import StepModel
+from egomon.branches.step_filter.model import StepModel, StreamSteps
 from egomon.branches.taught.corrections import Correction
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -94,7 +94,8 @@ class StreamFollower:
 
     def _begin(self) -> None:
         self._filter = self._new_filter()
-        self._scene = RunningMean(self._model.descriptor.prior)
+        self._steps = StreamSteps(self._model)
+        self._scene = self._new_scene()
         self._seen = -np.inf
         self._window: Float32 | None = None
         self._foreign = False
@@ -106,13 +107,16 @@ class StreamFollower:
 
     def wait(self) -> None:
         """It is another work: keep nothing of its place, and nothing of what was foreign."""
-        self._scene = RunningMean(self._model.descriptor.prior)
+        self._scene, self._steps = self._new_scene(), StreamSteps(self._model)
         if self._foreign:
             self._foreign = False
             self._filter = self._new_filter()
 
     def _new_filter(self) -> StepFilter:
         return StepFilter(self._model, self._rules, self._corrections, cycles=self._cycles)
+
+    def _new_scene(self) -> RunningMean:
+        return RunningMean(self._model.descriptor.prior, self._model.options.prior_windows)
 
     def correct(self, corrections: Sequence[Correction]) -> None:
         """See `CorrectableBranch`."""
@@ -206,7 +210,7 @@ class StreamFollower:
             self._settle()
             self._window = window
             self._row = self._model.descriptor.rows(self._scene.centre(window))
-            evidence += self._filter.advance(self._model.distances(self._row))
+            evidence += self._filter.advance(self._steps.distances(self._row))
             self._open = (float(times[first]), bool(moved > self._model.options.moving))
         return evidence
 
@@ -216,13 +220,14 @@ class StreamFollower:
             return
         (began, moving), self._open = self._open, None
         belief = self._filter.belief(moving=moving, share=self._share)
+        self._steps.see(self._row, belief.steps[:-1])
         self._beliefs.append(belief)
         self._foreign = bool(belief.steps[-1] > 0.5)
         if (step := int(belief.steps[:-1].argmax())) != self._step:
             self._step, self._step_began = step, began
         self._judge_scene()
         if belief.began:  # rows of a step are those of the demonstrations' first time
-            self._scene = RunningMean(self._model.descriptor.prior)
+            self._scene = self._new_scene()
 
     def _judge_scene(self) -> None:
         if self._scene.windows < SCENE_WINDOWS:

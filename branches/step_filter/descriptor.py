@@ -16,7 +16,7 @@ from egomon.branches.interfaces import Float32, Float64
 
 WINDOW_SECONDS = 0.5
 PRIOR_WINDOWS = 60.0
-"""Windows that the demonstrations' mean counts for in the running mean."""
+"""Windows that the demonstrations' mean counts for in the running mean, unless a model says it."""
 MEMORY_WINDOWS = 600.0
 """Windows after which the running mean forgets."""
 _EDGE = 1e-3
@@ -50,6 +50,8 @@ class RunningMean:
     """Mean of the windows so far, begun by a prior; it forgets after `MEMORY_WINDOWS`."""
 
     prior: Float32
+    prior_windows: float = PRIOR_WINDOWS
+    """Windows that the prior counts for."""
     mean: Float64 = field(init=False)
     windows: int = 0
 
@@ -59,7 +61,7 @@ class RunningMean:
     def centre(self, window: Float32) -> Float32:
         """Take a window in, and the mean away from it."""
         self.windows += 1
-        weight = min(PRIOR_WINDOWS + self.windows, MEMORY_WINDOWS)
+        weight = min(self.prior_windows + self.windows, MEMORY_WINDOWS)
         self.mean = self.mean + (window - self.mean) / weight
         centred: Float32 = (window - self.mean).astype(np.float32)
         return centred
@@ -67,15 +69,15 @@ class RunningMean:
     @property
     def offset(self) -> float:
         """How far the mean of what was seen lies from the prior."""
-        weight = min(PRIOR_WINDOWS + self.windows, MEMORY_WINDOWS)
-        seen = weight - PRIOR_WINDOWS
+        weight = min(self.prior_windows + self.windows, MEMORY_WINDOWS)
+        seen = weight - self.prior_windows
         away = float(np.linalg.norm(self.mean - self.prior))
         return away * weight / seen if seen > 0 else 0.0
 
 
-def centred(windows: Float32, prior: Float32) -> Float32:
+def centred(windows: Float32, prior: Float32, prior_windows: float = PRIOR_WINDOWS) -> Float32:
     """(W, E) of a recording, each minus the running mean at its time."""
-    running = RunningMean(prior)
+    running = RunningMean(prior, prior_windows)
     return np.stack([running.centre(window) for window in windows])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Float64
-from egomon.branches.step_filter.descriptor import Descriptor
+from egomon.branches.step_filter.descriptor import PRIOR_WINDOWS, Descriptor
 from egomon.errors import BundleError
 
 ARRAYS = ("prior", "mean", "projection", "steps", "seconds", "durations")
@@ -33,6 +33,13 @@ class StepOptions:
     unseen: float = 0.0
     """Probability that a step of another person looks like the one before it. Time decides between
     such steps and missing ones."""
+    prior_windows: float = PRIOR_WINDOWS
+    """Windows that the recordings' mean counts for in a stream's running mean."""
+    shrunken: float = 1.0
+    """Share of a step's row that another person's is expected to have."""
+    taught_windows: float = 0.0
+    """Windows that a taught step counts for beside those that the stream shows of it; 0 = the
+    stream changes nothing."""
     spread: float = 0.42
     """Standard deviation of the logarithm of a step's duration, beyond the longest recording."""
     moving: float = 1e-3
@@ -55,11 +62,6 @@ class StepModel:
     """(2, K) shortest and longest duration in the recordings, seconds."""
     options: StepOptions
 
-    def distances(self, row: Float32) -> Float64:
-        """(K,) mean square of the difference to each step, from one row (D,)."""
-        found: Float64 = ((self.steps - row) ** 2).mean(axis=1, dtype=np.float64)
-        return found
-
     def usual_seconds(self, step: int) -> tuple[float, float]:
         """Shortest and longest duration of a step in the recordings."""
         shortest, longest = self.durations[:, step]
@@ -79,6 +81,34 @@ class StepModel:
         return asdict(self.options)
 
 
+class StreamSteps:
+    """A model's steps as one stream shows them.
+
+    A person's way of doing a step is a Gaussian around the taught one, so its mean after some
+    windows is their mean with the taught row counted as `taught_windows` of them (maximum a
+    posteriori adaptation of means, Gauvain and Lee 1994). What is done again then looks like what
+    this person did, and not only like what was taught.
+    """
+
+    def __init__(self, model: StepModel) -> None:
+        self._options = model.options
+        self._steps = model.steps.astype(np.float64)
+        self._windows = np.full(len(self._steps), model.options.taught_windows)
+
+    def distances(self, row: Float32) -> Float64:
+        """(K,) mean square of the difference to each step, from one row (D,)."""
+        found: Float64 = ((self._steps - row) ** 2).mean(axis=1)
+        return found
+
+    def see(self, row: Float32, shares: Float64) -> None:
+        """Take in a row (D,) that shows each step with the probability `shares` (K,)."""
+        if not self._options.taught_windows:
+            return
+        self._windows += shares
+        moved = self._options.shrunken * row - self._steps
+        self._steps += (shares / self._windows)[:, None] * moved
+
+
 def load_model(
     ids: tuple[str, ...], dim: int, options: Mapping[str, Any], tensors: Tensors
 ) -> StepModel:
@@ -93,7 +123,7 @@ def load_model(
             raise BundleError(f"field `small.options` has an unknown key {name!r}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
             raise BundleError(f"field `small.options.{name}` is {value!r}; expected a number >= 0")
-        if value == 0 and name != "unseen":
+        if value == 0 and name not in ("unseen", "taught_windows"):
             raise BundleError(f"field `small.options.{name}` is 0; expected a number > 0")
     if "sharpness" not in options:
         raise BundleError("field `small.options` lacks `sharpness`")

@@ -27,8 +27,8 @@ from egomon.branches.step_statistics.features import (
 from egomon.branches.step_statistics.tables import PACE, Array, Rows, StepTables
 from egomon.errors import BundleError
 
+# Standard deviations above usual from which a statistic is given as the reason.
 _TELLING = 1.0
-"""Standard deviations above usual from which a statistic is given as the reason."""
 
 
 class StepStatisticsBranch:
@@ -83,10 +83,10 @@ class StepStatisticsBranch:
             feature=scaled.astype(np.float32),
             latency_ms=(self._clock() - started) * 1000,
             step=step,
-            reason=self._reason(scaled, belief, spans, unit) if x > 0 else None,
+            reason=self._reason(scaled, belief) if x > 0 else None,
         )
 
-    def _reason(self, scaled: Array, belief: Array, spans: list[Rows], unit: Float32) -> str | None:
+    def _reason(self, scaled: Array, belief: Array) -> str | None:
         """Put the statistic that speaks most for a mistake into words."""
         step = self.card.small.steps[int(belief.argmax())]
         value = dict(zip(NAMES, scaled, strict=False))

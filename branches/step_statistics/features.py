@@ -29,8 +29,8 @@ STATISTICS = 2 * len(NAMES)
 MOST_SEGMENTS = 40
 """Most earlier segments in a score: bounds its cost."""
 
+# Posterior below which a step is not asked what it misses most: it takes long.
 _UNLIKELY = 1e-3
-"""Posterior below which a step is not asked what it misses most: it takes long."""
 
 Seconds = tuple[float, float]
 """Start and end of a segment, since the first frame of the workflow."""

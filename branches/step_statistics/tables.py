@@ -16,14 +16,14 @@ Rows = tuple[int, int]
 PACE = 2
 """Progress of a workflow: steps done, log seconds so far."""
 
+# Of neighbouring frames of a step: a segment of 30 rows tells as much as 3 independent ones.
 _ROW_CORRELATION = 0.3
-"""Of neighbouring frames of a step: a segment of 30 rows tells as much as 3 independent ones."""
+# Independent observations of the workflow in a segment of usual length.
 _WORKFLOW_WEIGHT = 1.5
-"""Independent observations of the workflow in a segment of usual length."""
+# Length that the posterior of background is smoothed over, in segments of usual length.
 _SMOOTH_SEGMENTS = 0.3
-"""Length that the posterior of background is smoothed over, in segments of usual length."""
+# A step that is done is this much less likely to be seen again.
 _FORGIVE = 0.8
-"""A step that is done is this much less likely to be seen again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

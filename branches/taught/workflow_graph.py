@@ -167,10 +167,6 @@ class WorkflowGraph:
             return OrderFinding("repeated", step, (), reason)
         return None
 
-    def next_steps(self, seen: Collection[str]) -> tuple[str, ...]:
-        """Steps that may start now without a finding."""
-        return tuple(s.id for s in self.steps if self.check(s.id, seen) is None)
-
     def with_step(self, step: WorkflowStep) -> WorkflowGraph:
         """The same graph with one step replaced by its id."""
         return replace(self, steps=tuple(step if s.id == step.id else s for s in self.steps))

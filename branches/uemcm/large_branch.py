@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from egomon.branches.bundle.card import LargeEncoderCard
-from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.interfaces import BranchScore, Float32
 from egomon.branches.uemcm.clip_frames import clip_of
 from egomon.branches.uemcm.large_head import LargeClassifier
@@ -35,11 +33,6 @@ class Qwen3VLBranch:
         self.embedder = embedder
         self.head = head
         self._clock = clock
-
-    @staticmethod
-    def visual_tokens(card: LargeEncoderCard) -> int:
-        """Visual tokens of one clip: (T / 2) (px / 32)^2."""
-        return visual_tokens(card)
 
     def score(self, segment: Segment) -> BranchScore:
         """Score one segment by its frames' `detail`, or `image` where there is none.

@@ -18,8 +18,8 @@ from egomon.branches.uemcm.context_network import (
     load_network,
 )
 
+# Probability above which a step counts as done before.
 _DONE = 0.5
-"""Probability above which a step counts as done before."""
 
 
 class UemcmSmallBranch:

@@ -144,7 +144,7 @@ class EvidenceAttacher:
         found = {}
         if self._publisher.store_error is not None:
             found[STORE_FAILED] = (
-                "the event store refuses events; alerts go on and wait in memory, see the log"
+                "the event store takes no events; alerts go on and wait in memory, see the log"
             )
         if self._snapshot_fault is not None:
             found[EVIDENCE_FAILED] = "faces cannot be blurred; alerts go on without pictures"

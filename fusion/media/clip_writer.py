@@ -29,7 +29,9 @@ OVERDUE_SECONDS = 5.0
 """A stalled source does not hold back the clip for longer than this."""
 JOIN_SECONDS = 5.0
 DAY_NS = 86_400 * NS_PER_SECOND
+# Later than any clip, in nanoseconds, and still an integer of SQLite.
 EVER = 2**62
+# Containers round to milliseconds; more means that the source's clock jumped within the clip.
 SAME_CLOCK_SECONDS = 1e-3
 
 WriteClip = Callable[[Path, Sequence[Frame], Size | None], Evidence]

@@ -18,9 +18,11 @@ from egomon.errors import StoreError
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.frame import Frame, Segment, UInt8Image
 
+# A JPEG of this width has about 10 KB and may go with every alert.
 SNAPSHOT_PX = 320
 JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)
+# Names of files may have 255 bytes, and a suffix comes behind it.
 LONGEST_STEM = 96
 
 Made = TypeVar("Made")

@@ -21,12 +21,14 @@ logger = logging.getLogger(__name__)
 
 MAX_BOOTS = 64
 """Former runs whose rest is remembered; what is older is given up."""
+# So many at once: the event store is not locked while a slow sink sends them.
 CHUNK = 256
 BUSY_SECONDS = 5.0
 _NEXT = (
     f"SELECT {EVENT_COLUMNS} FROM events WHERE boot = ? AND seq > ? AND seq < ?"
     f" ORDER BY seq LIMIT {CHUNK}"
 )
+# The largest integer of SQLite.
 _NO_END = (1 << 63) - 1
 
 

@@ -18,6 +18,7 @@ from egomon.fusion.messages.session_file import encode_line
 from egomon.fusion.sinks.sink import SinkContext
 
 TIMEOUT_SECONDS = 10.0
+# Closing must not wait for a command's whole time-out.
 _POLL_SECONDS = 0.1
 
 

@@ -21,8 +21,8 @@ SIGNATURE = "X-Egomon-Signature-256"
 SECRET = "EGOMON_WEBHOOK_SECRET"
 TOKEN = "EGOMON_WEBHOOK_TOKEN"
 _OPTIONS = ("kinds", "secret_file", "token_file")
+# Answers that say that this very message will never be taken.
 _REFUSED = (400, 413, 415, 422)
-"""Answers that say that this very message will never be taken."""
 
 
 class WebhookSink:

@@ -20,9 +20,11 @@ from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# Minutes of messages: a sink that is started again loses none, one that is gone costs no memory.
 CAPACITY = 1024
 OPEN_SECONDS = 10.0
 POLL_SECONDS = 0.5
+# After `context.stop`: who looks at it ends within this, who does not never will.
 ABANDON_SECONDS = 0.5
 ROOM_SECONDS = 10.0
 """Replay: longest wait for room in the queue of a sink that does not move."""
@@ -31,8 +33,8 @@ TOLD_SECONDS = 60.0
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause before a message is offered again."""
 
+# Number among all messages that were handed over, and the message.
 _Waiting = tuple[int, StoredEvent, Data, tuple[bytes, ...]]
-"""Number among all messages that were handed over, and the message."""
 
 
 class SinkWorker:

@@ -10,13 +10,14 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from egomon.errors import StoreError
 from egomon.fusion.messages.types import AlertData
+from egomon.fusion.store.disk_thread import DiskThread
 from egomon.fusion.store.process_lock import RunningBoots
 from egomon.fusion.store.reader import EventReader
 from egomon.fusion.store.retention import NEW_BOOT, Retention, insert_event, prune_events
@@ -32,6 +33,7 @@ from egomon.fusion.store.tables import (
 
 __all__ = ["AlertRow", "EventStore", "FeedbackRow", "MediaRow", "Retention", "StoredEvent"]
 
+T = TypeVar("T")
 FeedbackVerdict = Literal["true", "false", "unsure"]
 
 READ_SECONDS = 1.0
@@ -48,6 +50,8 @@ class EventStore(EventReader):
         path: database file, parents are created; None keeps everything in memory.
         retention: limits that `prune` applies.
         busy_seconds: longest wait for another process that is writing.
+        patience_seconds: longest wait of `append` and `prune` for the disk; what takes longer is
+            written all the same. None waits as long as it takes.
 
     Raises:
         StoreError: the file cannot be opened; the message says why.
@@ -59,6 +63,7 @@ class EventStore(EventReader):
         *,
         retention: Retention | None = None,
         busy_seconds: float = 0.25,
+        patience_seconds: float | None = None,
     ) -> None:
         self.boot = ""
         self.lost = 0
@@ -70,6 +75,11 @@ class EventStore(EventReader):
         self._failing = False
         self._lock = threading.RLock()
         self._waiting: deque[tuple[StoredEvent, AlertData | None]] = deque()
+        self._in_hand = 0  # so many of them are being written
+        self._waiting_lock = threading.Lock()
+        self._disk: DiskThread | None = None
+        if path is not None and patience_seconds is not None:
+            self._disk = DiskThread(patience_seconds)
         self._db = open_database(path, busy_seconds)
         self._alive = RunningBoots(path)
         if path is None:
@@ -80,9 +90,11 @@ class EventStore(EventReader):
 
     def close(self) -> None:
         """Write waiting events, if the disk accepts them, and close; idempotent."""
+        if self._disk is not None:
+            self._disk.close()
         with self._lock:
             try:
-                self.append(())
+                self._write_waiting()
             except StoreError:
                 self.lost += len(self._waiting)
                 self._waiting.clear()
@@ -109,28 +121,49 @@ class EventStore(EventReader):
         written, in order, by the next `append` that succeeds.
 
         Raises:
-            StoreError: the disk is full, or another process holds the lock.
+            StoreError: the disk is full or slow, or another process holds the lock.
         """
-        with self._lock:
+        with self._waiting_lock:
             self._waiting += [(e, alert_in(e)) for e in events if e.kind in KEPT_KINDS]
             if not self._waiting:
                 return
-            try:
-                with self._write("store events") as db:
-                    for event, alert in self._waiting:
-                        insert_event(db, event, alert)
-            except StoreError:
-                # A locked database must cost an alert its wait once, not each time.
-                self._db.execute("PRAGMA busy_timeout = 0")
-                self._failing = True
-                while len(self._waiting) > self.retention.max_waiting:
-                    self._waiting.popleft()
+        try:
+            self._on_disk(self._write_waiting)
+        except StoreError:
+            with self._waiting_lock:
+                while len(self._waiting) > self._in_hand + self.retention.max_waiting:
+                    del self._waiting[self._in_hand]
                     self.lost += 1
-                raise
-            self._waiting.clear()
-            if self._failing:
-                self._db.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
-                self._failing = False
+            raise
+
+    def _on_disk(self, work: Callable[[], T]) -> T:
+        return work() if self._disk is None else self._disk.run(work)
+
+    def _write_waiting(self) -> None:
+        with self._lock:
+            while batch := self._batch():
+                try:
+                    with self._write("store events") as db:
+                        for event, alert in batch:
+                            insert_event(db, event, alert)
+                except StoreError:
+                    # A locked database must cost an alert its wait once, not each time.
+                    self._db.execute("PRAGMA busy_timeout = 0")
+                    self._failing = True
+                    self._in_hand = 0
+                    raise
+                with self._waiting_lock:
+                    for _ in batch:
+                        self._waiting.popleft()
+                    self._in_hand = 0
+                if self._failing:
+                    self._db.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+                    self._failing = False
+
+    def _batch(self) -> list[tuple[StoredEvent, AlertData | None]]:
+        with self._waiting_lock:
+            self._in_hand = len(self._waiting)
+            return [*self._waiting]
 
     def since(
         self,
@@ -142,7 +175,7 @@ class EventStore(EventReader):
         max_bytes: int | None = None,
     ) -> list[StoredEvent]:
         """See `EventReader.since`; events that the disk has refused so far are among them."""
-        with self._lock:  # before the file is read: one that is written meanwhile comes twice
+        with self._waiting_lock:  # before the file: one that is written meanwhile comes twice
             waiting = [event for event, _ in self._waiting]
         found = super().since(boot, seq, limit, prefix=prefix, max_bytes=max_bytes)
         written = {(event.boot, event.seq) for event in found}
@@ -206,6 +239,9 @@ class EventStore(EventReader):
         Returns:
             Number of events removed, at most `Retention.prune_chunk`; call again while not zero.
         """
+        return self._on_disk(lambda: self._prune(now_wall_ns))
+
+    def _prune(self, now_wall_ns: int) -> int:
         with self._lock:
             with self._write("prune") as db:
                 removed = prune_events(db, self.retention, now_wall_ns)

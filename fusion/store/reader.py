@@ -25,8 +25,8 @@ from egomon.fusion.store.tables import (
     open_database,
 )
 
+# SQLite looks at the clock after this many of its instructions: well below a millisecond.
 _STEPS_PER_LOOK = 1000
-"""SQLite looks at the clock after this many of its instructions: well below a millisecond."""
 _START = (
     "SELECT coalesce((SELECT id FROM events WHERE boot = ?1 AND seq <= ?2 ORDER BY seq DESC"
     " LIMIT 1), (SELECT after_id FROM boots WHERE boot = ?1))"

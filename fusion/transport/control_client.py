@@ -15,6 +15,7 @@ from egomon.fusion.transport.sockets import MAX_MESSAGE_BYTES, Context, Socket, 
 if TYPE_CHECKING:
     from egomon.fusion.transport.keys import CurveConfig
 
+# A monitor that answers nothing is not asked again with every message.
 _BACK_OFF_SECONDS = 5.0
 
 

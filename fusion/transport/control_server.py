@@ -18,8 +18,11 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 logger = logging.getLogger(__name__)
 
+# A subscriber that missed more asks again: between answers alerts go out.
 SINCE_LIMIT = 1000
+# An answer is made in the emit thread: a larger one would hold back alerts.
 SINCE_MAX_BYTES = 512 << 10
+# A day: a source that somebody muted and forgot speaks again.
 MOST_MUTE_SECONDS = 86_400
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]

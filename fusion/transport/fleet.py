@@ -12,6 +12,7 @@ from egomon.fusion.transport.subscriber_events import Gap
 from egomon.text import printable
 
 FLEET_KINDS = ("alert", "segment", "status", "stats", "gap")
+# Names come from the network: whoever makes them up must not fill the memory.
 MOST_SOURCES = 10_000
 SILENT_SECONDS = 60.0
 """A monitor that runs says something every ten seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+# Names come from the network: whoever makes them up must not fill the memory.
 MOST_TOPICS = 65_536
 
 

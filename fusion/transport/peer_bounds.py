@@ -18,13 +18,14 @@ from threading import Lock
 from egomon.stream.worker import Worker
 
 WATCHES = sys.platform == "linux"
+# At the bound of a gigabit a peer can send 12 MB between two looks.
 LOOK_SECONDS = 0.1
 SPARE_BYTES_A_SECOND = 100.0
 """Above the bound, for as long as the peer is there: heartbeats of its own cost it 9 bytes each."""
 
 _TCP_INFO_BYTES = 136
+# tcpi_bytes_acked, tcpi_bytes_received of `struct tcp_info`.
 _TCP_INFO_COUNTS = struct.Struct("QQ")
-"""tcpi_bytes_acked, tcpi_bytes_received of `struct tcp_info`."""
 _TCP_INFO_OFFSET = 120
 
 

@@ -38,6 +38,7 @@ __all__ = ["ControlHandler", "EventServer", "PreparedMessage", "StoredEvent"]
 
 logger = logging.getLogger(__name__)
 
+# Then alerts have their turn, however fast requests come.
 _REQUESTS_PER_CALL = 64
 MOST_BYTES_TO_EVENTS = 256 << 10
 """What a peer of the event socket may send in all: topics to subscribe."""

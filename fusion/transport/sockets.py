@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket as posix
+import stat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +17,9 @@ from egomon.errors import AddressInUseError, ConfigError
 Socket: TypeAlias = zmq.Socket[bytes]
 Context: TypeAlias = zmq.Context[Socket]
 
+# For each reader: one that does not read loses its oldest messages, not the monitor its memory.
 HIGH_WATER_MARK = 1000
+# The last alert is still sent on the way out, and a reader that is gone does not hold it up.
 LINGER_MS = 500
 MAX_MESSAGE_BYTES = 16 << 20
 """Most bytes of one frame from the monitor; readers cut the connection above it."""
@@ -96,6 +99,9 @@ def bind(socket: Socket, endpoint: str, *, option: str) -> str:
             f"cannot bind {option} {endpoint}: {zmq.strerror(error.errno or 0)}; "
             f"use an address of this machine, such as {endpoints.PUBLISH}"
         ) from error
+    if scheme == "ipc" and not rest.startswith("@"):
+        # Other users are kept out whatever the umask; it decides about the group.
+        Path(rest).chmod(stat.S_IMODE(Path(rest).stat().st_mode) & 0o770)
     return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 

@@ -40,6 +40,7 @@ __all__ = ["AlertSubscriber", "Event", "Gap", "Message", "PublisherRestarted", "
 
 logger = logging.getLogger(__name__)
 
+# ZeroMQ waits in C: only between slices does Python see Ctrl-C.
 _SLICE_SECONDS = 1.0
 
 

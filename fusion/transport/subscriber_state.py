@@ -25,6 +25,7 @@ from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import DATA_TYPES, AlertData, HeartbeatData
 from egomon.fusion.transport.subscriber_events import Event, Gap, PublisherRestarted
 
+# An alert is revised within minutes of its start; a subscriber may run for months.
 _REMEMBERED_ALERTS = 4096
 
 

@@ -63,8 +63,8 @@ class Settings(BaseSettings):
         return (init_settings, env_settings)
 
 
+# The user whose files everybody may trust.
 _ROOT = 0
-"""The user whose files everybody may trust."""
 
 
 def config_path(explicit: Path | None) -> Path | None:

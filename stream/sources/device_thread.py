@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 CHECK_SECONDS = 0.1
+# A call that is still blocked then may block for ten seconds more: the thread is left to end alone.
 JOIN_SECONDS = 0.5
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from egomon.stream.frame import Grab, SourceInfo, UInt8Image
 from egomon.stream.source import SilentListener, SourceListener, StateChange
 
+# Six days at 30 frames/s, in cells wide enough to survive a codec.
 INDEX_BITS = 24
 
 

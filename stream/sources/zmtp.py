@@ -11,9 +11,12 @@ import socket
 import time
 from collections.abc import Iterator
 
+# A camera that restarts leaves its old connection behind for a while.
 MOST_PEERS = 4
+# Two are a frame; more are dropped with their message, but must not pile up.
 MOST_PARTS = 8
 PIECE_BYTES = 1 << 18
+# ZMTP 3.1, 2.1: signature, version, mechanism, as-server, filler.
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 MORE, LONG, COMMAND = 1, 2, 4
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_models import tiny_card, tiny_tensors
 from tools.make_workbench.networks.activity import ActivityModule
+from torch_ensemble import build_small
 
 from egomon.branches.activity_model import ActivityClassifier
 from egomon.branches.bundle.card import LargeEncoderCard, SmallCard
@@ -17,7 +18,7 @@ from egomon.branches.bundle.weights import Tensors, part
 from egomon.branches.interfaces import BranchScore
 from egomon.branches.torch_modules import fill, to_arrays
 from egomon.branches.uemcm.context_network import load_network
-from egomon.branches.uemcm.heads import LargeHead, build_small
+from egomon.branches.uemcm.heads import LargeHead
 from egomon.branches.uemcm.large_head import LargeClassifier
 from egomon.errors import BundleError
 from egomon.fusion.gate import UemcmGate

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from command import Run
+from wire_station import alert
+
+from egomon.fusion.transport.sequencer import Sequencer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ALERTING = ("--threshold", "0.0", "--policy", "fixed", "--length", "2", "--stride", "1")
@@ -77,3 +80,35 @@ def test_python_and_node_print_the_same_alerts_of_one_replay(
     assert expected
     assert python.read_text().splitlines() == expected
     assert node.read_text().splitlines() == expected
+
+
+FAKE_ZEROMQ = """
+import { readFileSync } from "node:fs";
+export class Subscriber {
+  connect() {}
+  subscribe() {}
+  async *[Symbol.asyncIterator]() {
+    for (const frames of JSON.parse(readFileSync("messages.json"))) yield frames.map(Buffer.from);
+  }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_node_subscriber_says_how_many_alerts_it_has_lost(tmp_path: Path) -> None:
+    package = tmp_path / "node_modules" / "zeromq"
+    package.mkdir(parents=True)
+    (package / "index.mjs").write_text(FAKE_ZEROMQ)
+    (package / "package.json").write_text('{"name": "zeromq", "exports": "./index.mjs"}')
+    shutil.copy(EXAMPLES / "subscribe.mjs", tmp_path)
+    messages = []
+    for boot in ("boot-1", "boot-2"):  # a new boot begins at 1: nothing is lost between
+        numbered = Sequencer(boot, "bench", lambda: 0)
+        events = [numbered.number("cam0", alert(f"a-{n}")) for n in range(1, 5)]
+        messages += [[e.topic, e.envelope.decode()] for e in (events[0], events[3])]
+    (tmp_path / "messages.json").write_text(json.dumps(messages))
+    done = subprocess.run(
+        ["node", "subscribe.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["a-1", "a-4"] * 2
+    assert done.stderr == "2 alerts were lost; the monitor's store has them\n" * 2

@@ -56,8 +56,19 @@ def test_lines_ratios_and_folders_are_counted_without_docstrings_and_links(tree)
         "test lines per code line": pytest.approx(4 / 9),
         "the same for train": pytest.approx(3 / 6),
         "files in the flattest folder": 2,
-        "comment lines, %": pytest.approx(100 * 2 / 17),
+        "lines that give reasons, %": pytest.approx(100 * 2 / 17),
     }
+
+
+def test_a_string_below_a_constant_gives_a_reason_and_one_below_a_field_does_not(tree):
+    before = values(tree)["lines that give reasons, %"]
+    assert before == pytest.approx(100 * 2 / 17)
+    write(tree, "stream/b.py", 'B = 1\n"""Because\nof A."""\n')
+    assert values(tree)["lines that give reasons, %"] == pytest.approx(100 * 4 / 20)
+    write(tree, "stream/b.py", 'class B:\n    x: int\n    """Pixels."""\n')
+    assert values(tree)["lines that give reasons, %"] == pytest.approx(100 * 2 / 20)
+    write(tree, "stream/b.py", "def f():\n    pass\n'no constant'\n")
+    assert values(tree)["lines that give reasons, %"] == pytest.approx(100 * 2 / 20)
 
 
 def test_modules_that_import_each_other_when_loaded_are_a_cycle_and_break_the_check(tree, capsys):

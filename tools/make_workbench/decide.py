@@ -65,8 +65,3 @@ class Events:
     def f1(self) -> float:
         """Harmonic mean of precision and recall over events."""
         return 2 * self.found / max(1, 2 * self.found + self.missed + self.false)
-
-    @property
-    def false_per_minute(self) -> float:
-        """False alarms a minute of video."""
-        return self.false / self.minutes

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from torch import Tensor, nn
 
 import egomon
@@ -152,9 +151,3 @@ def save(folder: Path, parts: BundleParts) -> BundleCard:
     save_bundle(folder, card, tensors, None if large is None else large.folder)
     export_bundle(folder)
     return read_card(folder)
-
-
-def with_metrics(card: BundleCard, metrics: dict[str, float]) -> BundleCard:
-    """The card with what was measured afterwards."""
-    rounded = {name: round(value, 4) for name, value in metrics.items()}
-    return msgspec.structs.replace(card, metrics=card.metrics | rounded)

@@ -23,8 +23,8 @@ from egomon.train.features.rows import SegmentRow
 STEPS_FILE = "steps.json"
 VECTORS_FILE = "step_embeddings.npz"
 DIM = 256
+# Shortest segment: left of a step that ends together with another one.
 _INSTANT_SECONDS = 1e-3
-"""Shortest segment: left of a step that ends together with another one."""
 
 CARD = DatasetCard(
     name="CaptainCook4D step vectors",

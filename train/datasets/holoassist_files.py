@@ -27,8 +27,8 @@ ANNOTATION_FILES = "data-annotation-*.json"
 _SPLITS = ("train", "val", "test")
 _NEEDED = ("video", "task", "start", "end", "correctness", "verb", "noun")
 _COARSE, _FINE = "coarse grained action", "fine grained action"
+# Half a frame: a fine action that reaches so far over its coarse action still lies in it.
 _SAME_MOMENT_SECONDS = 0.02
-"""Half a frame: a fine action that reaches so far over its coarse action still lies in it."""
 
 
 @dataclass(frozen=True, slots=True)

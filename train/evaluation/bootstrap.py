@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# The ends of a 95 % interval then rest on seven draws each.
 DRAWS = 300
 LEVEL = 0.95
 FEWEST = 2

@@ -34,6 +34,7 @@ Flags = NDArray[np.bool_]
 
 BUDGETS = (1.0, 2.0, 6.0)
 """False alarms an hour at which recall is reported."""
+# Scores that every row has, with their headings.
 _COLUMNS = {
     "roc_auc": "ROC AUC",
     "pr_auc": "PR AUC",
@@ -42,7 +43,6 @@ _COLUMNS = {
     "mistake_precision": "prec.",
     "mistake_recall": "recall",
 }
-"""Scores that every row has, with their headings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from egomon.train.evaluation.evaluate import EvaluationReport
 from egomon.train.metrics.calibration import reliability
 from egomon.train.metrics.curves import pr_curve, roc_curve
 
+# Recordings in the plot of scores over time.
 _MOST_RECORDINGS = 6
-"""Recordings in the plot of scores over time."""
 
 
 def write_plots(report: EvaluationReport, folder: Path, suffix: str = "png") -> list[Path]:

@@ -14,7 +14,6 @@ from egomon.branches.interfaces import (
     ClipView,
     ContextView,
     Float32,
-    Float64,
     SmallBranch,
     StepSeen,
 )
@@ -92,13 +91,6 @@ def large_vectors(data: FeatureSet) -> Float32:
             "that has a large branch"
         )
     return np.stack([data.large(row) for row in data.segments])
-
-
-def score_segments(
-    small: SmallBranch, stream: StreamCard, data: FeatureSet, mode: ContextMode | None = None
-) -> Float64:
-    """Log odds of a mistake, (S,), in the order of `data.segments`; see `small_scores`."""
-    return np.array([score.log_odds for score in small_scores(small, stream, data, mode)])
 
 
 def small_scores(

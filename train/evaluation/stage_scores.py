@@ -90,8 +90,8 @@ def _large_and_fused(
     return (logits[:, 1] - logits[:, 0]).astype(np.float64), fused
 
 
+# Fields of a card that differ between machines, or are about a server.
 _NOT_OF_THE_VECTORS = ("weights", "probe", "least_cosine")
-"""Fields of a card that differ between machines, or are about a server."""
 
 
 def _check_large(data: FeatureSet, wanted: LargeEncoderCard) -> None:

@@ -164,22 +164,22 @@ class _Pass:
         self._seconds = duration_seconds
         self._times = known.times[:first].tolist()
         self._frames = FrameBatches(encoders.pool)
-        self._clips: ClipBatches | None = None
-        self._collector: ClipCollector | SourceClipCollector | None = None
+        self._clips: tuple[ClipCollector | SourceClipCollector, ClipBatches] | None = None
         if encoders.large is not None:
             wanted = [row for row in video.rows if (row.start, row.end) not in known.large]
             most = encoders.large.card.frames
+            collector: ClipCollector | SourceClipCollector
             if encoders.large.card.sampling == "source":
-                self._collector = SourceClipCollector(wanted, most)
+                collector = SourceClipCollector(wanted, most)
             else:
-                self._collector = ClipCollector(wanted, most, self._times)
-            self._clips = ClipBatches(encoders.large, known.large)
+                collector = ClipCollector(wanted, most, self._times)
+            self._clips = collector, ClipBatches(encoders.large, known.large)
         self._saved = hooks.clock()
         self.encoded = 0
 
     def wants(self, t_seconds: float) -> bool:
         """Whether a frame beside the sampling grid belongs to a clip."""
-        return self._collector is not None and self._collector.wants(t_seconds)
+        return self._clips is not None and self._clips[0].wants(t_seconds)
 
     def push(self, frame: Frame) -> bool:
         """See `FrameSink`."""
@@ -192,8 +192,9 @@ class _Pass:
             self._frames.push(frame.image)
             self.encoded += 1
             self._hooks.on_frames(1)
-        if self._collector is not None and self._clips is not None:
-            self._clips.push(self._collector.push(frame))
+        if self._clips is not None:
+            collector, batches = self._clips
+            batches.push(collector.push(frame))
         if self._seconds:
             self._hooks.on_share(min(1.0, frame.t_seconds / self._seconds))
         if self._hooks.clock() - self._saved >= CHECKPOINT_SECONDS:
@@ -205,9 +206,10 @@ class _Pass:
         if self._known.whole and len(self._times) != len(self._known.times):
             raise self._other_video()
         self._frames.finish()
-        if self._collector is not None and self._clips is not None:
-            self._clips.push(self._collector.finish())
-            self._clips.finish()
+        if self._clips is not None:
+            collector, batches = self._clips
+            batches.push(collector.finish())
+            batches.finish()
 
     def check_stop(self) -> None:
         """End where another recording failed."""
@@ -218,7 +220,7 @@ class _Pass:
         """All vectors that are there now."""
         vectors: Float32 = np.concatenate([self._known.vectors, *self._frames.vectors()])
         times = self._times if len(self._times) > len(self._known.times) else self._known.times
-        large = self._known.large if self._clips is None else self._clips.vectors()
+        large = self._known.large if self._clips is None else self._clips[1].vectors()
         return PartialVectors(np.array(times[: len(vectors)]), vectors, large=dict(large))
 
     def save(self) -> None:

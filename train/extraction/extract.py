@@ -14,12 +14,7 @@ import safetensors.numpy
 from egomon.branches.bundle.weights import Tensors, part
 from egomon.errors import EgomonError
 from egomon.train.extraction.extract_encoders import EncoderChoice, card_of
-from egomon.train.extraction.extract_worker import (
-    ExtractOptions,
-    ExtractWorker,
-    Listener,
-    extract_videos,
-)
+from egomon.train.extraction.extract_worker import ExtractOptions, ExtractWorker, Listener
 from egomon.train.extraction.find_videos import LabelledVideo, find_videos
 from egomon.train.extraction.output import ExtractionFolder
 from egomon.train.extraction.progress import ExtractionProgress
@@ -117,7 +112,7 @@ def _here(
     )
     embedder = choice.open_large(base, options.device, options.dtype)
     with ExtractWorker(folder, base.encoder, embedder, options, clock) as worker:
-        yield from extract_videos(worker, videos, options.chosen_jobs, listener)
+        yield from worker.extract_all(videos, listener)
 
 
 def _told(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ from egomon.train.extraction.output import ExtractionFolder
 from egomon.train.extraction.run_record import RecordingResult
 from egomon.train.features.encode_pool import BATCH, EncodePool
 
+# An accelerator is idle between smaller batches.
 CUDA_BATCH = 64
 CUDA_JOBS = 8
 """Videos that are decoded at once at most; more wait for one accelerator."""
@@ -189,34 +190,24 @@ class ExtractWorker:
             seconds=round(self._clock() - started, 3),
         )
 
+    def extract_all(
+        self, videos: Iterable[LabelledVideo], listener: Listener | None = None
+    ) -> Iterator[RecordingResult]:
+        """Extract several at the same time; results as they come, the first error ends all.
 
-def extract_videos(
-    worker: ExtractWorker,
-    videos: Sequence[LabelledVideo],
-    jobs: int,
-    listener: Listener | None = None,
-) -> Iterator[RecordingResult]:
-    """Extract several videos at the same time; results as they come, the first error ends all.
-
-    Args:
-        worker: with the encoders.
-        videos: any number.
-        jobs: so many at the same time.
-        listener: hears how it gets on.
-
-    Raises:
-        EgomonError: as `ExtractWorker.extract`.
-    """
-    listener = listener or Listener()
-    waiting = deque(videos)
-    with ThreadPoolExecutor(jobs, "extract") as threads:
-        running: set[Future[RecordingResult]] = set()
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.add(threads.submit(worker.extract, waiting.popleft(), listener))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            listener.stop.set()
+        Raises:
+            EgomonError: as `extract`.
+        """
+        listener, jobs = listener or Listener(), self._options.chosen_jobs
+        waiting = deque(videos)
+        with ThreadPoolExecutor(jobs, "extract") as threads:
+            running: set[Future[RecordingResult]] = set()
+            try:
+                while waiting or running:
+                    while waiting and len(running) < jobs:
+                        running.add(threads.submit(self.extract, waiting.popleft(), listener))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                listener.stop.set()

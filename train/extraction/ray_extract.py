@@ -26,7 +26,6 @@ from egomon.train.extraction.extract_worker import (
     CUDA_JOBS,
     ExtractOptions,
     ExtractWorker,
-    extract_videos,
 )
 from egomon.train.extraction.find_videos import LabelledVideo
 from egomon.train.extraction.output import ExtractionFolder
@@ -80,7 +79,7 @@ class ExtractActor:
     """Ray Data's callable class: one on each actor."""
 
     def __init__(self, task: RayTask) -> None:
-        self._videos, self._jobs = task.videos, task.options.chosen_jobs
+        self._videos = task.videos
         self._error: EgomonError | None = None
         try:
             how = task.options.device, task.options.dtype
@@ -98,7 +97,7 @@ class ExtractActor:
             if self._error is not None:
                 raise self._error
             videos = [self._videos[int(number)] for number in batch["id"]]
-            for result in extract_videos(self._worker, videos, self._jobs):
+            for result in self._worker.extract_all(videos):
                 told.append(msgspec.json.encode({"result": result}))
         except EgomonError as error:
             about = {"error": str(error), "kind": type(error).__name__}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from egomon.branches.bundle.card import BundleCard
 
+# A new recording passes for one of ten thousand known ones once in 400,000 times.
 _DIGITS = 8
 
 

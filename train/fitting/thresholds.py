@@ -10,10 +10,11 @@ from egomon.train.fitting.calibration import budget_threshold, fit_calibration, 
 from egomon.train.fitting.trained import FittedModel
 from egomon.train.metrics.curves import ScoreArray
 
+# A threshold of 1 could never be reached, not even by a certain mistake.
 _HIGHEST = 0.999
 _FLAG_LOW = DecisionCard().flag_low
+# Share of the mistakes that the small branch may keep from the large one.
 _PASSED_BY = 0.05
-"""Share of the mistakes that the small branch may keep from the large one."""
 
 
 def decide(trained: FittedModel, false_alarms_per_hour: float) -> tuple[DecisionCard, StageScores]:

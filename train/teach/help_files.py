@@ -16,6 +16,7 @@ from egomon.train.features.recording import RecordingVectors
 STEPS_FILE = "steps.csv"
 """In a taught bundle: where the steps of its recordings were found, as `with_boundaries` reads."""
 MOST_STEPS = 100
+# Names go into alerts and onto the page; a whole text here is a wrong file.
 LONGEST_NAME = 200
 
 

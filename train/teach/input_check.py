@@ -12,6 +12,7 @@ from egomon.branches.taught.descriptor import unit
 from egomon.errors import DataError
 from egomon.train.features.recording import RecordingVectors
 
+# Below it there is no order to learn: it is a test shot.
 SHORTEST_SECONDS = 5.0
 STILL_SHARE = 0.9
 """Share of a recording's seconds that look like the second before them: it shows no work."""

@@ -9,8 +9,8 @@ from egomon.errors import UsageError
 from egomon.stream.redact import redact
 from egomon.stream.source import topic_name
 
+# Of the first line of a file.
 _LONGEST_BYTES = 64 << 10
-"""Of the first line of a file."""
 
 
 def default_name(reference: str, taken: set[str], *, live: bool = False) -> str:

@@ -14,6 +14,7 @@ from egomon.stream.channel import Channel
 if TYPE_CHECKING:
     from egomon.monitor import Monitor, SourceRequest
 
+# A terminal over a slow line may stand still; what it misses is in the store.
 EVENTS_CAPACITY = 4096
 
 

@@ -80,11 +80,6 @@ class Access:
         self._session = secrets.token_urlsafe(32)
         self._any_host = any_host or token is not None
 
-    @property
-    def needs_token(self) -> bool:
-        """Return whether a login is required."""
-        return self._token is not None
-
     def is_known_host(self, headers: Mapping[str, str]) -> bool:
         """Return whether the Host header names this address."""
         return self._any_host or is_loopback(host_name(headers.get("host", "")))

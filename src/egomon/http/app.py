@@ -24,6 +24,7 @@ HEADERS = {
     # Not `no-referrer`: with it a browser sends the login form with `Origin: null`.
     "Referrer-Policy": "same-origin",
 }
+# A client that sends byte by byte would else hold one of the few connections for ever.
 BODY_SECONDS = 10.0
 
 

@@ -18,17 +18,20 @@ from egomon.errors import AddressInUseError, ConfigError, EgomonError
 
 logger = logging.getLogger(__name__)
 
+# Uvicorn waits a second for its clients, and once more for a thread's turn.
 JOIN_SECONDS = 5.0
 HEAD_SECONDS = 10.0
 """A client gets so long for the head of a request; uvicorn itself would wait for ever."""
 READ_SECONDS = 30.0
 """... and for taking in what was sent to it."""
+# A browser opens connections in reserve and sends nothing: they are not even accepted.
 DEFER_SECONDS = 5
 HEAD_BYTES = 1 << 16
 PLAIN_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"This page is encrypted: write https:// instead of http:// before its address.\n"
 )
+# A page open in a dozen tabs; more is a flood, and each connection costs memory.
 MOST_CONNECTIONS = 64
 MOST_WAITING = 32
 """Connections without a whole request head; the oldest makes room for a new one."""

@@ -41,6 +41,7 @@ from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.monitor.workers.threads import Threads
 from egomon.stream.worker import Worker
 
+# Short enough that Ctrl-C feels immediate.
 TICK_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 """Longest time to drain after a stop."""

@@ -32,7 +32,9 @@ from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# Scores are small; a full inbox means that the emit thread stands, and scoring waits for it.
 INBOX_CAPACITY = 64
+# Notices come from threads of sources, which must not wait; the oldest is lost first.
 NOTICES_CAPACITY = 4096
 
 

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 MEMORY = "none"
 FILE_NAME = "events.sqlite"
+PATIENCE_SECONDS = 0.5
+"""Longest wait of a live alert for the disk."""
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -38,14 +40,19 @@ def open_event_store(settings: Settings, *, live: bool) -> EventStore:
         StoreError: it cannot be opened.
     """
     path = store_path(settings, live=live)
+    patience = PATIENCE_SECONDS if live else None
+
+    def opened() -> EventStore:
+        return EventStore(path, retention=retention(settings), patience_seconds=patience)
+
     try:
-        return EventStore(path, retention=retention(settings))
+        return opened()
     except DamagedStoreError as error:
         if not live or path is None or not _was_store(path):
             raise
         aside = _set_aside(path)
         logger.error("%s; it is kept as %s, and alerts go on in a new one", error, aside)
-        return EventStore(path, retention=retention(settings))
+        return opened()
 
 
 def _was_store(path: Path) -> bool:

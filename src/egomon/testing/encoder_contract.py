@@ -9,6 +9,7 @@ from egomon.stream.frame import UInt8Image
 from egomon.testing.expect import expect, in_thread
 
 THREAD_SECONDS = 60.0
+# Upright and across, smaller and larger than any network's input.
 SIZES = ((48, 64), (64, 48), (720, 1280))
 
 

@@ -16,6 +16,7 @@ from egomon.testing.expect import expect
 
 CLOSE_SECONDS = 2.0
 OPEN_SECONDS = 30.0
+# Long enough that a `read` which does not wait has returned.
 WAITS_SECONDS = 0.3
 
 

@@ -14,6 +14,7 @@ from egomon.view.dashboard import Dashboard
 from egomon.view.state import ViewState
 from egomon.view.words import clean
 
+# Faster flickers, and costs a small machine what its encoder needs.
 LEAST_SECONDS = 0.25
 
 

@@ -15,6 +15,7 @@ from egomon.fusion.messages.types import (
     StatusData,
 )
 
+# More do not fit on a screen, and the fleet's view is made for them.
 MOST_SOURCES = 16
 MOST_SCORES = 512
 MOST_ALERTS = 100

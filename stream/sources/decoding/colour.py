@@ -29,12 +29,14 @@ Values = npt.NDArray[np.float64]
 
 TABLE_POINTS = 33
 """Along each axis; between them FFmpeg interpolates."""
+# Reference white of HDR video is 203 of 10,000 cd/m2 (ITU-R BT.2408).
 WHITE_PQ = 203 / 10_000
 WHITE_HLG = 0.265
 """Scene light of a signal of .75."""
 KNEE = 0.85
 """Linear light from which highlights are rolled off."""
 GAMMA = 2.2
+# ARIB STD-B67, and SMPTE ST 2084 below it.
 HLG_A, HLG_B, HLG_C = 0.17883277, 0.28466892, 0.55991073
 PQ_M1, PQ_M2 = 2610 / 16384, 2523 / 32
 PQ_C1, PQ_C2, PQ_C3 = 3424 / 4096, 2413 / 128, 2392 / 128
@@ -79,8 +81,8 @@ TO_BT709: dict[int, Values] = {
 
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m"}
 _MATRICES |= {9: "bt2020", 10: "bt2020"}
+# Constant luminance and perceptual ones (Dolby Vision without a base layer).
 _UNKNOWN_MATRICES = {12, 13, 14, 15, 16, 17}
-"""Constant luminance and perceptual ones (Dolby Vision without a base layer)."""
 
 
 def needs_mapping(frame: av.VideoFrame) -> bool:

@@ -21,6 +21,7 @@ av.logging.set_level(None)
 
 MOST_PIXELS = 32 << 20
 """Of one picture: 8K video is just below."""
+# FFmpeg takes options by stream and before it knows how many there are.
 MOST_STREAMS = 32
 
 

@@ -16,6 +16,7 @@ from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.colour import ToneMapper, needs_mapping
 from egomon.stream.sources.decoding.orientation import UPRIGHT, Orientation, lay, orientation_of
 
+# A second of damage, as a lost packet makes, is skipped; more is a broken file.
 MOST_ERRORS_IN_A_ROW = 30
 JOINED = {"h264", "hevc"}
 """Codecs whose pieces of one picture may be put one behind the other."""

@@ -11,9 +11,11 @@ from egomon.stream.frame import UInt8Image
 from egomon.stream.sources.decoding.container import MOST_PIXELS
 from egomon.stream.sources.decoding.decode import Converter
 
+# No camera sends larger ones: whoever does may be filling the memory.
 MOST_BYTES = 16 * 1024 * 1024
 START, END = b"\xff\xd8", b"\xff\xd9"
 _SOF = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; the others FFmpeg cannot decode
+# Start of scan: what follows has no length, and ends at the next marker.
 _SOS = 0xDA
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")

@@ -16,6 +16,7 @@ import av.error
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.sources.decoding.container import open_container
 
+# Enough for a page's or playlist's first words, and for the first boundary of MJPEG.
 HEAD_BYTES = 4096
 PIECE_BYTES = 32768
 

@@ -30,6 +30,7 @@ from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
 
+# Counted in pictures too: a camera that sends one every two seconds is not stalled after one.
 STALL_PERIODS = 5
 DEAD_PERIODS = 10
 USUAL_SHARE = 0.25

@@ -21,6 +21,7 @@ from egomon.errors import MissingExtraError, SourceOpenError
 SERVICE = "_http._tcp.local."
 ANNOUNCED = "PI monitor"
 DEFAULT_PORT = 8080
+# Real ones have a few KB; the other end may be anything that listens there.
 MOST_STATUS_BYTES = 1 << 20
 
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 ENCODING = "com.pupillabs.gaze1"
 FRESH_SECONDS = 0.1
 """Longest age of a gaze that is attached to a frame, seconds."""
+# `close` is promised within a second, and the video's own thread needs the rest.
 JOIN_SECONDS = 0.3
 DATUM = struct.Struct(">ffB")
 SECOND_EYE = struct.Struct(">ff")

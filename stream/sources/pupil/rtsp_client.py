@@ -24,18 +24,24 @@ from egomon.errors import SourceLostError
 from egomon.stream.redact import redact
 from egomon.stream.sources.device_thread import CHECK_SECONDS, Cancelled
 
+# RFC 2326, 3.2.
 DEFAULT_PORT = 554
+# Real replies have hundreds of bytes; the other end may be anything that listens there.
 MOST_HEAD_BYTES = 8192
 MOST_BODY_BYTES = 1 << 16
+# A gaze datum has tens of bytes, and no packet is longer than an Ethernet frame.
 MOST_PACKET_BYTES = 2048
 MOST_ODD_BYTES = 1 << 14
 """Bytes in a row that belong to no packet."""
 RECEIVE_BYTES = 4096
 SESSION_SECONDS = 60.0
 """Session time-out of a server that states none, seconds (RFC 2326, 12.37)."""
+# A server that states 0 would else be asked without a pause.
 LEAST_SESSION_SECONDS = 2.0
+# TEARDOWN is a courtesy: glasses that are switched off do not hold up `close`.
 GOODBYE_SECONDS = 0.2
 OK = 200
+# RFC 3550, 5.1.
 RTP_HEAD_BYTES = 12
 
 

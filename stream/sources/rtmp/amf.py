@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+# Encoders nest two deep; a hostile message would exhaust Python's stack.
 MOST_DEPTH = 8
 _OBJECT_END = b"\x00\x00\x09"
 

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 16
 """Cameras that shake hands at the same time."""
+# `close` must not wait for a camera that never comes.
 ACCEPT_SECONDS = 0.2
 PENALTY_SECONDS = 1.0
 """A wrong key is answered so much later: keys cannot be tried quickly."""

@@ -17,13 +17,19 @@ from typing import Any
 from egomon.errors import SourceLostError
 from egomon.stream.sources.rtmp.amf import AmfError, decode, encode
 
+# RTMP 1.0, 5.2.3.
 HANDSHAKE_BYTES = 1536
+# A camera shakes hands at once; whoever connects and waits frees the place.
 HANDSHAKE_SECONDS = 5.0
+# Encoders open three or four; each may hold a message that has begun.
 MOST_STREAMS = 16
 MOST_BYTES = 24 << 20
 """Of messages that have begun."""
+# As librtmp's own.
 WINDOW_BYTES = 2_500_000
+# The 128 that RTMP begins with would cut each answer into pieces.
 CHUNK_BYTES = 4096
+# Types of messages: RTMP 1.0, 5.4 and 7.1.
 SET_CHUNK, ABORT, ACKNOWLEDGE, CONTROL, WINDOW, BANDWIDTH = 1, 2, 3, 4, 5, 6
 VIDEO, COMMAND_3, COMMAND = 9, 17, 20
 FLV_HEAD = b"FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00"

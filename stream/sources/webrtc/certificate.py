@@ -19,6 +19,7 @@ from egomon.errors import ConfigError
 
 DAYS = 820
 """Apple's devices take no certificate for longer than 825 days."""
+# A phone that trusted the old one has to be told of the new one: not on the day it ends.
 RENEW_DAYS = 30
 FILE_NAME = "phone-certificate.pem"
 

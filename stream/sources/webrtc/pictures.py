@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 MOST_WAITING = 60
 """Two seconds of a fast camera; a reader that is later than that has stopped reading."""
+# Start code and head of an H.264 slice of an IDR picture.
 _KEY_UNIT = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")
-"""Start code and head of an H.264 slice of an IDR picture."""
 
 
 @dataclass(frozen=True, slots=True)

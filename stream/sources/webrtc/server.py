@@ -25,6 +25,7 @@ from egomon.stream.sources.webrtc.session import OfferError, WhipSession
 logger = logging.getLogger(__name__)
 
 EVERYWHERE = ("0.0.0.0", "::")
+# Real offers have a few KB, and whoever is on the network can send one.
 MOST_OFFER_BYTES = 1 << 16
 ANSWER_SECONDS = 10.0
 PENALTY_SECONDS = 1.0

@@ -18,10 +18,12 @@ from aiortc.exceptions import OperationError
 from egomon.errors import EgomonError
 from egomon.stream.sources.webrtc.pictures import EncodedPicture, PictureQueue
 
+# Of video in RTP, whatever its frame rate (RFC 3551, 5).
 CLOCK_RATE = 90_000
 CLOSE_SECONDS = 0.5
 KEY_FRAME_SECONDS = 0.5
 """Between two requests for a key frame."""
+# The phone's page counts beats: it sees a lost monitor before WebRTC does.
 BEAT_SECONDS = 1.0
 MOST_UNSENT_BYTES = 1 << 16
 """Of alerts that a camera does not take."""

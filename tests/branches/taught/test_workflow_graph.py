@@ -85,10 +85,6 @@ def test_an_unknown_step_is_told(salad: WorkflowGraph) -> None:
     assert finding.kind == "unknown"
 
 
-def test_steps_that_may_start_now_are_named(salad: WorkflowGraph) -> None:
-    assert salad.next_steps({"wash"}) == ("oil", "cut")
-
-
 @given(st.lists(st.permutations(["a", "b", "c", "d", "e"]), min_size=1, max_size=6))
 def test_no_demonstration_is_ever_flagged_by_the_graph_learned_from_it(
     demonstrations: list[list[str]],

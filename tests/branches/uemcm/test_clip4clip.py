@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch_ensemble import build_small
 
 from egomon.branches.bundle.card import SmallCard
 from egomon.branches.bundle.card_check import MAX_POSITIONS
 from egomon.branches.uemcm.clip4clip import TemporalHeader
 from egomon.branches.uemcm.context_network import named_as_now
-from egomon.branches.uemcm.heads import build_small
 from egomon.errors import BundleError, ConfigError
 from egomon.train.fitting.heads.header_start import header_state, start_header
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from egomon.branches.bundle.card import LargeEncoderCard
+from egomon.branches.bundle.card_check import visual_tokens
 from egomon.branches.load_bundle import load_bundle
 from egomon.branches.torch_modules import state_sha256
 from egomon.branches.uemcm.clip_frames import clip_of, resampled_clip
@@ -60,7 +61,7 @@ def test_a_clip_makes_exactly_the_promised_visual_tokens(
         clip, stamps = resampled_clip(images(count, height, width), seconds(count), embedder.card)
         inputs = embedder._inputs([clip], [stamps])
         tokens = int((inputs["input_ids"] == embedder.model.config.video_token_id).sum())
-        assert tokens == frames // 2 * (px // 32) ** 2 == Qwen3VLBranch.visual_tokens(card)
+        assert tokens == frames // 2 * (px // 32) ** 2 == visual_tokens(card)
         assert inputs["video_grid_thw"][0].tolist() == [frames // 2, px // 16, px // 16]
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from wire_station import alert, online
 
 from egomon.errors import StoreError, WireError
 from egomon.fusion.messages.types import AlertData, Data, HeartbeatData
+from egomon.fusion.store.disk_thread import DiskThread
 from egomon.fusion.store.events import EventStore, Retention, StoredEvent
 from egomon.fusion.store.reader import EventReader
 from egomon.fusion.transport.sequencer import Sequencer
@@ -303,6 +305,37 @@ def test_a_lock_costs_its_wait_once_and_not_for_each_alert(path: Path) -> None:
             other.execute("ROLLBACK")
             store.append([make(alert())])
         other.close()
+
+
+def test_a_disk_that_hangs_loses_nothing_and_keeps_the_order(path: Path) -> None:
+    make = Numbered()
+    events = [make(alert(f"a-{i}")) for i in range(4)]
+    with EventStore(path, retention=Retention(max_waiting=2), patience_seconds=0.01) as store:
+        store.begin(boot="boot-1", sources=["cam0"], started_wall_ns=0)
+        with store._lock:  # the disk's thread gets no further
+            for event in events[:3]:
+                with pytest.raises(StoreError, match=r"did not answer within 0.01 s; look whether"):
+                    store.append([event])
+            with pytest.raises(StoreError, match="did not answer"):
+                store.prune(0)
+            assert store.since("boot-1", 1) == events[1:3], "what waits must be recoverable too"
+    with EventStore(path) as store:
+        assert store.since("boot-1", 0) == events[1:3], "beyond the limit the oldest is lost"
+
+
+def test_a_disk_thread_begins_nothing_new_before_it_is_done() -> None:
+    disk, gate, begun = DiskThread(0.01), threading.Event(), list[str]()
+
+    def hang() -> None:
+        begun.append("first")
+        assert gate.wait(10)
+
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            disk.run(hang)
+    gate.set()
+    disk.close()
+    assert begun == ["first"]
 
 
 def test_events_beyond_the_waiting_limit_are_lost_and_counted(path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -149,6 +150,47 @@ def test_overflow_of_a_reader_that_sleeps_shows_as_a_gap_of_the_right_size(
             lost += event.n if isinstance(event, Gap) else 0
     assert lost > 0
     assert received + lost == total
+
+
+def test_a_reader_too_slow_for_a_burst_gets_all_of_it_from_the_store(
+    station: MakeStation, term_context: Context
+) -> None:
+    publisher, over, total = station(), threading.Event(), 3_000
+
+    def answer() -> None:
+        assert publisher.bus.request_socket is not None
+        while not over.is_set():
+            publisher.bus.request_socket.poll(20)
+            publisher.bus.serve_requests(publisher.control)
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    control = publisher.bus.control_endpoint
+    with AlertSubscriber(
+        publisher.bus.endpoints[0], control=control, context=term_context
+    ) as sleeper:
+        assert sleeper.receive(0.0) is None
+        poller = zmq.Poller()
+        for socket, flags in publisher.bus.sockets_to_poll:
+            poller.register(socket, flags)
+        while publisher.bus.subscriptions == 0:
+            assert poller.poll(5_000)
+            publisher.bus.serve()
+        for n in range(total):
+            prepared = publisher.bus.prepare("cam0", alert(f"a-{n}"))
+            publisher.store.append([prepared.event])
+            publisher.bus.send(prepared, [bytes(20_000)])  # fills the kernel's buffers
+        events = []
+        while len(events) < total:
+            if (event := sleeper.receive(0.3)) is None:  # the heartbeat shows the lost tail
+                publisher.bus.heartbeat("cam0")
+                continue
+            assert isinstance(event, Message), event
+            events.append(event)
+    over.set()
+    answering.join(10)
+    assert [event.data.alert_id for event in events] == [f"a-{n}" for n in range(total)]  # type: ignore[union-attr]
+    assert any(event.recovered for event in events)
 
 
 def test_a_restart_is_told_and_the_end_of_the_earlier_boot_is_recovered(

@@ -18,7 +18,6 @@ from egomon.train.evaluation.scoring import (
     context_view,
     large_vectors,
     mode_of,
-    score_segments,
     small_scores,
 )
 from egomon.train.features.feature_set import DatasetCard, FeatureSet, Track
@@ -55,6 +54,7 @@ def test_a_clip_after_or_before_all_frames_takes_the_nearest_one_there_is() -> N
     track = Track(TRACK.times + 5.0, TRACK.vectors)
     early = clip_view(track, msgspec.structs.replace(ROW, start=0.0, end=1.0), STREAM)
     assert early.times.tolist() == [5.0], "the first, where none came before"
+    assert early.vectors.shape == (1, DIM)
 
 
 def test_the_context_begins_and_ends_as_the_card_says() -> None:
@@ -129,8 +129,8 @@ def two_recordings() -> FeatureSet:
 
 def test_scores_come_in_the_order_of_the_rows_though_steps_are_seen_in_that_of_time() -> None:
     small = Recorder()
-    found = score_segments(small, STREAM, two_recordings())  # type: ignore[arg-type]
-    assert found.tolist() == [9.0, 6.0, 3.0, 0.0, 0.0]
+    found = small_scores(small, STREAM, two_recordings())  # type: ignore[arg-type]
+    assert [score.log_odds for score in found] == [9.0, 6.0, 3.0, 0.0, 0.0]
     assert small.shown == [
         (0.0, ()), (9.0, ("at-0",)),  # b
         (0.0, ()), (3.0, ("at-0",)), (6.0, ("at-0", "at-3")),  # a

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from egomon.branches.bundle.card import SmallCard, StreamCard
 from egomon.branches.bundle.weights import part
 from egomon.branches.load_bundle import load_bundle, read_tensors
-from egomon.branches.uemcm.heads import ContextBranch, Ensemble
 from egomon.cli.app import app
 from egomon.errors import ConfigError, DataError
 from egomon.fusion.decision import Decider
@@ -154,17 +153,6 @@ def test_an_ensemble_is_the_mean_of_its_members_and_loads_for_live_use(tmp_path:
         found.append([s.log_odds for s in small_scores(alone.small, STREAM, data)])
     together = [s.log_odds for s in small_scores(bundle.small, STREAM, data)]
     np.testing.assert_allclose(together, np.mean(found, axis=0), atol=1e-5)
-
-
-def test_an_ensemble_keeps_its_members_step_heads() -> None:
-    card = SmallCard(width=8, steps=("a", "b"), workflows=("w",), members=2)
-    members = [ContextBranch(DIM, card).eval() for _ in range(2)]
-    clips = (torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)) * 2
-    together = Ensemble(members)(*clips)
-    assert together.step is not None
-    assert together.done is not None
-    assert torch.allclose(together.step, sum(m(*clips).step for m in members) / 2)
-    assert Ensemble([ContextBranch(DIM, SmallCard(width=8))])(*clips).step is None
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from egomon.errors import BundleError, ConfigError, DataError, UsageError
 from egomon.stream.segmenter import GivenSpans, Span
 from egomon.train.evaluation.evaluate import evaluate_features
 from egomon.train.evaluation.plots import write_plots
-from egomon.train.evaluation.scoring import clip_view, context_view, score_segments
+from egomon.train.evaluation.scoring import clip_view, context_view, small_scores
 from egomon.train.features.feature_set import FeatureSet, Track
 from egomon.train.fitting.fit import train
 from egomon.train.fitting.heads.batches import make_views, pool, stratified
@@ -124,7 +124,7 @@ def test_a_recipe_from_a_file_gives_a_bundle_that_streams_as_it_was_evaluated(
     train(path, workshop(), tmp_path / "b", quiet=True)
     bundle, data = load_bundle(tmp_path / "b"), workshop(4, seed=7)
     small, stream = bundle.small, bundle.card.stream
-    expected = score_segments(small, stream, data)
+    expected = np.array([score.log_odds for score in small_scores(small, stream, data)])
     assert np.ptp(expected) > 0.1
     streamed = [odds for name in data.recordings for odds in stream_live(small, stream, data, name)]
     assert np.allclose(streamed, expected, atol=1e-4)
@@ -245,7 +245,8 @@ def test_the_live_branch_gives_what_training_computed(evidence_bundle: Path) -> 
     data = workshop()
     demos = prepare(data)
     fitted = fit_statistics(demos, StatisticsPlan(), 0)
-    live = score_segments(load_bundle(evidence_bundle).small, STREAM, data)
+    scores = small_scores(load_bundle(evidence_bundle).small, STREAM, data)
+    live = np.array([score.log_odds for score in scores])
     for recording in demos.recordings:
         assert np.allclose(live[recording.numbers], fitted.score(recording), atol=1e-3)
 

@@ -59,8 +59,8 @@ def test_one_recording_counts_nothing_and_more_are_judged_by_the_others(
     assert (taught[1].report.made, taught[1].report.judged_hours) == (0, 0.0)
     assert taught[1].report.step_agreement is None
     two, three = taught[2].report, taught[3].report
-    assert (two.made, three.made) == (10, 15), "five mistakes of each recording"
-    assert 0 <= two.found <= 10
+    assert (two.made, three.made) == (12, 18), "six mistakes of each recording"
+    assert 0 <= two.found <= two.made
     assert three.step_agreement == pytest.approx(1.0, abs=0.1)
 
 
@@ -68,7 +68,7 @@ def test_the_judged_time_is_that_of_each_run_with_and_without_its_mistake(
     taught: dict[int, FollowedWorkflow],
 ) -> None:
     alone = 3 * 40.0 / 3600
-    assert taught[3].report.judged_hours > 4 * alone, "once as it is, and five times with a mistake"
+    assert taught[3].report.judged_hours > 4 * alone, "once as it is, and six times with a mistake"
     assert taught[3].report.judged_hours < 8 * alone
 
 
@@ -81,7 +81,7 @@ def parts(labels: np.ndarray) -> list[int]:
 def test_made_mistakes_leave_out_swap_repeat_and_put_in(seed: int) -> None:
     labels = np.repeat(np.arange(6), 5)
     own = np.concatenate([labels[:, None], np.full((30, 1), 100)], axis=1).astype(np.float32)
-    one, two, swap, again, foreign = made_runs(own, labels, seed)
+    one, two, swap, again, foreign, long = made_runs(own, labels, seed)
     orders = [parts(run.windows[:, 0]) for run in (one, two, swap, again)]
     assert [len(order) for order in orders] == [5, 4, 6, 7]
     assert orders[0] == sorted(orders[0])
@@ -93,13 +93,16 @@ def test_made_mistakes_leave_out_swap_repeat_and_put_in(seed: int) -> None:
     rest = np.delete(foreign.windows, slice(foreign.onset, foreign.end), axis=0)
     np.testing.assert_array_equal(rest, own)
     assert len(put_in) == 24
+    goes_on = long.windows[long.onset - 1 : long.end, 0]
+    assert len(set(goes_on)) == 1, "one step goes on"
+    assert parts(long.windows[:, 0]) == list(range(6))
     for run in (one, two, swap, again, foreign):
         before, wrong = run.windows[run.onset - 1, 0], run.windows[run.onset, 0]
         assert run.onset % 5 == 0
         assert wrong != before + 1 or run is foreign, "a mistake begins at its onset"
 
 
-@pytest.mark.parametrize(("steps", "made"), [(2, 0), (3, 1), (4, 4), (5, 5)])
+@pytest.mark.parametrize(("steps", "made"), [(2, 0), (3, 2), (4, 5), (5, 6)])
 def test_short_work_has_fewer_kinds_of_mistakes(steps: int, made: int) -> None:
     labels = np.repeat(np.arange(steps), 4)
     assert len(list(made_runs(np.ones((4 * steps, 3), np.float32), labels))) == made

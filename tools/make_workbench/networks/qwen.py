@@ -32,8 +32,8 @@ _SPECIAL = (
     *("box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad"),
     *("image_pad", "video_pad"),
 )
+# Words that are one token; everything else is bytes.
 _MERGED = ("Ġseconds", "system", "user", "assistant", "Judge", "Ġthe", "Ġstep")
-"""Words that are one token; everything else is bytes."""
 
 
 def _tokenizer() -> Any:

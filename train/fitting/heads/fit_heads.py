@@ -27,6 +27,7 @@ from egomon.train.metrics.curves import ScoreArray, pr_auc, roc_auc
 from egomon.train.metrics.threshold import Labels
 
 _log = logging.getLogger(__name__)
+# Only memory bounds it: a score does not depend on its batch.
 _SCORE_BATCH = 1024
 _CLIP_NORM = 1.0
 

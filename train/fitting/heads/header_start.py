@@ -20,14 +20,15 @@ from egomon.branches.uemcm.clip4clip import TemporalHeader
 from egomon.errors import BundleError, ConfigError
 
 _FIRST = "resblocks.0.ln_1.weight"
+# Prefix of the layers and name of the positions: CLIP4Clip's own header, OpenAI's and open_clip's
+# text towers, and that of a CLIP4Clip without a header.
 _LAYOUTS = (
     ("transformerClip.", "frame_position_embeddings.weight"),
     ("transformer.", "positional_embedding"),
     ("text.transformer.", "text.positional_embedding"),
     ("clip.transformer.", "clip.positional_embedding"),
 )
-"""Prefix of the layers and name of the positions: CLIP4Clip's own header, OpenAI's and open_clip's
-text towers, and that of a CLIP4Clip without a header."""
+# A layer's parts in CLIP and in `nn.TransformerEncoderLayer`.
 _PARTS = {
     "attn.in_proj_": "self_attn.in_proj_",
     "attn.out_proj.": "self_attn.out_proj.",
@@ -36,7 +37,6 @@ _PARTS = {
     "mlp.c_fc.": "linear1.",
     "mlp.c_proj.": "linear2.",
 }
-"""A layer's parts in CLIP and in `nn.TransformerEncoderLayer`."""
 _HF_PARTS = {
     "self_attn.out_proj.": "attn.out_proj.",
     "layer_norm1.": "ln_1.",

@@ -27,8 +27,8 @@ from egomon.train.metrics.curves import pr_auc, roc_auc
 _log = logging.getLogger(__name__)
 
 _FEWEST_RECORDINGS = 4
+# With fewer, one that is left out says little of a new one.
 _FEWEST_WORKFLOWS = 3
-"""With fewer, one that is left out says little of a new one."""
 
 
 def fit(recipe: Recipe, data: FeatureSet, *, quiet: bool = False) -> FittedModel:

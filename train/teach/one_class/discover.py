@@ -29,6 +29,7 @@ SMALLEST_PIECE = 2
 CRISP = 0.6
 """Silhouette from which looks alone tell steps apart: then their number is that of the clearest
 grouping, and the same step may come anywhere, as in recordings of several workflows."""
+# A grouping into more says that every piece looks different, which is no grouping.
 MOST_STEPS = 40
 
 

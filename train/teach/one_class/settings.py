@@ -15,6 +15,7 @@ from egomon.branches.taught.step_likelihood import Reading, half_squares
 from egomon.train.teach.one_class.build import PLACE_WEIGHT, Account, TeachOptions
 from egomon.train.teach.one_class.segment_features import SegmentedRecording
 
+# Both grids go up by factors: scores change little between two neighbours.
 SHARPNESSES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 SLIPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 PRIOR_SLIPS = 1.0

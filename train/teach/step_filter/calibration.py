@@ -11,7 +11,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.filter import StepFilter
-from egomon.branches.step_filter.model import StepModel, StepOptions
+from egomon.branches.step_filter.model import StepModel, StepOptions, StreamSteps
 from egomon.branches.taught.transitions import Rules
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 from egomon.train.metrics.events import EARLY_SECONDS, LATE_SECONDS
@@ -21,13 +21,15 @@ from egomon.train.teach.step_filter.step_model import (
     Windows,
     distances_of,
     fit_model,
+    stream_rows,
 )
 
 KNOWN_SHARE = 0.95
 """Share of left-out windows that lie within `StepOptions.known`."""
-FARTHER = 2.0
-"""Times farther that another recording's windows lie than those of the only one."""
-SHARPNESS = {1: 1.5, 2: 4.0}
+FARTHER = 1.0
+"""Times farther that another recording's windows lie than those of the only one, and a margin: they
+lie .8 times as far, since its steps are shrunken (`StepOptions.shrunken`)."""
+SHARPNESS = {1: 7.0, 2: 4.0}
 MOST_SHARPNESS = 2.7
 """Sharpness times `known`, by number of recordings. Three or more have `known` measured by models
 of two or more, which lie nearer to the final one."""
@@ -75,9 +77,7 @@ def calibrate(
     """
     count, threshold = len(model.ids), threshold_for(false_alarms_per_hour)
     if len(recordings) < 2:
-        near = distances_of(model, recordings[0].windows).min(axis=1)
-        known = FARTHER * float(np.quantile(near, KNOWN_SHARE))
-        return LeftOutCounts(_options(model, 1, max(known, 1e-6), threshold))
+        return LeftOutCounts(_options(model, 1, _known_alone(model, recordings[0]), threshold))
     others = [
         fit_model(
             [r for j, r in enumerate(recordings) if j != i],
@@ -97,10 +97,19 @@ def calibrate(
     many = len(recordings)
     total = LeftOutCounts(_options(model, many, known, threshold), agreement=agreement)
     for i, (other, recording) in enumerate(zip(others, recordings, strict=True)):
+        if many == 2:
+            alone, of = recordings[1 - i], labels[1 - i]
+            other = fit_model([alone], [of], count, alone=True)
+            known = _known_alone(other, alone)
         judged = replace(other, options=_options(other, many - 1, known, threshold))
         total = _judge(judged, rules, recording.windows, labels[i], i, total)
         on_share((i + 1) / many)
     return total
+
+
+def _known_alone(model: StepModel, recording: Windows) -> float:
+    near = distances_of(model, recording.windows).min(axis=1)
+    return max(FARTHER * float(np.quantile(near, KNOWN_SHARE)), 1e-6)
 
 
 def threshold_for(false_alarms_per_hour: float) -> float:
@@ -127,8 +136,13 @@ def _options(model: StepModel, many: int, known: float, threshold: float) -> Ste
 
 def alerts_of(model: StepModel, rules: Sequence[Rules], windows: Float32) -> list[int]:
     """Numbers of the windows of a run at which an alert is raised."""
-    follower = StepFilter(model, rules)
-    return [i for i, d in enumerate(distances_of(model, windows)) if follower.push(d).told]
+    follower, steps, found = StepFilter(model, rules), StreamSteps(model), []
+    for i, row in enumerate(stream_rows(model, windows)):
+        belief = follower.push(steps.distances(row))
+        steps.see(row, belief.steps[:-1])
+        if belief.told:
+            found.append(i)
+    return found
 
 
 def _judge(

@@ -79,7 +79,7 @@ def teach_steps(
     labels = find_steps(runs, count, known)
     check_same_work(runs, labels, count)
     progress("judging each recording by the others", 0.3)
-    model = fit_model(runs, labels, count)
+    model = fit_model(runs, labels, count, alone=len(runs) == 1)
     graph = WorkflowGraph.learn(
         [list(model.ids)] * len(runs),
         name=name,

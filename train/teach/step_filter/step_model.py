@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from egomon.branches.interfaces import Float32, Float64
 from egomon.branches.step_filter.descriptor import WINDOW_SECONDS, Descriptor, RunningMean, centred
-from egomon.branches.step_filter.model import StepModel, StepOptions
+from egomon.branches.step_filter.model import StepModel, StepOptions, StreamSteps
 from egomon.train.teach.step_filter.alignment import (
     COARSE_ROWS,
     Int,
@@ -33,6 +33,9 @@ ISOTROPIC = {1: 0.6, 2: 0.3}
 differs little within one of them, so what one recording shows is whitened less. Chosen on
 CaptainCook4D (other people, other kitchens); from three on it does not matter."""
 LEAST_ISOTROPIC, FINE_ISOTROPIC = 0.1, 0.3
+ALONE = StepOptions(sharpness=1.0, prior_windows=20.0, shrunken=0.4, taught_windows=5.0)
+"""Of one recording: what it shows of a step is of this person and place in large part. `shrunken`
+was chosen on CaptainCook4D, the others on hand washing."""
 FINE_ROUNDS = 3
 LEAST_SECONDS = 3.0
 """A step lasts so long at least, or a third of an equal share of the shortest recording."""
@@ -41,6 +44,10 @@ ENOUGH = 1.02
 """Fewest steps whose scatter on left-out recordings is within 2 % of the least are taken. The least
 is the median of a count and its neighbours: a single one may be lucky in where its alignment begins
 (1.00 beside 1.05 and 1.04 once), and the steps that it adds are missed in the next run."""
+SHARES = (1.0, 0.6)
+"""Shares of the others' means by which a left-out recording is described, whichever does better.
+Where persons and kitchens differ much, more steps seem to add nothing at full length: two recipes
+of CaptainCook4D had 7 and 5 steps so, and have 10 and 15 (true 9 and 19)."""
 PENALTY = 1.0
 """Of one more step, with one or two recordings: 1 gives pairs the count that three recordings
 choose (10 to 13; .75 gave 12 to 15)."""
@@ -121,13 +128,15 @@ def choose_count(recordings: Sequence[Windows]) -> int:
     scores = {}
     for count in counts:
         least = least_windows(recordings, count)
-        total = 0.0
+        totals = dict.fromkeys(SHARES, 0.0)
         for i, own in enumerate(rows):
             others = [other for j, other in enumerate(rows) if j != i]
             middle = means_of(others, align(others, count, least), count)
-            labels = left_right(-squares(own, middle), least)
-            total += float(((own - middle[labels]) ** 2).sum() / (own**2).sum())
-        scores[count] = total
+            for share in totals:
+                labels = left_right(-squares(own, share * middle), least)
+                rest = float(((own - share * middle[labels]) ** 2).sum())
+                totals[share] += rest / float((own**2).sum())
+        scores[count] = min(totals.values())
     lowest = (
         min(
             float(np.median([scores[k] for k in (count - 1, count, count + 1)]))
@@ -147,12 +156,25 @@ def _penalised(rows: Float32, count: int, least: int) -> float:
     return float(independent * np.log(share + 1e-9) + PENALTY * count * np.log(independent))
 
 
-def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) -> StepModel:
-    """Descriptor, steps and durations; rows are centred as a live stream's are."""
+def fit_model(
+    recordings: Sequence[Windows], labels: Sequence[Int], count: int, *, alone: bool = False
+) -> StepModel:
+    """Descriptor, steps and durations; rows are centred as a live stream's are.
+
+    Args:
+        recordings: correct ones.
+        labels: steps of their windows.
+        count: number of steps.
+        alone: what one recording shows is all there is.
+    """
+    options = ALONE if alone else StepOptions(sharpness=1.0)  # `calibrate` sets it
     means = [r.windows.mean(axis=0) for r in recordings]
     prior: Float32 = np.mean(means, axis=0).astype(np.float32)
     priors = [_others_mean(means, i, prior) for i in range(len(means))]
-    flat = [centred(r.windows, own) for r, own in zip(recordings, priors, strict=True)]
+    if alone:  # a running mean that begins as its own mean is not what another stream has
+        flat = [recordings[0].windows - prior]
+    else:
+        flat = [centred(r.windows, own) for r, own in zip(recordings, priors, strict=True)]
     mean, basis = _directions(np.concatenate(flat))
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
     isotropic = ISOTROPIC.get(len(recordings), LEAST_ISOTROPIC)
@@ -161,11 +183,11 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
     return StepModel(
         ids=tuple(f"step-{k + 1}" for k in range(count)),
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
-        steps=(means_of(rows, labels, count) @ scale).astype(np.float32),
+        steps=(options.shrunken * means_of(rows, labels, count) @ scale).astype(np.float32),
         seconds=np.maximum(seconds.mean(axis=0), WINDOW_SECONDS),
         durations=np.stack([seconds.min(axis=0), seconds.max(axis=0)]),
-        options=StepOptions(
-            sharpness=1.0,  # both by `calibrate`
+        options=replace(
+            options,
             scene=scene_limit(recordings, priors),
             spread=spread_of(seconds),
             moving=moving_distance([r.windows for r in recordings]),
@@ -173,10 +195,16 @@ def fit_model(recordings: Sequence[Windows], labels: Sequence[Int], count: int) 
     )
 
 
+def stream_rows(model: StepModel, windows: Float32) -> Float32:
+    """(W, D) rows of a recording's windows, as a live stream has them."""
+    prior_windows = model.options.prior_windows
+    return model.descriptor.rows(centred(windows, model.descriptor.prior, prior_windows))
+
+
 def distances_of(model: StepModel, windows: Float32) -> Float64:
-    """(W, K) distances of a recording's windows to the steps, as a live stream has them."""
-    rows = model.descriptor.rows(centred(windows, model.descriptor.prior))
-    return np.stack([model.distances(row) for row in rows])
+    """(W, K) distances of a recording's windows to the taught steps."""
+    steps = StreamSteps(model)
+    return np.stack([steps.distances(row) for row in stream_rows(model, windows)])
 
 
 def scene_limit(recordings: Sequence[Windows], priors: Sequence[Float32]) -> float:

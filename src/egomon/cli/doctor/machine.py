@@ -19,9 +19,11 @@ from typing import Literal, TypeAlias
 from egomon.branches.threads import usable_cores
 from egomon.errors import EgomonError, PluginError
 
+# The event store and its clips may grow to more than is left below this.
 LEAST_FREE_GB = 1.0
 SELF_TEST_SECONDS = 5
 PACKAGES = ("onnxruntime", "numpy", "av", "opencv-python-headless", "pyzmq")
+# A board sold with 4 GB reports a little more or less.
 LITTLE_MEMORY_GB = 4.5
 PORTS = (5556, 5557)
 

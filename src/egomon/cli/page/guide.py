@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# From three on a report can say `ready`, see `TeachReport.verdict`.
 ENOUGH_RUNS = 3
 SHORTEST_SECONDS = 5.0
 END_SECONDS = 20.0
@@ -185,7 +186,7 @@ class Guide:
         self._source, self._phase, self._told = source, "recording", {}
         item.tap = self._recorder
         self._tell()
-        return "Recording: do the work from beginning to end, correctly, then stop."
+        return "Recording has begun."
 
     def _recorded(self, path: Path, seconds: float | None, why: str) -> None:
         """In the recorder's thread."""

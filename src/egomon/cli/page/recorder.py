@@ -19,6 +19,7 @@ from egomon.stream.worker import Worker
 FPS = 12.0
 """Pictures a second: half as many again as any bundle samples."""
 WIDTH_PX = 640
+# A recording that somebody forgot to stop must end by itself.
 LONGEST_SECONDS = 600.0
 WAITING = 24
 """Pictures that wait for the encoder; then the oldest is left out."""

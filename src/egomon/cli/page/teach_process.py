@@ -17,6 +17,7 @@ from egomon.errors import EgomonError, UsageError
 OnProgress = Callable[[str, float], None]
 Teach = Callable[[Path, OnProgress, threading.Event], Mapping[str, Any]]
 """Called with the work's folder; returns what `TeachReport.to_json` gives."""
+# Teaching may take a minute longer; the camera of the page must not stutter meanwhile.
 NICENESS = 10
 LEAST_STEP = 0.01
 """Smaller progress is not told."""

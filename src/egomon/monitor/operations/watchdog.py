@@ -17,9 +17,12 @@ from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# Above the longest step without a beat: a batch of frames on a busy machine takes seconds.
 STUCK_SECONDS = 10.0
+# A fault that comes back at once is not mended by a sixth start: the monitor ends and says why.
 MOST_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 60.0
+# Well below a usual `WatchdogSec`.
 NOTIFY_SECONDS = 1.0
 
 

@@ -30,7 +30,9 @@ from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.source import StateChange
 from egomon.stream.worker import Worker
 
+# A message wakes the thread at once; this is for timers, and for the watchdog's beat.
 POLL_MS = 250
+# Heartbeats and statistics are promised once a second.
 TIMER_SECONDS = 1.0
 
 

@@ -16,6 +16,7 @@ from egomon.stream.worker import Worker
 logger = logging.getLogger(__name__)
 
 POLL_MS = 250
+# It rests as long as it worked: requests get half of a core at the most.
 LONGEST_REST_SECONDS = 0.25
 JOIN_SECONDS = 2.0
 """More than any one answer takes, see `READ_SECONDS` of the store."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# A wrong name is told before the models load; a slow disk is no reason to give up.
 FILE_OPEN_SECONDS = 10.0
 FILE_POLL_SECONDS = 0.25
 ABANDON_SECONDS = 0.5

@@ -88,6 +88,7 @@ function drawState() {
   if (byId("cycle")) byId("cycle").hidden = Boolean(lead);
   learnView.draw();
   sound.muteUntil(1000 * (store.meta.muted_until || 0));
+  sound.muteButton.hidden = Boolean(lead) && !sound.isMuted;
   stateView.draw(current, lead);
 }
 

@@ -34,8 +34,8 @@ class StepList {
       h("input", { type: "text", value: step.name, maxlength: "60", required: true, "data-key": `${step.id} name`, "aria-label": `Name of ${step.name}` }),
       h("label", {}, h("input", { type: "checkbox", checked: step.optional, "data-key": `${step.id} optional` }), " may be left out"),
       canChange ? h("div", { class: "buttons" },
-        next && this.steps.length > 2 ? button("merge", "Merge with next", `Merge ${step.name} with ${next.name}`, () => this.change("merge", { step: step.id })) : null,
-        button("split", "Split…", `Split ${step.name}`, () => this.split(step))) : null,
+        next && this.steps.length > 2 ? button("merge", "Merge with next", `Merge with next: ${step.name}, ${next.name}`, () => this.change("merge", { step: step.id })) : null,
+        button("split", "Split…", `Split… ${step.name}`, () => this.split(step))) : null,
       h("div", { class: "split", hidden: true }));
   }
 
