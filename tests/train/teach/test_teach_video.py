@@ -192,6 +192,6 @@ def test_bad_requests_are_refused_with_a_sentence(
         teach(films, tmp_path / "out", base=str(tiny_bundle), name="No Name!")
     with pytest.raises(SourceError):
         teach([tmp_path / "noise.mp4"], tmp_path / "out", base=str(tiny_bundle))
-    with pytest.raises(SourceError):
+    with pytest.raises(UsageError, match="no such recording"):
         teach([tmp_path / "missing.mp4"], tmp_path / "out", base=str(tiny_bundle))
     assert not (tmp_path / "out").exists()
