@@ -95,3 +95,14 @@ def test_a_file_found_here_that_everybody_may_change_is_not_obeyed(
     monkeypatch.setattr("egomon.config._ROOT", -1)
     with pytest.raises(ConfigError, match="belongs to another user"):
         load_settings()
+
+
+def test_a_home_that_may_not_be_looked_into_has_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A name that is too long stands for it: rights do not bind the tests of a root user.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ("x" * 300)))
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().model_dump() == Settings().model_dump()
+    with pytest.raises(ConfigError, match="not found; check its name and rights"):
+        load_settings(tmp_path / ("y" * 300))

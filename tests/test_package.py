@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -120,3 +121,12 @@ def test_every_extra_that_a_message_names_can_be_installed() -> None:
         )
     }
     assert {"torch", "hub", "sinks"} <= named <= set(EXTRAS)
+
+
+def test_onnx_runtime_calls_nobody() -> None:
+    code = "import os, egomon; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    given = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout == "1\n", ran.stderr

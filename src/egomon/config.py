@@ -70,13 +70,13 @@ _ROOT = 0
 def config_path(explicit: Path | None) -> Path | None:
     """The file in use: the given one, else `egomon.toml` here, else the user's, else none."""
     if explicit is not None:
-        if not explicit.is_file():
-            raise ConfigError(f"configuration file {explicit} not found")
+        if not os.path.isfile(explicit):
+            raise ConfigError(f"configuration file {explicit} not found; check its name and rights")
         return explicit
     import platformdirs
 
     for folder in (Path(), Path(platformdirs.user_config_dir("egomon"))):
-        if (folder / FILE_NAME).is_file():
+        if os.path.isfile(folder / FILE_NAME):  # false where the folder may not be looked into
             _check_owner(folder / FILE_NAME)
             return folder / FILE_NAME
     return None
