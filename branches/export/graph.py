@@ -20,6 +20,7 @@ from egomon.extras import needs_extra
 
 log = logging.getLogger(__name__)
 
+# The first with layer normalisation; a higher one would shut out older ONNX Runtimes.
 OPSET = 17
 # Size of one ONNX file, by its format.
 _MOST_BYTES = 2 << 30

@@ -20,6 +20,7 @@ from egomon.stream.frame import Frame, Segment, UInt8Image
 
 # A JPEG of this width has about 10 KB and may go with every alert.
 SNAPSHOT_PX = 320
+# Above it files grow and eyes see nothing of it.
 JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)
 # Names of files may have 255 bytes, and a suffix comes behind it.

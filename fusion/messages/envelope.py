@@ -15,6 +15,7 @@ from egomon.errors import WireError
 from egomon.fusion.messages.types import DATA_TYPES, Data, MessageKind
 from egomon.units import NS_PER_SECOND
 
+# It stands in every topic: readers of another version hear nothing rather than nonsense.
 MAJOR = 1
 TOPIC_ROOT = f"egomon/{MAJOR}"
 SOURCE_NAME = "[a-z0-9_-]{1,32}"

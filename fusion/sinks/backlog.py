@@ -23,6 +23,7 @@ MAX_BOOTS = 64
 """Former runs whose rest is remembered; what is older is given up."""
 # So many at once: the event store is not locked while a slow sink sends them.
 CHUNK = 256
+# The store's writer holds it for milliseconds; longer is a disk at its limit.
 BUSY_SECONDS = 5.0
 _NEXT = (
     f"SELECT {EVENT_COLUMNS} FROM events WHERE boot = ? AND seq > ? AND seq < ?"

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Minutes of messages: a sink that is started again loses none, one that is gone costs no memory.
 CAPACITY = 1024
+# Far brokers answer within it; a wrong address would be waited for without end.
 OPEN_SECONDS = 10.0
 POLL_SECONDS = 0.5
 # After `context.stop`: who looks at it ends within this, who does not never will.

@@ -14,6 +14,7 @@ from egomon.stream.sources.network.reconnecting import Reconnecting
 from egomon.stream.sources.network.stream import PROBE, Stream, recording_of
 from egomon.stream.sources.reference import STDIN, printable
 
+# `close` from another thread is seen within it.
 CHECK_MS = 100
 
 

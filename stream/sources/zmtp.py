@@ -18,6 +18,7 @@ MOST_PARTS = 8
 PIECE_BYTES = 1 << 18
 # ZMTP 3.1, 2.1: signature, version, mechanism, as-server, filler.
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+# Bits of a frame's first byte: ZMTP 3.1, 2.2.
 MORE, LONG, COMMAND = 1, 2, 4
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Reference = tuple[str, str, "SourceKind | None"]
 """Topic name, reference as written by the user, `live` or `file` (None = decided later)."""
 
+# As shells do: 128 and the number of the signal.
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 

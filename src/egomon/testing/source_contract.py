@@ -14,6 +14,7 @@ from egomon.stream.frame import Grab, SourceInfo
 from egomon.stream.source import Source
 from egomon.testing.expect import expect
 
+# As promised to authors: a `read` that waits returns within two seconds of `close`.
 CLOSE_SECONDS = 2.0
 OPEN_SECONDS = 30.0
 # Long enough that a `read` which does not wait has returned.

@@ -20,6 +20,7 @@ from egomon.stream.sources.webrtc.pictures import EncodedPicture, PictureQueue
 
 # Of video in RTP, whatever its frame rate (RFC 3551, 5).
 CLOCK_RATE = 90_000
+# A phone that is out of reach answers no goodbye.
 CLOSE_SECONDS = 0.5
 KEY_FRAME_SECONDS = 0.5
 """Between two requests for a key frame."""

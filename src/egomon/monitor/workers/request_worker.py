@@ -15,6 +15,7 @@ from egomon.stream.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# A request wakes the thread at once; this is for the end of the monitor.
 POLL_MS = 250
 # It rests as long as it worked: requests get half of a core at the most.
 LONGEST_REST_SECONDS = 0.25
