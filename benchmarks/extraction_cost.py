@@ -39,7 +39,7 @@ CASES = (
 def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        video = write_video(Path(folder) / "v.mp4", rng)
+        video = write_video(Path(folder) / "v.mp4", rng, FRAMES)
         decoded = cpu_ms(lambda: read(video, None)) / FRAMES
         prepare = ImagePreparer(384, "letterbox")
         converted = cpu_ms(lambda: read(video, prepare)) / FRAMES - decoded
@@ -80,14 +80,14 @@ def read(video: Path, prepare: ImagePreparer | None) -> None:
                 prepare(grab.to_rgb())
 
 
-def write_video(path: Path, rng: np.random.Generator) -> Path:
+def write_video(path: Path, rng: np.random.Generator, count: int) -> Path:
     picture = rng.integers(0, 256, (HIGH // 8, 2 * WIDE // 8, 3), dtype=np.uint8).repeat(8, 0)
     picture = picture.repeat(8, 1)
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream("libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = WIDE, HIGH, "yuv420p"
-        for k in range(FRAMES):
-            shown = np.ascontiguousarray(picture[:, 8 * k : 8 * k + WIDE])
+        for k in range(count):
+            shown = np.ascontiguousarray(np.roll(picture, -8 * k, 1)[:, :WIDE])
             out.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         out.mux(stream.encode(None))
     return path

@@ -48,10 +48,12 @@ class SimulatedClock:
         time.time_ns = lambda: int(time.time() * 1e9)
 
     def now(self) -> float:
+        """Seconds, monotonic."""
         return REAL() + self.skipped
 
     @property
     def seconds(self) -> float:
+        """Since the start."""
         return self.now() - self._began
 
 

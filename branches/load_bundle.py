@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "load_bundle", "read_tensors", "save_bundle"]
 
+# Modules that read the small branch of a kind.
+TAUGHT_LOADERS = {
+    "taught": "egomon.branches.taught.branch",
+    "step_filter": "egomon.branches.step_filter.load",
+}
 # Larger files of the large model enter the bundle's hash by name and size only.
 _HASHED_WHOLE_BYTES = 64 << 20
 
@@ -207,8 +212,8 @@ def read_tensors(folder: Path) -> Tensors:
 
 
 def _small(card: BundleCard, tensors: Tensors, folder: Path) -> SmallBranch:
-    if card.small.kind in ("taught", "step_filter"):
-        taught = import_module(f"egomon.branches.{card.small.kind}.branch")
+    if card.small.kind in TAUGHT_LOADERS:
+        taught = import_module(TAUGHT_LOADERS[card.small.kind])
         return cast(SmallBranch, taught.load(card, tensors, folder))
     if card.small.kind == "evidence":
         return StepStatisticsBranch.load(card, tensors)

@@ -1,4 +1,4 @@
-"""Print every alert. Needs pyzmq alone; `subscribe_typed.py` also fetches what a slow reader loses."""
+"""Print every alert. Needs pyzmq alone; `subscribe_typed.py` also fetches what it misses."""
 
 import json
 import sys

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 EventListener = Callable[[str, Data], None]
 """Called in the emit thread with the source's name and the event; must be quick."""
 
+# Events are kept for days: a minute more or less is nothing.
 PRUNE_SECONDS = 60.0
 PRUNE_MORE_SECONDS = 1.0
 """While there is more to remove."""

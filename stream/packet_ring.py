@@ -16,6 +16,7 @@ import av.error
 
 # A clip reaches back to before its segment, and the key frame before that may lie 20 s earlier.
 KEEP_SECONDS = 60.0
+# A minute at 8 Mbit/s; a camera with more gets shorter clips, not more memory.
 KEEP_BYTES = 64 << 20
 PLAYED = frozenset({"h264", "vp9", "av1"})
 """Codecs that every browser plays out of an mp4; others are encoded anew."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Examples may take as long as a busy machine makes them: only a hang is a fault.
+hypothesis.settings.register_profile("egomon", deadline=None)
+hypothesis.settings.load_profile("egomon")
 
 
 @pytest.fixture(scope="session")

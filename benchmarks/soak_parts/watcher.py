@@ -8,7 +8,6 @@ import time
 import urllib.request
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from egomon.fusion.messages.envelope import decode_data, decode_envelope
 from egomon.fusion.messages.types import GapData, StatsData, StatusData
@@ -43,6 +42,7 @@ class Watcher:
             thread.start()
 
     def close(self) -> None:
+        """End the readers."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -65,9 +65,9 @@ class Watcher:
                 "cpu_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
             }
         )
-        self.read_store(store)
+        self._read_store(store)
 
-    def read_store(self, store: Path) -> None:
+    def _read_store(self, store: Path) -> None:
         with EventReader(store) as reader:
             if self._at is None:
                 self._at = (reader.last_boot() or "", 0)

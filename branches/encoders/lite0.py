@@ -20,6 +20,7 @@ from egomon.errors import BundleError
 from egomon.extras import needs_extra
 
 ARCHITECTURE = "efficientnet-lite0"
+# TensorFlow's own: (x - 127) / 128, not the mean of ImageNet that others subtract.
 IMAGENET_MEAN = (0.498, 0.498, 0.498)
 IMAGENET_STD = (0.502, 0.502, 0.502)
 """The published preprocessing: (x - 127) / 128."""

@@ -22,6 +22,7 @@ from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Float64
 from egomon.errors import BundleError
 
+# A guard must cost little beside the encoder.
 MAX_RANK = 64
 _KEPT_VARIANCE = 0.99
 

@@ -20,6 +20,7 @@ CHAT_TEMPLATE = (
 """Renders the request's messages as `qwen3_vl.prompt` does; the published one repeats the vision
 markers."""
 _BARE = ("visual.", "language_model.")
+# Of the header at the start of a safetensors file.
 _LENGTH_BYTES = 8
 
 

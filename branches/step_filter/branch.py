@@ -9,12 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from egomon.branches.bundle.card import BundleCard
-from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import (
     BranchScore,
     ClipView,
@@ -30,12 +27,10 @@ from egomon.branches.step_filter.descriptor import (
 )
 from egomon.branches.step_filter.explanation import explain
 from egomon.branches.step_filter.filter import StepBelief, StepFilter
-from egomon.branches.step_filter.model import StepModel, StreamSteps, load_model
-from egomon.branches.taught.corrections import Correction, read_corrections
+from egomon.branches.step_filter.model import StepModel, StreamSteps
+from egomon.branches.taught.corrections import Correction
 from egomon.branches.taught.transitions import Rules
-from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
-from egomon.errors import BundleError
 
 SCENE_WINDOWS = 10
 """Windows that are seen before the scene is judged."""
@@ -93,16 +88,32 @@ class StreamFollower:
         self.state: DomainState = "unknown"
         self.distance: float | None = None
         """Of the scene, as a share of the limit."""
+        self._share = 1.0
+        self._started = 0.0
         self._begin()
 
     def _begin(self) -> None:
-        self._filter = StepFilter(self._model, self._rules, self._corrections, cycles=self._cycles)
+        self._filter = self._new_filter()
         self._steps = StreamSteps(self._model)
         self._scene = self._new_scene()
         self._seen = -np.inf
         self._window: Float32 | None = None
+        self._foreign = False
+        self._beliefs: list[StepBelief] = []
+        self._open: tuple[float, bool] | None = None
+        """Begin of the window that is not judged yet, and whether anything moved in it."""
         self._step, self._step_began = -1, 0.0
         self._row = np.zeros(self._model.steps.shape[1], np.float32)
+
+    def wait(self) -> None:
+        """It is another work: keep nothing of its place, and nothing of what was foreign."""
+        self._scene, self._steps = self._new_scene(), StreamSteps(self._model)
+        if self._foreign:
+            self._foreign = False
+            self._filter = self._new_filter()
+
+    def _new_filter(self) -> StepFilter:
+        return StepFilter(self._model, self._rules, self._corrections, cycles=self._cycles)
 
     def _new_scene(self) -> RunningMean:
         return RunningMean(self._model.descriptor.prior, self._model.options.prior_windows)
@@ -122,7 +133,16 @@ class StreamFollower:
         Raises:
             ValueError: if the clip has no frame vectors, or they are of another encoder.
         """
-        started = self._clock()
+        self.look(clip, context)
+        return self.judge()
+
+    def look(self, clip: ClipView, context: ContextView) -> float:
+        """The first half of `score`: take the clip in. `judge` must follow.
+
+        Returns:
+            Evidence of the clip's windows, see `StepFilter.advance`.
+        """
+        self._started = self._clock()
         dim = len(self._model.descriptor.prior)
         if not len(clip.vectors) or clip.vectors.shape[1] != dim:
             raise ValueError(
@@ -130,7 +150,18 @@ class StreamFollower:
             )
         if context.t_start > self._seen:
             self._begin()
-        beliefs = self._take(clip)
+        self._beliefs = []
+        return self._take(clip)
+
+    def judge(self, share: float = 1.0) -> BranchScore:
+        """The second half of `score`.
+
+        Args:
+            share: probability that it is this workflow.
+        """
+        self._share = share
+        self._settle()
+        beliefs = self._beliefs
         told = next((b for b in beliefs if b.told), None)
         belief = told or (beliefs[-1] if beliefs else None)
         odds, step, reason = -MOST_LOG_ODDS, None, None
@@ -154,39 +185,49 @@ class StreamFollower:
             branch="small",
             logits=np.array([-odds / 2, odds / 2], dtype=np.float32),
             feature=self._row,
-            latency_ms=(self._clock() - started) * 1000,
+            latency_ms=(self._clock() - self._started) * 1000,
             step=step,
             reason=reason,
         )
 
-    def _take(self, clip: ClipView) -> list[StepBelief]:
-        """Push each window of frames that were not seen before."""
+    def _take(self, clip: ClipView) -> float:
+        """Take in each window of frames that were not seen before; the last is left to `judge`."""
         new = clip.times > self._seen
         if not new.any():
-            return []
+            return 0.0
         times, vectors = clip.times[new], clip.vectors[new]
         hole = float(times[0] - self._seen)
         if np.isfinite(hole) and hole > GAP_SECONDS:
             self._filter.skip(hole)
         self._seen = float(times[-1])
         cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
-        beliefs = []
+        evidence = 0.0
         for first, part in zip((0, *cuts), np.split(vectors, cuts), strict=True):
             window = window_of(part)
             moved = np.inf if self._window is None else _cosine_distance(window, self._window)
             if moved < STILL:
                 continue
+            self._settle()
             self._window = window
             self._row = self._model.descriptor.rows(self._scene.centre(window))
-            moving = bool(moved > self._model.options.moving)
-            beliefs.append(self._filter.push(self._steps.distances(self._row), moving=moving))
-            self._steps.see(self._row, beliefs[-1].steps[:-1])
-            if (step := int(beliefs[-1].steps[:-1].argmax())) != self._step:
-                self._step, self._step_began = step, float(times[first])
-            self._judge_scene()
-            if beliefs[-1].began:  # rows of a step are those of the demonstrations' first time
-                self._scene = self._new_scene()
-        return beliefs
+            evidence += self._filter.advance(self._steps.distances(self._row))
+            self._open = (float(times[first]), bool(moved > self._model.options.moving))
+        return evidence
+
+    def _settle(self) -> None:
+        """Judge the window that was taken in last, unless it is judged."""
+        if self._open is None:
+            return
+        (began, moving), self._open = self._open, None
+        belief = self._filter.belief(moving=moving, share=self._share)
+        self._steps.see(self._row, belief.steps[:-1])
+        self._beliefs.append(belief)
+        self._foreign = bool(belief.steps[-1] > 0.5)
+        if (step := int(belief.steps[:-1].argmax())) != self._step:
+            self._step, self._step_began = step, began
+        self._judge_scene()
+        if belief.began:  # rows of a step are those of the demonstrations' first time
+            self._scene = self._new_scene()
 
     def _judge_scene(self) -> None:
         if self._scene.windows < SCENE_WINDOWS:
@@ -204,30 +245,6 @@ class StreamFollower:
         graph = next((g for g in (own, *self._graphs) if id_ in g.ids), None)
         name = id_ if graph is None else graph.named(id_)
         return StepGuess(id_, name, float(belief.steps[step]))
-
-
-def load(card: BundleCard, tensors: Tensors, folder: Path) -> StepFilterBranch:
-    """Read the branch.
-
-    Args:
-        card: the bundle's card; `small.steps` holds the step ids, `small.options` the numbers.
-        tensors: those under `small.`, prefix removed.
-        folder: the bundle's folder, with `workflow.toml`.
-
-    Raises:
-        BundleError: naming the option, tensor or line that does not fit.
-    """
-    small, stream = card.small, card.stream
-    model = load_model(small.steps, card.frame_encoder.dim, small.options, tensors)
-    if stream.policy != "fixed" or stream.stride_seconds > stream.length_seconds:
-        raise BundleError(
-            "field `stream` must cut fixed windows that leave no frame out: a filter follows all"
-        )
-    if stream.fine_frames < stream.length_seconds * stream.fps:
-        raise BundleError("field `stream.fine_frames` is too small to hold all frames of a window")
-    return StepFilterBranch(
-        model, read_graphs(folder / WORKFLOW_FILE, ids=model.ids), read_corrections(folder)
-    )
 
 
 def _cosine_distance(a: Float32, b: Float32) -> float:

@@ -33,6 +33,8 @@ STRANGE_SLOPE = 0.15
 """Of `known`: distance that multiplies the odds of foreign work by e."""
 MOST_STRANGE = 3.0
 """Most that one window says for or against foreign work, nats."""
+LEAST_EVIDENCE = 5.0
+"""What one window says at most against this work beside another, nats."""
 MOST_NODES = 160
 LEAST_WEIGHT = 1e-8
 MOST_KNOWN = 20_000
@@ -89,6 +91,7 @@ class StepFilter:
         self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
         self._count = count
         self._beginning = True
+        self._log_predicted = 0.0
         self._begin([Node(0, 0, 0, START)], np.eye(PHASES)[-1:])
 
     def _begin(self, nodes: Sequence[Node], weights: Float64) -> None:
@@ -108,8 +111,21 @@ class StepFilter:
             distances: see `StepModel.distances`.
             moving: it differs from the window before; a pause makes no step longer.
         """
+        self.advance(distances)
+        return self.belief(moving=moving)
+
+    def advance(self, distances: Float64) -> float:
+        """Take in a window; `belief` must follow.
+
+        Returns:
+            Log probability of its nearest step by what was seen before, from `-LEAST_EVIDENCE`,
+            which foreign work has, to 0.
+        """
         self._advance(self._likelihoods(distances))
-        return self._belief(moving=moving)
+        steps = self._nodes.of("step", self._active)
+        foreign = float(self._weights[steps == FOREIGN].sum())
+        known = (1.0 - foreign) * self._log_predicted - LEAST_EVIDENCE * foreign
+        return max(known, -LEAST_EVIDENCE)
 
     def skip(self, seconds: float) -> None:
         """So much time passed unseen: the work may have gone on, and nothing is told of it."""
@@ -161,11 +177,19 @@ class StepFilter:
         order = np.argsort(-total, kind="stable")[:MOST_NODES]
         order = order[total[order] > LEAST_WEIGHT * total[order[0]]]
         self._active = active[order]
-        self._weights = weights[order] / total[order].sum()
+        kept = float(total[order].sum())
+        self._log_predicted = float(np.log(max(kept, 1e-300)))
+        self._weights = weights[order] / kept
         if len(self._nodes) > MOST_KNOWN:
             self._begin([self._nodes.nodes[i] for i in self._active], self._weights)
 
-    def _belief(self, *, moving: bool) -> StepBelief:
+    def belief(self, *, moving: bool = True, share: float = 1.0) -> StepBelief:
+        """What is held true after the window; a mistake is told if it is likely enough.
+
+        Args:
+            moving: see `push`.
+            share: probability that it is this work at all.
+        """
         total, table, active = self._weights.sum(axis=1), self._nodes, self._active
         steps = _sums(table.of("step", active) % (self._count + 1), total, self._count + 1)
         workflows = np.bincount(table.of("workflow", active), total)
@@ -180,7 +204,7 @@ class StepFilter:
         beginning = float(total[table.of("fresh", active) == 1].sum())
         began = beginning > 0.5 and not self._beginning
         self._beginning = beginning > 0.5
-        p = min(float(mistakes.sum()) + p_long, 1.0)
+        p = share * min(float(mistakes.sum()) + p_long, 1.0)
         told = p > self._options.threshold
         lasted = visit.seconds
         likeliest = _likeliest(

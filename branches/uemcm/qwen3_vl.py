@@ -37,6 +37,7 @@ from egomon.stream.frame import UInt8Image
 
 log = logging.getLogger(__name__)
 
+# Of Qwen3-VL's vision tower; 2 x 2 patches make a token.
 _PATCH_PX = 16
 
 

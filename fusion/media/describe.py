@@ -28,9 +28,11 @@ logger = logging.getLogger(__name__)
 KEY = "EGOMON_DESCRIBE_KEY"
 """Environment variable with the endpoint's key."""
 PICTURES = 4
+# Enough to tell what a hand holds, and a few hundred tokens for a model.
 PICTURE_PX = 512
 MOST_WAITING = 4
 """Alerts that wait for their words; the oldest gives way."""
+# Words come after the alert and hold nothing up, but old ones are of no use.
 TIMEOUT_SECONDS = 30.0
 JOIN_SECONDS = 1.0
 LONGEST_CHARACTERS = 300

@@ -18,6 +18,7 @@ from egomon.errors import StoreError
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.frame import Frame, Segment, UInt8Image
 
+# A JPEG of this width has about 10 KB and may go with every alert.
 SNAPSHOT_PX = 320
 JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)

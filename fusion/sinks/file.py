@@ -9,6 +9,7 @@ from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import SessionWriter
 from egomon.fusion.sinks.sink import SinkContext
 
+# An editor still opens it.
 MAX_BYTES = 64 << 20
 KEPT_FILES = 5
 """Older files that stay beside the newest."""

@@ -16,6 +16,7 @@ USERNAME, PASSWORD = "EGOMON_MQTT_USERNAME", "EGOMON_MQTT_PASSWORD"
 CREDENTIAL_OPTIONS = ("username_file", "password_file", "ca_file")
 TIMEOUT_SECONDS = 4.0
 """Of each wait for the broker; below the time that a run has for its last messages."""
+# The broker says that a monitor is gone after one and a half of these.
 KEEPALIVE_SECONDS = 30
 
 

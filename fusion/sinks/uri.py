@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from egomon.errors import ConfigError, UsageError
 from egomon.fusion.messages.types import DATA_TYPES
 
+# Of a file with an address: a wrong file, a video perhaps, is not read into memory.
 MAX_SECRET_BYTES = 4096
 SINK_KINDS = frozenset(DATA_TYPES) - {"heartbeat"}
 

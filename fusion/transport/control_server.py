@@ -18,6 +18,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 logger = logging.getLogger(__name__)
 
+# A subscriber that missed more asks again: between answers alerts go out.
 SINCE_LIMIT = 1000
 # An answer is made in the emit thread: a larger one would hold back alerts.
 SINCE_MAX_BYTES = 512 << 10

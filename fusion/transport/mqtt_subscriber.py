@@ -33,6 +33,7 @@ MOST_UNREAD = 256
 """Messages that the broker sends ahead of their acknowledgement."""
 SESSION_SECONDS = 24 * 3600
 """So long the broker keeps what a subscriber with a name has missed."""
+# The client's own thread wakes this one; the rest is for Ctrl-C.
 POLL_SECONDS = 0.25
 STALE_SECONDS = 3.0
 """A broker that is away for so long is told."""

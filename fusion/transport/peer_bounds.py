@@ -18,6 +18,7 @@ from threading import Lock
 from egomon.stream.worker import Worker
 
 WATCHES = sys.platform == "linux"
+# At the bound of a gigabit a peer can send 12 MB between two looks.
 LOOK_SECONDS = 0.1
 SPARE_BYTES_A_SECOND = 100.0
 """Above the bound, for as long as the peer is there: heartbeats of its own cost it 9 bytes each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket as posix
+import stat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -98,6 +99,9 @@ def bind(socket: Socket, endpoint: str, *, option: str) -> str:
             f"cannot bind {option} {endpoint}: {zmq.strerror(error.errno or 0)}; "
             f"use an address of this machine, such as {endpoints.PUBLISH}"
         ) from error
+    if scheme == "ipc" and not rest.startswith("@"):
+        # Other users are kept out whatever the umask; it decides about the group.
+        Path(rest).chmod(stat.S_IMODE(Path(rest).stat().st_mode) & 0o770)
     return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 

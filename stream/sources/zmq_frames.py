@@ -39,6 +39,7 @@ MOST_BYTES = 16 * 1024 * 1024
 MOST_HEADER_BYTES = 4096
 # Unix time until the year 2286; a larger one was sent in milliseconds.
 MOST_SECONDS = 1e10
+# `close` from another thread is seen within it.
 POLL_SECONDS = 0.1
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 # A camera that restarts leaves its old connection behind for a while.
 MOST_PEERS = 4
+# Two are a frame; more are dropped with their message, but must not pile up.
 MOST_PARTS = 8
 PIECE_BYTES = 1 << 18
 # ZMTP 3.1, 2.1: signature, version, mechanism, as-server, filler.

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 import pytest
 from typer.main import get_command, get_command_name
 
-from egomon.cli import start_up
-from egomon.cli.app import app
-from egomon.cli.start_up import called_verb, collect_from_now, collect_later, with_only
+from egomon.cli import COLLECT_LATER
+from egomon.cli.app import app, called_verb, with_only
+from egomon.cli.session import collect_from_now
 
 VERBS = [
     each.name or get_command_name(each.callback.__name__)
@@ -26,14 +26,14 @@ def test_only_the_called_verb_is_built_and_it_is_the_same() -> None:
     assert {"live", "replay", "teach"} <= set(VERBS)
     whole = get_command(app).commands
     for verb in VERBS:
-        (only,) = get_command(with_only(app, verb)).commands.items()
+        (only,) = get_command(with_only(verb)).commands.items()
         assert only[0] == verb
         assert [p.name for p in only[1].params] == [p.name for p in whole[verb].params]
 
 
 @pytest.mark.parametrize("verb", [None, "nonsense", "models"])
 def test_help_a_mistake_and_a_verb_with_verbs_need_the_whole_command(verb: str | None) -> None:
-    assert with_only(app, verb) is app
+    assert with_only(verb) is app
 
 
 def test_the_verb_is_the_first_argument_unless_that_is_an_option() -> None:
@@ -44,8 +44,7 @@ def test_the_verb_is_the_first_argument_unless_that_is_an_option() -> None:
 
 def test_what_a_start_has_made_is_never_collected_again(collecting: None) -> None:
     before = gc.get_freeze_count()
-    collect_later()
-    assert not gc.isenabled()
+    gc.disable()
     collect_from_now()
     assert gc.isenabled()
     assert gc.get_freeze_count() > before
@@ -58,4 +57,4 @@ def test_a_run_inside_another_program_leaves_its_objects_alone(collecting: None)
 
 
 def test_verbs_that_collect_later_are_verbs() -> None:
-    assert set(start_up.LONG_RUNNING) <= set(VERBS)
+    assert set(COLLECT_LATER) <= set(VERBS)

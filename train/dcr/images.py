@@ -13,6 +13,7 @@ from torch import Tensor
 from egomon.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+# OpenAI CLIP's own, of the pictures that it was trained on.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 

@@ -115,7 +115,7 @@ class FeatureSet:
         return replace(self, segments=rows)
 
     def stream_hours(self) -> float:
-        """Hours from the first to the last moment of each recording's segments."""
+        """Hours from the beginning of each recording to the end of its last segment."""
         if self.hours is not None:
             return sum(self.hours[name] for name in self.recordings)
         ends: dict[str, float] = {}

@@ -36,6 +36,8 @@ class RecordingVectors:
     """Media seconds of the last decoded frame, sampled or not; None = that of the last row."""
     size: tuple[int, int] | None = None
     """Width and height of the video's pictures; None where only vectors are known."""
+    workflow: str = ""
+    """Name of the workflow that it shows; empty where all recordings show one."""
 
 
 def check_vectors(recording: RecordingVectors) -> None:

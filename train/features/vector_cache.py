@@ -31,6 +31,7 @@ VERSION = 1
 """Part of the key: entries of another form are never read."""
 MOST_BYTES = 2 << 30
 """About 27 hours of lite0 vectors at 4 per second."""
+# A video of gigabytes is hashed without being held.
 READ_BYTES = 1 << 20
 SUFFIX = ".npz"
 

@@ -9,6 +9,7 @@ from egomon.fusion.decision import probability
 from egomon.train.metrics.curves import ScoreArray
 from egomon.train.metrics.threshold import Labels
 
+# A bound for scores on which Newton does not settle.
 _STEPS = 50
 # Perfectly separated scores have no finite slope without it.
 _RIDGE = 1e-3

@@ -9,6 +9,7 @@ import numpy as np
 from egomon.train.metrics.curves import ScoreArray, check_scores
 from egomon.train.metrics.threshold import Labels
 
+# As is usual in the literature on calibration.
 BINS = 15
 
 

@@ -44,8 +44,15 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     """Of the recordings."""
     spans: tuple[tuple[SpanRow, ...] | None, ...]
+    workflows: tuple[str, ...] = ()
+    """Of each recording; empty where all show one."""
     step_names: tuple[str, ...] = ()
     false_alarms_per_hour: float = 6.0
+
+    @property
+    def workflow_of_each(self) -> tuple[str, ...]:
+        """Of each recording; empty texts where all show one."""
+        return self.workflows or ("",) * len(self.names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,8 +100,10 @@ def read_demonstrations(folder: Path) -> KeptRecordings:
                 for i in range(len(about.names))
             ]
             recordings = tuple(
-                replace(unpack(of, name), spans=_spans(rows))
-                for of, name, rows in zip(parts, about.names, about.spans, strict=True)
+                replace(unpack(of, name), spans=_spans(rows), workflow=workflow)
+                for of, name, rows, workflow in zip(
+                    parts, about.names, about.spans, about.workflow_of_each, strict=True
+                )
             )
     except FileNotFoundError as error:
         raise UsageError(
@@ -130,6 +139,7 @@ def about_of(
             None if r.spans is None else tuple(SpanRow(s.t_start, s.t_end, s.text) for s in r.spans)
             for r in recordings
         ),
+        workflows=tuple(r.workflow for r in recordings) if recordings[0].workflow else (),
         step_names=tuple(step_names),
         false_alarms_per_hour=false_alarms_per_hour,
     )

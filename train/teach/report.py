@@ -13,6 +13,7 @@ TeachVerdict = Literal["ready", "usable", "failed"]
 LEAST_STEPS = 2
 LEAST_AGREEMENT = 0.2
 GOOD_AGREEMENT, GOOD_RECORDINGS = 0.6, 3
+# Six of ten found is worth an alarm now and then; one of ten is a bundle that sleeps.
 GOOD_RECALL, LEAST_RECALL = 0.6, 0.1
 
 

@@ -34,7 +34,8 @@ from egomon.train.teach.input_check import check_recordings, odd_one
 from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, step_pictures, write_page
 from egomon.train.teach.report import TeachReport
-from egomon.train.teach.step_filter.follow import FollowedWorkflow
+from egomon.train.teach.sources import find_demonstrations
+from egomon.train.teach.step_filter.several import FollowedWorkflows
 from egomon.train.teach.video import learn_bundle
 
 TOO_LARGE_NOTE = (
@@ -60,7 +61,7 @@ def teach(
     """Make a bundle from correct recordings.
 
     Args:
-        videos: 1 to 50 video files.
+        videos: 1 to 50 video files of one workflow, or a folder of such for each workflow.
         out: folder of the bundle.
         base: bundle (or `lite0`) whose frame encoder is taken over; None = the first whose guard
             knows the footage.
@@ -86,13 +87,23 @@ def teach(
     if not videos:
         raise UsageError("teach needs at least one correct recording")
     old = read_demonstrations(out) if add else None
+    known = list(dict.fromkeys(old.about.workflows)) if old else None
+    demonstrations = find_demonstrations(videos, known)
+    paths = [demonstration.path for demonstration in demonstrations]
+    if steps and (known or demonstrations[0].workflow):
+        raise UsageError("--steps names the steps of one workflow; name several in workflow.toml")
     names = read_step_names(steps) if steps else old.about.step_names if old else ()
-    start = choose_base(base, videos, force=force) if old is None else _base_of(old.about, base)
-    new = [halved(r) for r in encode_recordings(videos, start, cache, progress)]
+    start = choose_base(base, paths, force=force) if old is None else _base_of(old.about, base)
+    encoded = encode_recordings(paths, start, cache, progress)
+    new = [
+        replace(halved(recording), workflow=demonstration.workflow)
+        for recording, demonstration in zip(encoded, demonstrations, strict=True)
+    ]
     if boundaries is not None:
         new = with_boundaries(new, boundaries)
     recordings = [*(old.recordings if old else ()), *new]
-    check_recordings(recordings)
+    for workflow in dict.fromkeys(r.workflow for r in recordings):
+        check_recordings([r for r in recordings if r.workflow == workflow])
     budget = false_alarms_per_hour or (old.about.false_alarms_per_hour if old else 6.0)
     about = about_of(
         old.about.base if old else base or start.card.name, start, recordings, names, budget
@@ -143,10 +154,10 @@ def _learn(
         progress,
         len(about.step_names) or None,
     )
-    if about.step_names and isinstance(taught, FollowedWorkflow):
+    if about.step_names and isinstance(taught, FollowedWorkflows):
         taught = taught.named(about.step_names)
     visits_of = (
-        taught.visits if isinstance(taught, FollowedWorkflow) else ((),) * len(found.recordings)
+        taught.visits if isinstance(taught, FollowedWorkflows) else ((),) * len(found.recordings)
     )
     report = replace(taught.report, base=base.card.name)
     if report.verdict == "failed" and not force:

@@ -28,7 +28,7 @@ from egomon.train.teach.base import Base
 from egomon.train.teach.one_class.contexts import spliced_contexts
 from egomon.train.teach.one_class.fit import ProgressCallback, TaughtWorkflow, teach_from_vectors
 from egomon.train.teach.report import TeachReport
-from egomon.train.teach.step_filter.follow import FollowedWorkflow, teach_steps
+from egomon.train.teach.step_filter.several import FollowedWorkflows, teach_workflows
 
 CLIP_SECONDS = 2.0
 """Length of the clips that the guard is asked about, as in a live stream."""
@@ -53,7 +53,7 @@ def learn_bundle(
     false_alarms_per_hour: float,
     tell: ProgressCallback,
     count: int | None = None,
-) -> tuple[FollowedWorkflow | TaughtWorkflow, BundleCard, Tensors]:
+) -> tuple[FollowedWorkflows | TaughtWorkflow, BundleCard, Tensors]:
     """Learn from encoded recordings: the workflows, and what `save_bundle` writes.
 
     A base whose trained step head knows the footage gives its segments to a one-class model;
@@ -74,7 +74,7 @@ def learn_bundle(
     foreign = is_foreign(base, recordings)
     if not foreign and small.kind == "uemcm" and small.steps:
         return _on_step_head(base, recordings, name, false_alarms_per_hour, tell)
-    followed = teach_steps(
+    followed = teach_workflows(
         recordings,
         name=name,
         false_alarms_per_hour=false_alarms_per_hour,
@@ -85,7 +85,12 @@ def learn_bundle(
         notes = (*followed.report.notes, FOREIGN_NOTE)
         followed = replace(followed, report=replace(followed.report, notes=notes))
     tensors = {k: v for k, v in base.tensors.items() if k.startswith("encoder.")}
-    tensors |= {f"small.{k}": v for k, v in followed.model.tensors().items()}
+    models = followed.models
+    prefixes = [""] if len(models) == 1 else [f"{number}." for number in range(len(models))]
+    options: dict[str, int | float | str | bool] = {}
+    for prefix, model in zip(prefixes, models, strict=True):
+        tensors |= {f"small.{prefix}{k}": v for k, v in model.tensors().items()}
+        options |= {f"{prefix}{k}": v for k, v in model.card_options().items()}
     stream = base.card.stream
     stream = msgspec.structs.replace(
         stream,
@@ -98,7 +103,10 @@ def learn_bundle(
     card = msgspec.structs.replace(
         _card(base.card, followed.report, name),
         small=SmallCard(
-            kind="step_filter", steps=followed.model.ids, options=followed.model.card_options()
+            kind="step_filter",
+            steps=tuple(id_ for model in models for id_ in model.ids),
+            workflows=tuple(g.name for g in followed.graphs) if len(models) > 1 else (),
+            options=options,
         ),
         stream=stream,
         decision=DecisionCard(

@@ -15,6 +15,7 @@ NoticeKind = Literal["open", "retracted", "lost", "outside"]
 LOST = ("stalled", "reconnecting", "offline")
 FRESH_SECONDS = 5.0
 """What is older when its turn comes is not told: a late sentence is about something else."""
+# A phone shows two or three lines.
 MOST_CHARACTERS = 300
 TONES: Mapping[NoticeKind, tuple[tuple[float, float], ...]] = {
     "open": ((988.0, 0.12), (1319.0, 0.12), (1760.0, 0.3)),

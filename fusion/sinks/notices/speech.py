@@ -19,6 +19,7 @@ from egomon.fusion.messages.message import Message
 from egomon.fusion.sinks.notices.notice import TONES, NoticeKind, Notices
 from egomon.fusion.sinks.sink import Mute, SinkContext
 
+# A sentence takes five; a sound device that hangs must not keep the next one.
 TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.1
 RATE_HZ = 22050

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import logging
 import os
@@ -16,9 +17,8 @@ import signal
 import sys
 from typing import NoReturn
 
-from egomon.cli.app import app
+from egomon.cli.app import app, called_verb, with_only
 from egomon.cli.pipe import PipedText
-from egomon.cli.start_up import LONG_RUNNING, called_verb, collect_later, with_only
 from egomon.errors import EgomonError, MissingExtraError
 from egomon.extras import extra_of
 from egomon.stream.redact import RedactFilter, redact
@@ -26,8 +26,11 @@ from egomon.text import printable
 
 __all__ = ["app", "main"]
 
+# As shells do: 128 and the number of the signal.
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
+COLLECT_LATER = ("live", "replay")
+"""Verbs whose session collects garbage again once all is imported: modules are none."""
 
 
 def main() -> None:
@@ -45,10 +48,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
     verb = called_verb(sys.argv[1:])
-    if verb in LONG_RUNNING:
-        collect_later()
+    if verb in COLLECT_LATER:
+        gc.disable()
     try:
-        with_only(app, verb)()
+        with_only(verb)()
     except SystemExit as end:
         if end.code in (EXIT_SIGINT, EXIT_SIGTERM):
             _leave_now(end.code)

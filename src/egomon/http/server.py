@@ -18,6 +18,7 @@ from egomon.errors import AddressInUseError, ConfigError, EgomonError
 
 logger = logging.getLogger(__name__)
 
+# Uvicorn waits a second for its clients, and once more for a thread's turn.
 JOIN_SECONDS = 5.0
 HEAD_SECONDS = 10.0
 """A client gets so long for the head of a request; uvicorn itself would wait for ever."""

@@ -18,6 +18,7 @@ from egomon.monitor.run_plan import RunPlan
 from egomon.stream.channel import WakeUp
 from egomon.stream.worker import Worker
 
+# Requests are answered while models load: a supervisor sees that it lives.
 POLL_MS = 250
 
 

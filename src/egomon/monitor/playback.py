@@ -22,6 +22,7 @@ from egomon.monitor.storage import SQLITE_HEADER
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.units import NS_PER_SECOND
 
+# As often as a live monitor: readers call a publisher stale after three.
 HEARTBEAT_SECONDS = 1.0
 READER_SECONDS = 6.0
 """Longest wait for a first subscriber; one that is there already tries again every 5 s."""

@@ -19,6 +19,7 @@ from egomon.report.html import safe_json
 from egomon.report.page import PageModel
 
 VERDICTS = ("true", "false", "unsure")
+# An hour of a segment a second, which is what the page draws.
 MOST_SEGMENTS = 3600
 MOST_ALERTS = 500
 MOST_WAITING = 256

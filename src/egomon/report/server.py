@@ -11,6 +11,7 @@ from egomon.http.server import HttpServer
 from egomon.report.hub import LiveHub
 from egomon.report.live import page_routes
 
+# 16 hex digits are 64 bits, which nobody guesses over a network.
 LEAST_TOKEN = 16
 EVERYWHERE = ("0.0.0.0", "::")
 

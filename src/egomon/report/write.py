@@ -16,6 +16,7 @@ from egomon.report.page import PageModel
 
 EMBED_BYTES = 8_000_000
 """Smaller videos are embedded in the page, bytes."""
+# A report goes by mail.
 MOST_PICTURE_BYTES = 2_000_000
 VIDEO_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 """Containers that browsers play and that may be embedded."""

@@ -20,6 +20,7 @@ from egomon.fusion.messages.types import (
 from egomon.fusion.transport.sequencer import Sequencer
 
 JPEG = b"\xff\xd8\xff\xe0 not a picture, but bytes that no text holds \xff\xd9"
+# A fixed moment: samples must be the same bytes on each run.
 NOON_NS = 1_700_000_000 * 1_000_000_000
 
 

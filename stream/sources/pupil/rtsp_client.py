@@ -24,6 +24,7 @@ from egomon.errors import SourceLostError
 from egomon.stream.redact import redact
 from egomon.stream.sources.device_thread import CHECK_SECONDS, Cancelled
 
+# RFC 2326, 3.2.
 DEFAULT_PORT = 554
 # Real replies have hundreds of bytes; the other end may be anything that listens there.
 MOST_HEAD_BYTES = 8192

@@ -27,6 +27,7 @@ MOST_BYTES = 24 << 20
 """Of messages that have begun."""
 # As librtmp's own.
 WINDOW_BYTES = 2_500_000
+# The 128 that RTMP begins with would cut each answer into pieces.
 CHUNK_BYTES = 4096
 # Types of messages: RTMP 1.0, 5.4 and 7.1.
 SET_CHUNK, ABORT, ACKNOWLEDGE, CONTROL, WINDOW, BANDWIDTH = 1, 2, 3, 4, 5, 6

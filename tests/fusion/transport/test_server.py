@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import socket as posix
+import stat
 import threading
 from pathlib import Path
 
@@ -133,6 +135,16 @@ def test_an_address_in_use_is_named_with_its_option(station: MakeStation) -> Non
         other.listen()
         with pytest.raises(AddressInUseError):
             EventServer([f"tcp://127.0.0.1:{other.getsockname()[1]}"], None, host="bench", boot="b")
+
+
+def test_an_ipc_socket_lets_no_other_user_in_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with EventServer([f"ipc://{tmp_path}/a"], f"ipc://{tmp_path}/b", host="h", boot="b"):
+            modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"}
+    finally:
+        os.umask(before)
+    assert modes == {0o770}
 
 
 def test_the_ipc_path_of_a_living_monitor_is_not_taken_but_a_stale_one_is(

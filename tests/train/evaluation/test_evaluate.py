@@ -170,6 +170,7 @@ def test_the_table_tells_each_row_the_tags_and_what_flatters() -> None:
         assert heading in text
     for row in ("m (causal)", "always", "repeat_last (oracle)", "recall of slip", "micro_auc"):
         assert row in text
+    assert "0.889" in next(line for line in text.splitlines() if "m (causal)" in line)
     assert "Fitted on" not in text_of(bench())
 
 
@@ -190,6 +191,12 @@ def test_an_interval_is_drawn_from_whole_recordings() -> None:
     assert by_recording(["a", "a", "b", "b"], recall, seed=1, draws=1) in [
         (0.0, 0.0), (0.5, 0.5), (1.0, 1.0)
     ]  # fmt: skip
+
+
+def test_each_recording_is_drawn_alone() -> None:
+    values = np.array([0.0, 0.0, 1.0])
+    found = by_recording(["a", "b", "c"], lambda i: float(values[i].mean()), draws=2000)
+    assert found == (0.0, 1.0), "the third one alone, three times, is one draw of 27"
 
 
 def test_draws_that_a_metric_cannot_judge_are_left_out() -> None:

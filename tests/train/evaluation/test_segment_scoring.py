@@ -54,6 +54,7 @@ def test_a_clip_after_or_before_all_frames_takes_the_nearest_one_there_is() -> N
     track = Track(TRACK.times + 5.0, TRACK.vectors)
     early = clip_view(track, msgspec.structs.replace(ROW, start=0.0, end=1.0), STREAM)
     assert early.times.tolist() == [5.0], "the first, where none came before"
+    assert early.vectors.shape == (1, DIM)
 
 
 def test_the_context_begins_and_ends_as_the_card_says() -> None:

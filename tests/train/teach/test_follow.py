@@ -12,9 +12,9 @@ import pytest
 from made_work import DIM, FPS, SECONDS, frames_of
 
 from egomon.branches.bundle.card import BundleCard, FrameEncoderCard, SmallCard, StreamCard
-from egomon.branches.interfaces import ClipView, ContextView
+from egomon.branches.interfaces import ClipView, ContextView, StreamBranch
 from egomon.branches.load_bundle import load_bundle, save_bundle
-from egomon.branches.step_filter.branch import StepFilterBranch, StreamFollower
+from egomon.branches.step_filter.branch import StepFilterBranch
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.errors import BundleError, DataError
 from egomon.stream.segmenter import Span
@@ -39,7 +39,7 @@ def branch(taught: FollowedWorkflow) -> StepFilterBranch:
 
 
 def watch(
-    follower: StreamFollower,
+    follower: StreamBranch,
     times: np.ndarray,
     vectors: np.ndarray,
     shift: float = 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from test_teach_video import base_of, film
 
 from egomon.branches.bundle.locate import read_card
 from egomon.branches.load_bundle import load_bundle, read_tensors
+from egomon.branches.step_filter.several import SeveralWorkflowsBranch
 from egomon.branches.taught.step_pictures import read_step_picture
-from egomon.errors import DataError, UsageError
+from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
+from egomon.branches.taught.workflow_graph import WorkflowGraph
+from egomon.errors import BundleError, DataError, UsageError
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach import choose_base as choosing
 from egomon.train.teach import teach
@@ -127,3 +131,37 @@ def test_bad_recordings_are_named_and_nothing_is_written(
     with pytest.raises(DataError, match=r"frozen\.mp4 shows the same picture"):
         teach([*films, frozen], tmp_path / "out", base=str(known))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_for_each_workflow_makes_one_bundle_to_which_a_folder_of_that_name_is_added(
+    foreign: Path, films: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "both"
+    for workflow, film_of in (("washing", films[0]), ("cooking", films[1])):
+        (tmp_path / workflow).mkdir()
+        shutil.copy(film_of, tmp_path / workflow)
+    folders = [tmp_path / "washing", tmp_path / "cooking"]
+    report = teach(folders, out, base=str(foreign), force=True)
+    assert (report.workflows, report.recordings) == (2, 2)
+    bundle = load_bundle(out)
+    assert isinstance(bundle.small, SeveralWorkflowsBranch)
+    assert bundle.card.small.workflows == ("washing", "cooking")
+    assert [graph.name for graph in read_graphs(out / WORKFLOW_FILE)] == ["washing", "cooking"]
+
+    (folders[1] / films[1].name).unlink()
+    shutil.copy(films[2], folders[1])
+    teach(folders[1:], out, add=True, force=True)
+    assert read_demonstrations(out).about.workflows == ("washing", "cooking", "cooking")
+    with pytest.raises(UsageError, match="called like one of them: washing, cooking"):
+        teach(films[2:], out, add=True)
+    names = tmp_path / "names.txt"
+    names.write_text("one\ntwo\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="--steps names the steps of one workflow"):
+        teach(folders, tmp_path / "more", base=str(foreign), steps=names, force=True)
+
+    graphs = read_graphs(out / WORKFLOW_FILE)
+    one = WorkflowGraph("all", tuple(step for graph in graphs for step in graph.steps))
+    steps = tuple(replace(step, name=step.id) for step in one.steps)
+    write_graphs([replace(one, steps=steps)], out / WORKFLOW_FILE)
+    with pytest.raises(BundleError, match=r"'washing' are not together in one \[\[workflow\]\]"):
+        load_bundle(out)

@@ -37,13 +37,6 @@ class FollowedWorkflow:
     visits: tuple[tuple[Span, ...], ...]
     """When each step was done in each recording; the text is the step's id."""
 
-    def named(self, names: Sequence[str]) -> FollowedWorkflow:
-        """The same with the steps' names in order."""
-        graph = self.graphs[0]
-        for step, text in zip(graph.steps, names, strict=True):
-            graph = graph.with_step(replace(step, name=text))
-        return replace(self, graphs=(graph,))
-
 
 def teach_steps(
     recordings: Sequence[RecordingVectors],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# From three on a report can say `ready`, see `TeachReport.verdict`.
 ENOUGH_RUNS = 3
 SHORTEST_SECONDS = 5.0
 END_SECONDS = 20.0

@@ -31,7 +31,13 @@ def register(app: typer.Typer) -> None:
 
 
 def teach(
-    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Correct recordings.")],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Correct recordings; or one folder of recordings for each of several workflows.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     base: Annotated[
         str | None,
@@ -79,7 +85,7 @@ def teach(
     json: opt.Json = False,
 ) -> None:
     """Your own workflow from 1-10 correct recordings, no labels needed."""
-    missing = [path for path in (*videos, *(check or ())) if not path.is_file()]
+    missing = [path for path in check or () if not path.is_file()]
     if missing:
         raise UsageError(f"no such recording: {missing[0]}")
     if labels is not None and not check:

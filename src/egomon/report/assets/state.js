@@ -21,6 +21,9 @@ function progressOf(rows, steps, since) {
   return { done, now, next };
 }
 
+// A step that nobody named has its number as its name: it is not said twice.
+const numbered = (step, i) => (step.name === `step ${i + 1}` ? step.name : `${i + 1} ${step.name}`);
+
 // The state in words, the most urgent first. `alarm` is the alert that a person should know of.
 function stateOf(store, name, steps, alarm, lead) {
   const names = [...store.sources.keys()];
@@ -42,7 +45,12 @@ function stateOf(store, name, steps, alarm, lead) {
   const at = progressOf(rows, steps, cycleStart);
   if (at.now < 0) return { kind: "watching", word: "Watching", more: steps.length ? `Begins with: ${steps[0].name}` : "" };
   const next = at.next < 0 ? "" : `next: ${steps[at.next].name}`;
-  return { kind: "watching", word: `Step ${at.now + 1} of ${steps.length}: ${steps[at.now].name}`, more: next };
+  return { kind: "watching", word: stepWord(steps, at.now), more: next };
+}
+
+function stepWord(steps, i) {
+  const { name } = steps[i];
+  return `Step ${i + 1} of ${steps.length}` + (name === `step ${i + 1}` ? "" : `: ${name}`);
 }
 
 const AWAY = Object.freeze({ kind: "lost", word: "No connection", more: "The monitor does not answer; this page tries again." });
@@ -103,7 +111,7 @@ class StateView {
       const mark = i === now ? "now" : done.has(i) ? "done" : i === next ? "next" : i < now && !step.optional ? "not seen" : "";
       return h("li", { class: mark.replace(" ", "-"), "aria-current": i === now ? "step" : null },
         step.picture ? h("img", { src: step.picture, alt: "" }) : h("span", { class: "blank", "aria-hidden": "true" }, String(i + 1)),
-        h("span", { class: "name" }, `${i + 1} ${step.name}`), h("span", { class: "mark" }, mark));
+        h("span", { class: "name" }, numbered(step, i)), h("span", { class: "mark" }, mark));
     });
     const track = byId("track");
     track.hidden = !items.length;
