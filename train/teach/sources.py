@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from egomon.errors import SourceOpenError, UsageError
+from egomon.errors import UsageError
 from egomon.train.extraction.find_videos import VIDEO_SUFFIXES
 
 MOST_WORKFLOWS = 8
@@ -33,13 +33,12 @@ def find_demonstrations(
             is no bundle.
 
     Raises:
-        SourceOpenError: a path is missing.
-        UsageError: a path holds no video, files and folders are mixed, two folders or two
-            recordings have one name, or it is not said which workflow is added to.
+        UsageError: a path is missing or holds no video, files and folders are mixed, two folders
+            or two recordings have one name, or it is not said which workflow is added to.
     """
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise SourceOpenError(f"no such recording: {missing[0]}", code="STREAM_NOT_FOUND")
+        raise UsageError(f"no such recording: {missing[0]}")
     folders = [path.resolve() for path in paths if path.is_dir()]
     if folders and len(folders) < len(paths):
         raise UsageError(

@@ -30,7 +30,9 @@ FeatureSetFolder = Annotated[
         help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
     ),
 ]
-Model = Annotated[str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
+]
 ContextOption = Annotated[
     str | None,
     typer.Option("--context", help="causal, offline or none, instead of what it was trained on."),
@@ -124,7 +126,7 @@ def train(
 
 
 def evaluate(
-    model: Model = "workbench",
+    model: ModelOption = "workbench",
     data: DataFolder = None,
     videos: Annotated[
         Path | None,
@@ -164,7 +166,7 @@ def evaluate(
 
 
 def challenge(
-    model: Model,
+    model: ModelOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
     clips: Annotated[
         Path | None,
