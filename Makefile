@@ -42,7 +42,7 @@ lowest: $(VENV)/s3-server/.installed
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python -m pip install --quiet uv
 	build/lowest/bin/python -m uv pip install --quiet --resolution lowest-direct --editable ".[dev]"
-	PATH="$(CURDIR)/$(VENV)/s3-server/bin:$$PATH" build/lowest/bin/python -m pytest
+	PATH="$(abspath $(VENV))/s3-server/bin:$$PATH" build/lowest/bin/python -m pytest
 
 # A few minutes on a machine with nothing else to do; for the README's table add --markdown.
 bench: $(VENV)/.installed-dev
