@@ -39,11 +39,11 @@ test: setup check
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # The lowest versions that pyproject.toml allows, all together: 8 GB in build/lowest.
-lowest:
+lowest: $(VENV)/s3-server/.installed
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python -m pip install --quiet uv
 	build/lowest/bin/python -m uv pip install --quiet --resolution lowest-direct --editable ".[dev]"
-	build/lowest/bin/python -m pytest
+	PATH="$(abspath $(VENV))/s3-server/bin:$$PATH" build/lowest/bin/python -m pytest
 
 # A few minutes on a machine with nothing else to do; for the README's table add --markdown.
 bench: $(VENV)/.installed-dev
