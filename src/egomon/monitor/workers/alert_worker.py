@@ -32,7 +32,6 @@ from egomon.stream.worker import Worker
 
 # A message wakes the thread at once; this is for timers, and for the watchdog's beat.
 POLL_MS = 250
-# Heartbeats and statistics are promised once a second.
 TIMER_SECONDS = 1.0
 
 
