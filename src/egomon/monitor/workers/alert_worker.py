@@ -32,7 +32,7 @@ from egomon.stream.worker import Worker
 
 # A message wakes the thread at once; this is for timers, and for the watchdog's beat.
 POLL_MS = 250
-TIMER_SECONDS = 1.0  # heartbeats and statistics are promised once a second
+TIMER_SECONDS = 1.0
 
 
 class AlertWorker:
