@@ -14,6 +14,9 @@ P_NEXT_CYCLE = 0.3
 """That the work begins anew once all steps are done."""
 P_JOINED = 0.03
 """That a stream begins in the middle of the work; nothing is told of what came before."""
+P_JOINED_LATE = 0.02
+"""That such a stream seems to show a step from before that place, though it is another: without its
+beginning, steps are told apart less surely. Several such steps are a mistake."""
 P_BACK = 0.02
 """That one goes back to the step just left, for a moment: no mistake."""
 P_LATE = 0.5
@@ -55,6 +58,8 @@ class Node(NamedTuple):
     """A moment only."""
     look: int | None = None
     """Earlier step that this one looks like; None = it looks like itself."""
+    joined: int = 0
+    """Mask of the steps before the place where the stream began, in the middle of the work."""
 
 
 Moves = list[tuple[Node, float]]
@@ -111,14 +116,21 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Mov
 
     def add(step: int, p: float, made: WorkflowMistake | None = None, waived: int = 0) -> None:
         mistake, years = (kept, age) if kept is not None else (made, 0)
-        found.append(
-            (Node(node.workflow, done, node.waived | waived, step, FOREIGN, mistake, years), p)
-        )
+        joined = 0 if made is not None and node.joined >> step & 1 else node.joined
+        new = Node(node.workflow, done, node.waived | waived, step, FOREIGN, mistake, years)
+        found.append((new._replace(joined=joined), p))
 
     weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
     for (step, absent), weight in zip(ready.early, weights, strict=True):
         left_out = WorkflowMistake("missing", node.workflow, step, absent)
         add(step, P_MISSING * weight / sum(weights), left_out, absent)
+    # What was before its place is not done after it: the stream has left it out.
+    late = [s for s in ready.legal if node.joined >> s & 1]
+    for step in late:
+        first = (done & -done).bit_length() - 1
+        left_out = WorkflowMistake("missing", node.workflow, first, node.joined)
+        add(step, P_MISSING / len(late), left_out)
+        add(step, P_JOINED_LATE / len(late))
     repeated = [s for s in ready.again if s != node.step]
     for step in repeated:
         add(
@@ -129,11 +141,11 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Mov
     if not foreign:
         strange = kept or WorkflowMistake("foreign", node.workflow, node.step)
         away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
-        found.append((away, P_FOREIGN))
+        found.append((away._replace(joined=node.joined), P_FOREIGN))
         if node.done and not node.brief:
             last = node.done.bit_length() - 1
             back = Node(node.workflow, done, node.waived, last, node.step, kept, age, True)
-            found.append((back, P_BACK))
+            found.append((back._replace(joined=node.joined), P_BACK))
     left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
     for step in firsts if left or cycles else ():
@@ -142,7 +154,7 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Mov
         found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
-    legal = [s for s in ready.legal if s != node.step]
+    legal = [s for s in ready.legal if s != node.step and s not in late]
     if node.before >= 0 and node.before not in legal:
         legal.append(node.before)
     shares = [P_LATE if s < newest and s != node.before else 1.0 for s in legal]
@@ -163,6 +175,7 @@ def _begin(rules: Sequence[Rules]) -> Moves:
         for step in legal:
             found.append((Node(w, 0, 0, step), share * (1 - P_JOINED) / len(legal)))
         for step in others:
-            found.append((Node(w, 0, rule.need[step], step), share * joined))
+            before = rule.need[step]
+            found.append((Node(w, 0, before, step, joined=before), share * joined))
         found.append((Node(w, 0, 0, FOREIGN), share * joined))
     return found

@@ -87,6 +87,21 @@ def test_of_two_swapped_steps_the_first_is_told_and_the_late_one_is_taken_in(
     assert [place for place, *_ in told(model, "02134")] == [1]
 
 
+def test_several_steps_from_before_the_first_one_seen_are_work_in_another_order(
+    model: StepModel,
+) -> None:
+    ((place, kind, sentence),) = told(model, "43210")
+    assert (place, kind) == (2, "missing")
+    assert sentence.startswith("expected 'wet' (step 1) to 'rinse' (step 4), which have not been")
+
+
+@pytest.mark.parametrize("steps", ["10234", "34012"])
+def test_a_stream_joined_in_the_middle_may_show_one_such_step_or_begin_anew(
+    model: StepModel, steps: str
+) -> None:
+    assert told(model, steps) == []
+
+
 def test_a_step_done_again_is_told_with_its_name(model: StepModel) -> None:
     sentence = "'wet' (step 1) is done again, it has been seen before"
     assert told(model, "0123" + "0" + "4") == [(4, "repeated", sentence)]
@@ -175,6 +190,7 @@ def test_after_one_recording_a_step_must_look_like_an_earlier_one_for_longer(
         Node(0, 0b00011, 0, -1, 1),
         Node(0, 0b00011, 0, 0, 1, brief=True),
         Node(0, 0b00011, 0, 2, look=1),
+        Node(0, 0b00100, 0b00011, 3, joined=0b00011),
     ],
 )
 def test_moves_are_a_distribution(node: Node, unseen: float) -> None:
