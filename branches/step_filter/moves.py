@@ -84,7 +84,7 @@ def moves(
     """
     if node.step == START:
         return _begin(rules)
-    found = _next(rules, node, again, cycles)
+    found = _next(rules, node, again, cycles, surely=not unseen)
     if node.step == FOREIGN or not unseen:
         return found
     return list(_with_unseen(found, node, unseen))
@@ -103,7 +103,7 @@ def _with_unseen(found: Moves, node: Node, unseen: float) -> Iterator[tuple[Node
             yield new._replace(look=look), p * unseen
 
 
-def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Moves:
+def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, surely: bool) -> Moves:
     rule = rules[node.workflow]
     foreign = node.step == FOREIGN
     done = node.done if foreign else node.done | 1 << node.step
@@ -124,8 +124,9 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool) -> Mov
     for (step, absent), weight in zip(ready.early, weights, strict=True):
         left_out = WorkflowMistake("missing", node.workflow, step, absent)
         add(step, P_MISSING * weight / sum(weights), left_out, absent)
-    # What was before its place is not done after it: the stream has left it out.
-    late = [s for s in ready.legal if node.joined >> s & 1]
+    # What was before its place is not done after it: the stream has left it out. One or two
+    # recordings do not tell steps apart surely enough for that.
+    late = [s for s in ready.legal if surely and node.joined >> s & 1]
     for step in late:
         first = (done & -done).bit_length() - 1
         left_out = WorkflowMistake("missing", node.workflow, first, node.joined)
