@@ -105,10 +105,30 @@ class ExtractActor:
         return {"told": told}
 
 
+def connect(options: RayOptions) -> None:
+    """Reach the cluster, or start a local one, before anything is written.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: the cluster is not reached, or has no room for an actor.
+    """
+    with needs_extra("--ray", "ray"):
+        import ray
+        import ray.data
+    # Ray tells of lost nodes on stdout, which belongs to the report.
+    with redirect_stdout(sys.stderr):
+        _connect(ray, options)
+        try:
+            _check_room(ray.cluster_resources(), options)
+        except UsageError:
+            ray.shutdown()
+            raise
+
+
 def extract_on_ray(
     ray_options: RayOptions, task: RayTask, quiet: bool
 ) -> Iterator[RecordingResult]:
-    """Results as they come, in any order.
+    """Results as they come, in any order; `connect` comes before.
 
     Args:
         ray_options: where.
@@ -116,16 +136,12 @@ def extract_on_ray(
         quiet: without Ray's own progress.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        UsageError: the cluster is not reached, or has no room for an actor.
         EgomonError: as `ExtractWorker.extract`, from the first actor that fails.
     """
-    with needs_extra("--ray", "ray"):
-        import ray
-        import ray.data
-    # Ray tells of lost nodes on stdout, which belongs to the report.
+    import ray
+    import ray.data
+
     with redirect_stdout(sys.stderr):
-        _connect(ray, ray_options)
         yield from _map(ray, ray_options, task, quiet)
 
 
@@ -133,7 +149,6 @@ def _map(
     ray: Any, ray_options: RayOptions, task: RayTask, quiet: bool
 ) -> Iterator[RecordingResult]:
     try:
-        _check_room(ray.cluster_resources(), ray_options)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = not quiet
         jobs = task.options.chosen_jobs

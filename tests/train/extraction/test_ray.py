@@ -90,6 +90,7 @@ def test_a_cluster_that_does_not_answer_is_told(
 ) -> None:
     with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*take --ray local"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "nonsense")
+    assert not (tmp_path / "g").exists()
 
 
 def test_without_ray_the_extra_is_named(
@@ -98,6 +99,7 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"--ray needs.*egomon\[ray\]"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "local")
+    assert not (tmp_path / "g").exists()
 
 
 @pytest.mark.parametrize(
