@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -37,6 +38,7 @@ from egomon.train.features.folders import open_folder
 LOCAL = "local"
 STORE_BYTES = 256 << 20
 """Of a local cluster's object store; what goes through it is numbers and sentences."""
+REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,10 @@ def _connect(ray: Any, options: RayOptions) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if options.address == LOCAL:
         settings |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+    host, _, port = options.address.removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), REACH_SECONDS).close()
         ray.init(address=options.address, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(
