@@ -84,7 +84,7 @@ def check_parity(card: LargeEncoderCard, expected: Float32, found: Float32, show
     if cosine < card.least_cosine:
         raise LargeEndpointError(
             f"{shown} gives another vector than the bundle's model for the same clip: cosine "
-            f"{cosine:.4f}, at least {card.least_cosine:g} is needed; compare model and flags with "
-            "`egomon serve-large --check`"
+            f"{cosine:.4f}, at least {card.least_cosine:g} is needed; start it with the "
+            "command that `egomon serve-large` prints"
         )
     return cosine

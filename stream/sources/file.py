@@ -30,7 +30,6 @@ from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.decoding.container import open_container, video_stream
 from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
-from egomon.stream.sources.decoding.orientation import orientation_of, shown_size
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 from egomon.stream.sources.reference import is_pipe, local_path, printable
 from egomon.units import SECONDS_PER_NS
@@ -61,8 +60,9 @@ class VideoFile(ClosableSource):
     pictures come in the right order anyway, so no frame is lost. This is said once (state code
     STREAM_RETIMED) and by an `out_of_order` gap of 0 lost frames at the end. A frame whose time
     still does not advance is dropped and counted as `out_of_order`. Damaged packets are skipped
-    and counted as `decode_error`; 30 in a row are the end. A missing time goes on at the nominal
-    rate; time begins at the first frame shown.
+    and counted as `decode_error`; ten minutes of them in a row, or a second at the end, end it with
+    STREAM_DAMAGED. A missing time goes on at the nominal rate; time begins at the first frame
+    shown.
 
     Args:
         reference: path or URL.
@@ -98,9 +98,9 @@ class VideoFile(ClosableSource):
         )
         self._moved = self._errors = 0
         self._reason: tuple[str, str] | tuple[()] = ()
-        self._convert = Converter()
         try:
             self._stream = video_stream(self._container, self._shown)
+            self._convert = Converter(self._stream.sample_aspect_ratio)
             # Frame threads decode twice as fast; the delay they add does not matter in a file.
             self._stream.thread_type = "AUTO"
             self._packets = packets
@@ -163,7 +163,7 @@ class VideoFile(ClosableSource):
 
     def _describe(self, name: str, first: av.VideoFrame) -> SourceInfo:
         rate, duration = self._stream.average_rate, self._container.duration
-        width, height = shown_size(first.width, first.height, orientation_of(first))
+        width, height = self._convert.shown_size(first)
         return SourceInfo(
             name=name,
             uri=self._shown,

@@ -39,8 +39,10 @@ def write_video(
     options: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
     sizes: list[int] | None = None,
+    aspect: Fraction | None = None,
 ) -> Any:
-    """Encode; `pts` in units of `time_base`. `sizes` collects the bytes after each packet."""
+    """Encode; `pts` in units of `time_base`. `sizes` collects the bytes after each packet;
+    `aspect` is width to height of a pixel."""
     height, width = images[0].shape[:2]
     with av.open(
         target if isinstance(target, io.BytesIO) else str(target),
@@ -50,6 +52,8 @@ def write_video(
     ) as out:
         stream: Any = out.add_stream(codec, rate=rate)
         stream.width, stream.height = width, height
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         # libx264 cannot halve the colour planes of an odd size.
         odd = "yuv444p" if width % 2 or height % 2 else "yuv420p"
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else odd

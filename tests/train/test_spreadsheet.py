@@ -70,3 +70,10 @@ def test_a_settings_file_of_an_editor_that_marks_its_encoding_is_read(tmp_path: 
     path = tmp_path / "egomon.toml"
     path.write_text("[store]\nkeep_days = 3\n", encoding="utf-8-sig")
     assert read_config(path) == {"store": {"keep_days": 3}}
+
+
+def test_a_recording_whose_name_holds_nul_is_named_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "segments.csv"
+    path.write_text(PLAIN.replace("base", "ba\0se"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"row 1: recording 'ba\\x00se' is no plain file name"):
+        read_table_file(path)

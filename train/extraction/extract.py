@@ -18,7 +18,7 @@ from egomon.train.extraction.extract_worker import ExtractOptions, ExtractWorker
 from egomon.train.extraction.find_videos import LabelledVideo, find_videos
 from egomon.train.extraction.output import ExtractionFolder
 from egomon.train.extraction.progress import ExtractionProgress
-from egomon.train.extraction.ray_extract import RayOptions, RayTask, extract_on_ray, on_ray
+from egomon.train.extraction.ray_extract import RayOptions, RayTask, connect, extract_on_ray, on_ray
 from egomon.train.extraction.run_record import ExtractReport, RecordingResult, write_record
 from egomon.train.features.feature_set import ENCODER_FILE
 from egomon.train.features.folders import absolute
@@ -71,6 +71,8 @@ def extract(
     # On a cluster the actors load encoders of their own, where their accelerators are.
     base = choice.open_base("cpu") if ray else choice.open_base(options.device, options.dtype)
     card = card_of(base.card, choice.large_card(base), videos.resolve().name)
+    if ray is not None:
+        connect(ray)
     folder = ExtractionFolder.begin(out, card)
     _keep_encoder(folder, base.tensors)
     run = _Run(folder, rows, _about(videos, choice, card.large is not None, options, ray), clock)

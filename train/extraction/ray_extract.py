@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -37,6 +38,7 @@ from egomon.train.features.folders import open_folder
 LOCAL = "local"
 STORE_BYTES = 256 << 20
 """Of a local cluster's object store; what goes through it is numbers and sentences."""
+REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +107,30 @@ class ExtractActor:
         return {"told": told}
 
 
+def connect(options: RayOptions) -> None:
+    """Reach the cluster, or start a local one, before anything is written.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: the cluster is not reached, or has no room for an actor.
+    """
+    with needs_extra("--ray", "ray"):
+        import ray
+        import ray.data
+    # Ray tells of lost nodes on stdout, which belongs to the report.
+    with redirect_stdout(sys.stderr):
+        _connect(ray, options)
+        try:
+            _check_room(ray.cluster_resources(), options)
+        except UsageError:
+            ray.shutdown()
+            raise
+
+
 def extract_on_ray(
     ray_options: RayOptions, task: RayTask, quiet: bool
 ) -> Iterator[RecordingResult]:
-    """Results as they come, in any order.
+    """Results as they come, in any order; `connect` comes before.
 
     Args:
         ray_options: where.
@@ -116,16 +138,12 @@ def extract_on_ray(
         quiet: without Ray's own progress.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        UsageError: the cluster is not reached, or has no room for an actor.
         EgomonError: as `ExtractWorker.extract`, from the first actor that fails.
     """
-    with needs_extra("--ray", "ray"):
-        import ray
-        import ray.data
-    # Ray tells of lost nodes on stdout, which belongs to the report.
+    import ray
+    import ray.data
+
     with redirect_stdout(sys.stderr):
-        _connect(ray, ray_options)
         yield from _map(ray, ray_options, task, quiet)
 
 
@@ -133,7 +151,6 @@ def _map(
     ray: Any, ray_options: RayOptions, task: RayTask, quiet: bool
 ) -> Iterator[RecordingResult]:
     try:
-        _check_room(ray.cluster_resources(), ray_options)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = not quiet
         jobs = task.options.chosen_jobs
@@ -168,7 +185,10 @@ def _connect(ray: Any, options: RayOptions) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if options.address == LOCAL:
         settings |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+    host, _, port = options.address.removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), REACH_SECONDS).close()
         ray.init(address=options.address, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(

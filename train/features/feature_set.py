@@ -230,7 +230,7 @@ def check_row(row: SegmentRow, where: str) -> SegmentRow:
     Raises:
         DataError: naming `where`.
     """
-    if not row.recording or "/" in row.recording or ".." in row.recording:
+    if not row.recording or any(text in row.recording for text in ("/", "..", "\0")):
         raise DataError(f"{where}: recording {row.recording!r} is no plain file name")
     if not (np.isfinite(row.start) and np.isfinite(row.end) and 0 <= row.start < row.end):
         raise DataError(f"{where}: start {row.start} and end {row.end} are not 0 <= start < end")

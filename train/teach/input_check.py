@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ as far, other work 3 to 8 times."""
 
 
 def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
-    """Refuse recordings that show nothing, or that were held another way than the others.
+    """Refuse recordings that show nothing, come twice, or were held another way than the others.
 
     Raises:
         DataError: one sentence that names the recording.
@@ -44,6 +45,12 @@ def check_recordings(recordings: Sequence[RecordingVectors]) -> None:
             raise DataError(
                 f"{recording.name} shows the same picture nearly all the time (black, covered or "
                 "frozen); record it again"
+            )
+    for one, other in itertools.combinations(recordings, 2):
+        if np.array_equal(one.vectors, other.vectors):
+            raise DataError(
+                f"{other.name} is the same recording as {one.name}; give each once, because "
+                "what repeats is learned"
             )
     upright = Counter(r.size[0] >= r.size[1] for r in recordings if r.size is not None)
     if len(upright) == 2:

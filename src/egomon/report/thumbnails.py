@@ -77,7 +77,8 @@ def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
     try:
         # As `file:`, no part of a name is taken for a protocol.
         with open_container(f"file:{video}", options={}, again=True) as container:
-            stream, upright = video_stream(container, video.name), Converter()
+            stream = video_stream(container, video.name)
+            upright = Converter(stream.sample_aspect_ratio)
             middle = (container.duration or 0) / av.time_base / 2
             first = next(container.decode(stream), None)
             begin = first.time if first is not None and first.time is not None else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -14,10 +15,19 @@ from egomon.errors import SourceLostError
 from egomon.stream.frame import UInt8Image
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.colour import ToneMapper, needs_mapping
-from egomon.stream.sources.decoding.orientation import UPRIGHT, Orientation, lay, orientation_of
+from egomon.stream.sources.decoding.orientation import (
+    UPRIGHT,
+    Orientation,
+    lay,
+    orientation_of,
+    shown_size,
+    square_pixels,
+)
 
-# A second of damage, as a lost packet makes, is skipped; more is a broken file.
+# A second of damage, as a lost packet makes, is skipped; after more a live stream is opened anew.
 MOST_ERRORS_IN_A_ROW = 30
+MOST_DAMAGED_OF_FILE = 18_000
+"""Ten minutes at 30 pictures a second: what comes behind them in a recording is not looked for."""
 JOINED = {"h264", "hevc"}
 """Codecs whose pieces of one picture may be put one behind the other."""
 # Time-outs arrive as ExitError, broken connections as the system's own errors.
@@ -25,13 +35,17 @@ LOST = (av.error.ExitError, OSError)
 
 
 class Converter:
-    """Decoded frames of one source, in order, to upright RGB of standard range.
+    """Decoded frames of one source, in order, to upright RGB of standard range and square pixels.
 
     One reformatter saves a third of the cost. An orientation that a camera sends inside its video
     (H.264 and H.265, display orientation SEI) comes with few frames: it holds until the next.
+
+    Args:
+        pixel_aspect: width to height of a stored pixel, as the stream says; None = square.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pixel_aspect: Fraction | None = None) -> None:
+        self._pixel_aspect = pixel_aspect
         self._reformatter = VideoReformatter()
         self._tone_mapper = ToneMapper()
         self.orientation = UPRIGHT
@@ -42,15 +56,19 @@ class Converter:
         self.orientation = orientation = orientation_of(frame, self.orientation)
         return lambda: self._convert(frame, orientation)
 
+    def shown_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height of the picture that a frame gives."""
+        width, height = square_pixels(frame.width, frame.height, self._pixel_aspect)
+        return shown_size(width, height, orientation_of(frame, self.orientation))
+
     def __call__(self, frame: av.VideoFrame) -> UInt8Image:
         """RGB uint8 (H, W, 3), contiguous, of a frame that stands for itself."""
         return self._convert(frame, orientation_of(frame))
 
     def _convert(self, frame: av.VideoFrame, orientation: Orientation) -> UInt8Image:
-        if needs_mapping(frame):
-            rgb = self._tone_mapper(frame)
-        else:
-            rgb = self._reformatter.reformat(frame, format="rgb24")
+        width, height = square_pixels(frame.width, frame.height, self._pixel_aspect)
+        standard = self._tone_mapper(frame) if needs_mapping(frame) else frame
+        rgb = self._reformatter.reformat(standard, width, height, format="rgb24")
         image = rgb.to_ndarray().view(np.uint8)
         return np.ascontiguousarray(lay(image, orientation))
 
@@ -67,7 +85,8 @@ class VideoDecoder:
 
     Raises:
         SourceLostError: from `next`, after a time-out, a broken connection, or too many damaged
-            packets in a row (code STREAM_DAMAGED).
+            packets in a row (code STREAM_DAMAGED): a second of a live stream, ten minutes of a
+            recording, or a second at its end.
     """
 
     def __init__(
@@ -89,7 +108,8 @@ class VideoDecoder:
         self._last_pts: int | None = None
         self._splits_key_frames = self._splits_all = not live
         self._frames: list[av.VideoFrame] = []
-        self._in_a_row = 0
+        self._live = live
+        self._in_a_row = self._unread = 0
         self._key_frame_came = False
         self._time_base: tuple[int, int] | None = None
         self._begins_at_zero = container.format.name == "rtsp"
@@ -105,13 +125,13 @@ class VideoDecoder:
             try:
                 packet = self._whole_packet()
                 if packet is None:
-                    return None
+                    break
                 if self._ring is not None:
                     self._ring.add(packet)
                 self._key_frame_came = self._key_frame_came or packet.is_keyframe
                 decoded = packet.decode()
             except av.error.EOFError:
-                return None
+                break
             except av.error.FFmpegError as error:
                 self._damaged(error, packet)
                 continue
@@ -120,7 +140,11 @@ class VideoDecoder:
                 self._frames = decoded[::-1]
                 if self._ring is not None and orientation_of(decoded[0]) != UPRIGHT:
                     self._ring.refuse()
-        return self._frames.pop()
+        if self._frames:
+            return self._frames.pop()
+        if self._in_a_row >= MOST_ERRORS_IN_A_ROW:
+            raise self._too_damaged()
+        return None
 
     def seconds(self, frame: av.VideoFrame) -> float | None:
         """Presentation time, exact for any time base; None where missing."""
@@ -157,6 +181,7 @@ class VideoDecoder:
 
     def _packet(self) -> av.Packet[Any] | None:
         packet = next(self._demuxed, None)
+        self._unread = 0
         if packet is not None and packet.size:
             self.packets += 1
         return packet
@@ -176,11 +201,16 @@ class VideoDecoder:
             return  # the decoder's error, not the demuxer's
         self.errors += 1
         self._in_a_row += 1
-        if self._in_a_row >= MOST_ERRORS_IN_A_ROW:
-            message = f"{self._shown} is damaged: {self._in_a_row} packets in a row"
-            raise SourceLostError(message, code="STREAM_DAMAGED") from None
+        self._unread += 1
+        few = self._live or self._unread >= MOST_ERRORS_IN_A_ROW  # a demuxer that gets no further
+        if self._in_a_row >= (MOST_ERRORS_IN_A_ROW if few else MOST_DAMAGED_OF_FILE):
+            raise self._too_damaged()
         # The error may have come from the demuxer, whose generator is then used up.
         self._demuxed = self._container.demux(self._stream)
+
+    def _too_damaged(self) -> SourceLostError:
+        message = f"{self._shown} is damaged: {self._in_a_row} packets in a row"
+        return SourceLostError(message, code="STREAM_DAMAGED")
 
 
 def _joined(first: av.Packet[Any], second: av.Packet[Any]) -> av.Packet[Any]:

@@ -10,7 +10,6 @@ from av.codec.context import Flags
 from egomon.stream.packet_ring import PacketRing
 from egomon.stream.sources.decoding.container import video_stream
 from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
-from egomon.stream.sources.decoding.orientation import shown_size
 from egomon.stream.sources.network.connection import RawFrame
 
 WITHOUT_TIMES = {"mjpeg", "h264", "hevc", "m4v", "mpegvideo"}
@@ -62,7 +61,7 @@ class ContainerReader:
         self._arrival_times = container.format.name in WITHOUT_TIMES
         self._container = container
         self._decoder = VideoDecoder(container, stream, shown, ring, live=True)
-        self._convert = Converter()
+        self._convert = Converter(stream.sample_aspect_ratio)
         self._errors = 0
 
     @property
@@ -84,7 +83,7 @@ class ContainerReader:
             time.time_ns(),
             to_rgb,
             lost,
-            size=shown_size(frame.width, frame.height, self._convert.orientation),
+            size=self._convert.shown_size(frame),
         )
 
     def close(self) -> None:

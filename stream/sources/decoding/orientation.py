@@ -1,8 +1,9 @@
-"""How a decoded picture has to be turned and mirrored to be shown: its display matrix."""
+"""How a decoded picture has to be turned, mirrored and stretched to be shown."""
 
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -14,6 +15,8 @@ from egomon.stream.frame import UInt8Image
 Orientation = tuple[int, int, int, int]
 """(a, b, c, d): what is stored at (x, y) is shown at (ax + cy, bx + dy), up to a shift."""
 UPRIGHT: Orientation = (1, 0, 0, 1)
+ASPECTS = (0.25, 4.0)
+"""Pixels that are said to be narrower or wider than these are a writer's error."""
 
 
 def orientation_of(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Orientation:
@@ -47,3 +50,18 @@ def lay(image: UInt8Image, orientation: Orientation) -> UInt8Image:
 def shown_size(width: int, height: int, orientation: Orientation) -> tuple[int, int]:
     """Width and height as shown."""
     return (width, height) if orientation[0] else (height, width)
+
+
+def square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size with square pixels of an anamorphic picture; the longer side shrinks, none grows.
+
+    Args:
+        width: stored pixels.
+        height: the same.
+        aspect: width to height of one pixel; None or 0 = unknown, which is square.
+    """
+    if not aspect or not ASPECTS[0] <= aspect <= ASPECTS[1]:
+        return width, height
+    if aspect > 1:
+        return width, max(1, round(height / aspect))
+    return max(1, round(width * aspect)), height

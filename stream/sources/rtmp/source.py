@@ -32,7 +32,11 @@ def open_rtmp(reference: str, context: OpenContext) -> RtmpSource:
         host = port = None
         key = ""
     if host is None or port is None or not key:
-        raise UsageError("write rtmp+listen://HOST:PORT/KEY, with a key that cannot be guessed")
+        # Not as an address with its key: that is hidden wherever it is shown.
+        raise UsageError(
+            "rtmp+listen:// needs host, port and key (HOST:PORT/KEY), the key one that cannot be "
+            "guessed"
+        )
     server, place = RtmpServer.place("127.0.0.1" if host == "localhost" else host, port, key)
     try:
         return RtmpSource(server, place, host, context)

@@ -17,6 +17,7 @@ from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.source import Discontinuity
+from egomon.stream.sources.decoding import decode
 from egomon.stream.sources.decoding.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
 from egomon.stream.sources.synthetic import read_index
@@ -159,20 +160,66 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
-def test_thirty_damaged_packets_in_a_row_end_a_file(tmp_path: Path) -> None:
-    path = write_video(
-        tmp_path / "d.avi", pictures(90), codec="mjpeg", rate=30, time_base=Fraction(1, 30), step=1
-    )
+def damaged(path: Path, numbers: range) -> None:
+    """Zero these pictures of a 90-frame MJPEG file."""
+    write_video(path, pictures(90), codec="mjpeg", rate=30, time_base=Fraction(1, 30), step=1)
     data = bytearray(path.read_bytes())
     starts = [i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xd8"]
-    for number in range(20, 70):
-        begin, end = starts[number], starts[number + 1]
+    for number in numbers:
+        begin, end = starts[number], (*starts, len(data))[number + 1]
         data[begin : end - 16] = bytes(end - 16 - begin)
     path.write_bytes(data)
+
+
+def test_a_recording_goes_on_behind_a_long_damage(tmp_path: Path) -> None:
+    path = tmp_path / "d.avi"
+    damaged(path, range(20, 70))
+    times, numbers, _, listener = read_all(path)
+    assert numbers == [*range(20), *range(70, 90)]
+    assert times[20] - times[19] == pytest.approx(51 / 30)
+    assert listener.states[-1].code is None
+    assert [(g.cause, g.count) for g in listener.gaps] == [("decode_error", 50)]
+
+
+def test_a_recording_that_never_recovers_ends_as_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "d.avi"
+    damaged(path, range(20, 90))
     _, numbers, _, listener = read_all(path)
     assert numbers == list(range(20))
     assert (listener.states[-1].state, listener.states[-1].code) == ("ended", "STREAM_DAMAGED")
-    assert sum(gap.count for gap in listener.gaps) == 30
+    assert sum(gap.count for gap in listener.gaps) == 70
+
+
+def test_a_damage_without_end_is_not_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "MOST_DAMAGED_OF_FILE", 40)
+    path = tmp_path / "d.avi"
+    damaged(path, range(20, 70))
+    _, numbers, _, listener = read_all(path)
+    assert numbers == list(range(20))
+    assert listener.states[-1].code == "STREAM_DAMAGED"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [
+        ("4/3", (320, 180)),
+        ("1/2", (160, 240)),
+        ("1/1", (320, 240)),
+        ("100/1", (320, 240)),
+    ],
+)
+def test_anamorphic_pictures_get_square_pixels(
+    tmp_path: Path, aspect: str, size: tuple[int, int]
+) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(5), aspect=Fraction(aspect))
+    with open_source(str(path)) as source:
+        grab = source.read()
+        assert grab is not None
+        rgb = grab.to_rgb()
+        assert (source.info.width, source.info.height) == size
+        assert rgb.shape == (size[1], size[0], 3)
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError
 from egomon.train.extraction.extract_worker import CUDA_BATCH, ExtractOptions
-from egomon.train.extraction.ray_extract import RayOptions, extract_on_ray, on_ray
+from egomon.train.extraction.ray_extract import RayOptions, connect, extract_on_ray, on_ray
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def test_a_cluster_that_does_not_answer_is_told(
 ) -> None:
     with pytest.raises(UsageError, match=r"Ray at 'nonsense' cannot be reached.*take --ray local"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "nonsense")
+    assert not (tmp_path / "g").exists()
 
 
 def test_without_ray_the_extra_is_named(
@@ -98,6 +100,7 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"--ray needs.*egomon\[ray\]"):
         run(videos, "-o", tmp_path / "g", "-m", tiny_bundle, "--ray", "local")
+    assert not (tmp_path / "g").exists()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,20 @@ def test_all_actors_that_have_room_begin_at_once(
     data.ActorPoolStrategy.assert_called_once_with(
         min_size=begin, max_size=most, max_tasks_in_flight_per_actor=1
     )
+
+
+def test_an_address_where_nothing_listens_is_told_without_ray_s_own_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = MagicMock()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match=f"Ray at '{address}' cannot be reached"):
+            connect(RayOptions(address=address))
+    ray.init.assert_not_called()
 
 
 def test_an_actor_s_options_do_not_depend_on_the_machine_that_asks() -> None:

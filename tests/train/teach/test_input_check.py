@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from egomon.train.teach.input_check import check_recordings, odd_one, still_shar
 
 
 def work(name: str, seconds: float = 30.0, size: tuple[int, int] = (640, 360)) -> RecordingVectors:
-    rng = np.random.default_rng(len(name))
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
     many = int(4 * seconds)
     vectors = 1.0 + rng.normal(scale=0.3, size=(many, 16)).astype(np.float32)
     return RecordingVectors(name, np.arange(many) / 4, vectors.astype(np.float32), size=size)
@@ -37,6 +38,12 @@ def test_a_short_a_still_and_a_turned_recording_are_named() -> None:
         check_recordings(
             [work("a.mp4", size=(9, 16)), work("b.mp4", size=(9, 16)), work("wide.mp4")]
         )
+
+
+def test_a_recording_that_is_given_twice_is_named() -> None:
+    first, second = (work(f"run{i}.mp4") for i in range(2))
+    with pytest.raises(DataError, match=r"again\.mp4 is the same recording as run0\.mp4"):
+        check_recordings([first, second, replace(first, name="again.mp4")])
 
 
 def test_the_noise_of_a_covered_camera_is_no_work() -> None:
