@@ -120,7 +120,7 @@ def test_a_sink_that_refuses_shows_in_the_status_and_costs_no_alert(tmp_path: Pa
 @pytest.mark.parametrize(
     ("uri", "kind", "message"),
     [
-        ("smoke:signal", UsageError, "'smoke:signal' is no sink; give one of: ask:..., file:..., refuse"),
+        ("smoke:signal", UsageError, "'smoke:signal' is no sink; give one of: ask:..., file:"),
         ("refuse:open", PluginError, "cannot be opened: RuntimeError: no route"),
     ],
 )
