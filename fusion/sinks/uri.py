@@ -109,19 +109,11 @@ def parse_uri(reference: str, options: Iterable[str], *, label: str = "") -> Sin
         if not parts.hostname:
             raise ValueError("it names no host")
         port = parts.port
-        strict = bool(parts.fragment)
-        given = dict(parse_qsl(parts.fragment, keep_blank_values=True, strict_parsing=strict))
     except ValueError as error:
         raise UsageError(
             f"{label or '--sink'} {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
         ) from error
-    known = sorted(options)
-    for name in given:
-        if name not in known:
-            raise UsageError(
-                f"{label or '--sink'} {scheme}: unknown option {name!r} behind the #; known: "
-                + ", ".join(known)
-            )
+    given = parse_options(parts.fragment, options, label=f"{label or '--sink'} {scheme}")
     return SinkUri(
         scheme,
         parts.hostname,
@@ -132,6 +124,32 @@ def parse_uri(reference: str, options: Iterable[str], *, label: str = "") -> Sin
         None if parts.password is None else unquote(parts.password),
         given,
     )
+
+
+def parse_options(fragment: str, options: Iterable[str], *, label: str) -> dict[str, str]:
+    """Take what stands behind the `#` of an address apart.
+
+    Args:
+        fragment: `OPTION=VALUE&...`, may be empty.
+        options: names that may stand there.
+        label: what the user gave, for messages.
+
+    Raises:
+        UsageError: an unknown option, or one without `=`.
+    """
+    try:
+        pairs = parse_qsl(fragment, keep_blank_values=True, strict_parsing=bool(fragment))
+    except ValueError as error:
+        raise UsageError(
+            f"{label}: not an address ({error}); write #OPTION=VALUE&... at its end"
+        ) from error
+    given, known = dict(pairs), sorted(options)
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"{label}: unknown option {name!r} behind the #; known: {', '.join(known)}"
+            )
+    return given
 
 
 def _read(path: Path) -> str:

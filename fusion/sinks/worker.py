@@ -64,6 +64,7 @@ class SinkWorker:
     ) -> None:
         self._plugin, self._sink, self._context = plugin, sink, context
         self._kinds: frozenset[str] | None = getattr(sink, "kinds", None)
+        self._idle: Callable[[], None] = getattr(sink, "idle", lambda: None)
         self._backlog = backlog
         self._handed_over = 0
         self._clock = clock
@@ -167,6 +168,7 @@ class SinkWorker:
             return self._tell_waiting(expected)
         while True:
             worker.beat()
+            self._let_idle()
             try:
                 item = self._queue.get(POLL_SECONDS)
             except ChannelClosed:
@@ -183,6 +185,12 @@ class SinkWorker:
             expected += 1
         if not self._recover(self._handed_over - expected, None):
             self._tell_waiting(expected)
+
+    def _let_idle(self) -> None:
+        try:
+            self._idle()
+        except Exception as error:
+            self._note(f"{self._plugin} fails; alerts go on, see the log", _told(error))
 
     def _recover(self, missing: int, before_seq: int | None) -> bool:
         """Deliver from the backlog what the queue had no room for; False where the run is over."""

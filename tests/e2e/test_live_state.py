@@ -11,7 +11,7 @@ from browser import Browser, find_chromium
 from wire_data import alert, ref, segment
 
 from egomon.fusion.media.images import jpeg_of
-from egomon.fusion.messages.types import StatusData, Step
+from egomon.fusion.messages.types import AlertData, StatusData, Step
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
 
@@ -49,7 +49,7 @@ def work(hub: LiveHub, *steps: int, first: int = 0) -> None:
         hub.publish("cam0", segment(index, 0.1, step=seen, segment=ref(index, start=2.0 * index)))
 
 
-def small_alert(**fields: object) -> object:
+def small_alert(**fields: object) -> AlertData:
     """An alert of a bundle with one branch."""
     found = alert(reason="small_score", **fields)
     scores = msgspec.structs.replace(found.scores, large=None, gate=None, fused=None)
@@ -116,6 +116,46 @@ def test_the_track_says_what_is_done_now_next_and_was_left_out_and_begins_anew(
         browser.wait_for("document.getElementById('state-word').textContent === 'Watching'")
         assert marks(browser) == ["next", "", ""]
         assert browser.errors == []
+        browser.open("about:blank#end")
+
+
+def test_a_step_that_an_alert_says_was_not_seen_is_not_shown_as_done(
+    browser: Browser, hub: LiveHub
+) -> None:
+    told: list[object] = []
+    hub.actions["seen"] = lambda fields: told.append(fields["alerts"]) or "Seen."
+    missing = (
+        "Expected 'fill it' (step 2), which has not been seen; 'put on the lid' (step 3) began."
+    )
+    with LiveServer(hub) as server:
+        browser.open(server.url)
+        work(hub, 0, 1, 2)
+        browser.wait_for("document.getElementById('state-word').textContent.startsWith('Step 3')")
+        assert marks(browser) == ["done", "done", "now"]
+        opened = small_alert(explanation=missing, media_opened=4.0)
+        hub.publish("cam0", opened)
+        browser.wait_for("document.getElementById('state').className === 'mistake'")
+        assert marks(browser) == ["done", "not seen", "now"]
+        browser.run("document.getElementById('seen').click()")
+        browser.wait_for("document.getElementById('told').textContent === 'Seen.'")
+        assert told == [[opened.alert_id]]
+        hub.publish("cam0", msgspec.structs.replace(opened, rev=2, phase="retract"))
+        browser.wait_for("document.querySelectorAll('#track .done').length === 2")
+        assert browser.errors == []
+        browser.open("about:blank#end")
+
+
+def test_the_words_of_the_weights_are_whole_on_a_phone(browser: Browser, hub: LiveHub) -> None:
+    with LiveServer(hub) as server:
+        browser.open(server.url, width=390, height=844)
+        hub.publish("cam0", alert())
+        browser.wait_for("document.querySelector('.gate-words')")
+        cut = "[...document.querySelectorAll('.gate-words span')].some("
+        cut += "(each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth)"
+        assert browser.run(cut) is False
+        words = browser.run("document.querySelector('.gate-words').innerText")
+        assert "first score 0." in words
+        assert "second score 0." in words
         browser.open("about:blank#end")
 
 

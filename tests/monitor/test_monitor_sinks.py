@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from fakes import FrameList
 from test_monitor import alerts, bright_at, monitor
 from test_monitor_faults import errors, wait_for_room
 
+from egomon.cli.page.live_page import LivePage
+from egomon.config import load_settings
 from egomon.errors import PluginError, UsageError
 from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.messages.types import AlertData
 from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.store.events import EventStore
 from egomon.monitor import LatencyModel
 from egomon.plugins import PluginRegistry
 
@@ -40,11 +45,35 @@ class RefusingSink:
         """Nothing to close."""
 
 
+class AskingSink:
+    """Asks of each new alert whether it was seen, before and after `tell` says so."""
+
+    tell: Callable[[str], object]
+    answers: ClassVar[list[tuple[bool, bool]]] = []
+
+    def __init__(self, reference: str) -> None:
+        self.context = SinkContext()
+
+    def open(self, context: SinkContext) -> None:
+        self.context = context
+
+    def send(self, message: Message) -> None:
+        if isinstance(message.data, AlertData) and message.data.phase == "new":
+            alert_id = message.data.alert_id
+            before = alert_id in self.context.seen
+            type(self).tell(alert_id)
+            self.answers.append((before, alert_id in self.context.seen))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """`file:` as ever, and `refuse:`."""
     built_in = {
         "file": "egomon.fusion.sinks.file:FileSink",
+        "ask": "test_monitor_sinks:AskingSink",
         "refuse": "test_monitor_sinks:RefusingSink",
     }
     made = PluginRegistry("egomon.sinks", "sink", built_in, lambda group: ())
@@ -91,7 +120,7 @@ def test_a_sink_that_refuses_shows_in_the_status_and_costs_no_alert(tmp_path: Pa
 @pytest.mark.parametrize(
     ("uri", "kind", "message"),
     [
-        ("smoke:signal", UsageError, "'smoke:signal' is no sink; give one of: file:..., refuse"),
+        ("smoke:signal", UsageError, "'smoke:signal' is no sink; give one of: ask:..., file:"),
         ("refuse:open", PluginError, "cannot be opened: RuntimeError: no route"),
     ],
 )
@@ -104,3 +133,27 @@ def test_a_sink_that_cannot_be_had_ends_the_run_before_a_frame_is_read(
     with pytest.raises(kind, match=message):
         watch.run()
     assert events == []
+
+
+@pytest.mark.parametrize("who", ["the page", "a verdict", "an acknowledgement"])
+def test_a_sink_learns_that_somebody_has_seen_an_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    path = tmp_path / "events.sqlite"
+    watch, _ = monitor(FrameList(bright_at(*SPANS)), sinks=["ask:"], store=path)
+    page = LivePage("bench", load_settings(None, {}))
+    page.connect(watch)
+
+    def tell(alert_id: str) -> object:
+        if who == "the page":
+            return page.hub.actions["seen"]({"alerts": [alert_id]})
+        with EventStore(path, busy_seconds=5) as people:  # as another process does
+            if who == "a verdict":
+                return people.feedback(alert_id, "unsure", "", 1)
+            return people.ack(alert_id, "Ada", 1)
+
+    monkeypatch.setattr(AskingSink, "tell", staticmethod(tell), raising=False)
+    monkeypatch.setattr(AskingSink, "answers", [])
+    watch.run()
+    assert AskingSink.answers == [(False, True)] * 2
+    assert page.hub.actions["seen"]({"alerts": 3}), "anything may come from a page"

@@ -16,8 +16,9 @@ import numpy as np
 
 from egomon.errors import ConfigError, EgomonError, UsageError
 from egomon.fusion.messages.message import Message
-from egomon.fusion.sinks.notices.notice import TONES, NoticeKind, Notices
-from egomon.fusion.sinks.sink import Mute, SinkContext
+from egomon.fusion.sinks.notices.notice import TONES, Notice, NoticeKind, Notices
+from egomon.fusion.sinks.notices.repeats import make_repeats
+from egomon.fusion.sinks.sink import SinkContext
 
 # A sentence takes five; a sound device that hangs must not keep the next one.
 TIMEOUT_SECONDS = 20.0
@@ -47,73 +48,104 @@ PLAYERS: tuple[tuple[str, ...], ...] = (
 """Programs that play the WAV file which is their last argument."""
 
 
-class SpeechSink:
-    """Speaks the sentence of each alert that opens, and the other changes of `Notices`.
-
-    Raises:
-        UsageError: something stands behind `say:`.
-        ConfigError: no program on this machine can speak.
-    """
+class _NoticeSink:
+    """Tells what `Notices` chooses; repeats open alerts where `#repeat=SECONDS` asks for it."""
 
     kinds = frozenset({"alert", "status"})
 
-    def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._command = _program(reference, "say", SPEAKERS, "install espeak-ng")
-        self._notices, self._clock = Notices(), clock
-        self._stop, self._mute = threading.Event(), Mute()
+    def __init__(
+        self,
+        reference: str,
+        programs: tuple[tuple[str, ...], ...],
+        advice: str,
+        clock: Callable[[], float],
+    ) -> None:
+        name, _, rest = reference.partition(":")
+        if rest and not rest.startswith("#"):
+            raise UsageError(
+                f"--sink {name}: takes nothing behind the colon but options; write {name}: or "
+                f"{name}:#repeat=20s"
+            )
+        self._repeats = make_repeats(rest[1:], clock, label=f"--sink {name}")
+        self._command, self._clock = _program(name, programs, advice), clock
+        self._notices = Notices()
+        self._context = SinkContext()
 
     def open(self, context: SinkContext) -> None:
         """See `Sink`."""
-        self._stop, self._mute = context.stop, context.mute
+        self._context = context
 
     def send(self, message: Message) -> None:
         """See `Sink`."""
         notice = self._notices.of(message)
-        if notice is None or self._mute.is_on:
+        if self._repeats is not None:
+            self._repeats.note(message, notice)
+        if notice is not None and not self._context.mute.is_on:
+            self._tell(notice)
+
+    def idle(self) -> None:
+        """See `Sink`: tell an open alert again when it is time."""
+        if self._repeats is None or self._context.mute.is_on:
             return
-        if self._command[-1] == "--":
-            run([*self._command, notice.sentence], b"", self._stop, self._clock)
-        else:
-            run(self._command, notice.sentence.encode(), self._stop, self._clock)
+        notice = self._repeats.due(self._context.seen)
+        if notice is not None:
+            self._tell(notice)
 
     def close(self) -> None:
         """See `Sink`."""
 
+    def _tell(self, notice: Notice) -> None:
+        raise NotImplementedError
 
-class SoundSink:
+    def _run(self, *arguments: str, given: bytes = b"") -> None:
+        run([*self._command, *arguments], given, self._context.stop, self._clock)
+
+
+class SpeechSink(_NoticeSink):
+    """Speaks the sentence of each alert that opens, and the other changes of `Notices`.
+
+    Raises:
+        UsageError: something but `#repeat=SECONDS` stands behind `say:`.
+        ConfigError: no program on this machine can speak.
+    """
+
+    def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(reference, SPEAKERS, "install espeak-ng", clock)
+
+    def _tell(self, notice: Notice) -> None:
+        if self._command[-1] == "--":
+            self._run(notice.sentence)
+        else:
+            self._run(given=notice.sentence.encode())
+
+
+class SoundSink(_NoticeSink):
     """Plays a tone of its own for each kind of notice, see `TONES`.
 
     Raises:
-        UsageError: something stands behind `sound:`.
+        UsageError: something but `#repeat=SECONDS` stands behind `sound:`.
         ConfigError: no program on this machine can play a file.
     """
 
-    kinds = frozenset({"alert", "status"})
-
     def __init__(self, reference: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._command = _program(reference, "sound", PLAYERS, "install alsa-utils")
-        self._notices, self._clock = Notices(), clock
-        self._stop, self._mute = threading.Event(), Mute()
+        super().__init__(reference, PLAYERS, "install alsa-utils", clock)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self, context: SinkContext) -> None:
         """See `Sink`."""
-        self._stop, self._mute = context.stop, context.mute
+        super().open(context)
         self._folder = tempfile.TemporaryDirectory(prefix="egomon-")
         for kind in TONES:
             write_tone(self._file(kind), kind)
-
-    def send(self, message: Message) -> None:
-        """See `Sink`."""
-        notice = self._notices.of(message)
-        if notice is not None and not self._mute.is_on:
-            run([*self._command, str(self._file(notice.kind))], b"", self._stop, self._clock)
 
     def close(self) -> None:
         """See `Sink`."""
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def _tell(self, notice: Notice) -> None:
+        self._run(str(self._file(notice.kind)))
 
     def _file(self, kind: NoticeKind) -> Path:
         assert self._folder is not None
@@ -174,11 +206,7 @@ def run(
         raise EgomonError(f"{command[0]} ends with status {process.returncode}")
 
 
-def _program(
-    reference: str, name: str, known: tuple[tuple[str, ...], ...], advice: str
-) -> tuple[str, ...]:
-    if reference.partition(":")[2]:
-        raise UsageError(f"--sink {name}: takes nothing behind the colon; write {name}:")
+def _program(name: str, known: tuple[tuple[str, ...], ...], advice: str) -> tuple[str, ...]:
     for command in known:
         # `say` is something else where it is not macOS.
         if command[0] == "say" and sys.platform != "darwin":

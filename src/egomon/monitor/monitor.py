@@ -162,6 +162,7 @@ class Monitor:
         ):
             self._services = services
             self.operations.mute_with, self.operations.blur = services.mute, services.blur
+            self.operations.seen = services.seen
             names = [item.name for item in self.inputs]
             store.begin(boot=self.boot, sources=names, started_wall_ns=time.time_ns())
             listeners = (*services.listeners, *self._listeners)

@@ -8,11 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
+from egomon.errors import StoreError
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
@@ -20,7 +22,7 @@ from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.describe import Describer
 from egomon.fusion.media.face_blur import FaceBlur, YuNet
 from egomon.fusion.media.images import write_clip
-from egomon.fusion.sinks.sink import Mute, SinkContext
+from egomon.fusion.sinks.sink import Mute, SeenAlerts, SinkContext
 from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.keys import CurveConfig
@@ -124,7 +126,7 @@ class Services:
             self.describer = Describer(
                 evidence.describe, model=evidence.describe_model, wake=wake, blur=self.blur
             )
-        self.mute = Mute()
+        self.mute, self.seen = Mute(), SeenAlerts(partial(is_acknowledged, store))
         names = tuple(item.name for item in inputs)
         self.sinks = Sinks(
             settings.sinks.uris,
@@ -134,6 +136,7 @@ class Services:
                 bundle=settings.model.name,
                 site=settings.sinks.site or host_site(),
                 mute=self.mute,
+                seen=self.seen,
             ),
             wait=not live,
             store=store_path(settings, live=live),
@@ -209,6 +212,15 @@ class Services:
             "clips_failed_total": 0 if writer is None else writer.failed + writer.dropped,
             "blur_failed_total": 0 if self.blur is None else self.blur.failed,
         }
+
+
+def is_acknowledged(store: EventStore, alert_id: str) -> bool:
+    """Whether anybody has acknowledged or judged an alert; False where the store cannot tell."""
+    try:
+        row = store.alert(alert_id)
+    except StoreError:
+        return False
+    return row is not None and (row.acked_by, row.verdict) != (None, None)
 
 
 def host_site() -> str:

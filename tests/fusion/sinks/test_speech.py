@@ -18,9 +18,10 @@ from egomon.errors import ConfigError, EgomonError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.types import AlertData, StatusData
 from egomon.fusion.sinks.notices.notice import FRESH_SECONDS, TONES, Notice, NoticeKind, Notices
-from egomon.fusion.sinks.notices.speech import write_tone
+from egomon.fusion.sinks.notices.repeats import MOST_OPEN, MOST_REPEATS
+from egomon.fusion.sinks.notices.speech import SpeechSink, write_tone
 from egomon.fusion.sinks.open import make_sink
-from egomon.fusion.sinks.sink import SinkContext
+from egomon.fusion.sinks.sink import Mute, SeenAlerts, SinkContext
 from egomon.fusion.sinks.worker import SinkWorker
 from egomon.testing import check_sink, sample_messages
 
@@ -147,6 +148,113 @@ def test_a_program_that_fails_or_hangs_loses_one_sentence_and_is_shown(program: 
     stop.set()
     with pytest.raises(EgomonError, match="did not end within"):
         sink.send(alert())
+
+
+class Repeating:
+    """`say:#repeat=20s` with a clock, and a program that keeps what it is given."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self._spoken, self.now = folder / "spoken", 0.0
+        program("espeak-ng", f"cat >> '{self._spoken}' && echo >> '{self._spoken}'")
+        self.stored = set[str]()
+        self.context = SinkContext(
+            mute=Mute(lambda: self.now), seen=SeenAlerts(self.stored.__contains__)
+        )
+        self.sink = SpeechSink("say:#repeat=20s", clock=lambda: self.now)
+        self.sink.open(self.context)
+
+    def times(self, seconds: float, *, step: float = 5.0) -> int:
+        """How often something is said within so many seconds."""
+        before = self._count()
+        for _ in range(int(seconds / step)):
+            self.now += step
+            self.sink.idle()
+        return self._count() - before
+
+    def _count(self) -> int:
+        return len(self._spoken.read_text().splitlines()) if self._spoken.exists() else 0
+
+
+@pytest.mark.parametrize("how", ["end", "retract", "page", "store"])
+def test_an_open_alert_is_said_again_until_it_is_over_or_somebody_has_seen_it(
+    program: Program, tmp_path: Path, how: str
+) -> None:
+    speech, new = Repeating(program, tmp_path), alert()
+    assert isinstance(new.data, AlertData)
+    speech.sink.send(new)
+    assert speech.times(19, step=19) == 0
+    assert speech.times(41, step=1) == 3
+    if how == "page":
+        speech.context.seen.add(new.data.alert_id)
+    elif how == "store":
+        speech.stored.add(new.data.alert_id)
+    else:
+        speech.sink.send(alert(phase=how, rev=2))
+    assert speech.times(200) == 0
+
+
+def test_a_muted_machine_says_an_open_alert_again_when_the_silence_is_over(
+    program: Program, tmp_path: Path
+) -> None:
+    speech = Repeating(program, tmp_path)
+    speech.context.mute.begin(60)
+    speech.sink.send(alert())
+    assert speech.times(59, step=1) == 0
+    assert speech.times(5) == 1
+
+
+def test_what_nobody_sees_is_not_said_for_ever(program: Program, tmp_path: Path) -> None:
+    speech = Repeating(program, tmp_path)
+    speech.sink.send(alert())
+    assert speech.times(20 * (MOST_REPEATS + 9), step=20) == MOST_REPEATS
+    for number in range(MOST_OPEN + 3):
+        speech.sink.send(alert(alert_id=f"a-{number}"))
+    assert speech.times(20, step=1) == 1, "one at a time"
+    assert speech.times(MOST_OPEN + 3, step=1) == MOST_OPEN - 1, "the newest"
+
+
+def test_an_alert_is_said_once_where_nothing_else_was_asked_for(
+    program: Program, tmp_path: Path
+) -> None:
+    speech = Repeating(program, tmp_path)
+    speech.sink = SpeechSink("say:", clock=lambda: speech.now)
+    speech.sink.send(alert())
+    assert speech.times(200) == 0
+
+
+@pytest.mark.parametrize("options", ["repeat=1", "repeat=nan", "repeat=often", "repeat", "loud=1"])
+def test_a_pause_that_cannot_be_is_refused(program: Program, options: str) -> None:
+    program("espeak-ng", "")
+    with pytest.raises(UsageError, match=r"^--sink say: "):
+        make_sink(f"say:#{options}")
+
+
+def test_a_repeat_comes_from_the_thread_of_the_sink_and_one_that_fails_is_shown() -> None:
+    idle = threading.Event()
+
+    class Failing:
+        def open(self, context: SinkContext) -> None:
+            pass
+
+        def send(self, message: Message) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+        def idle(self) -> None:
+            if idle.is_set():
+                done.set()
+            idle.set()
+            raise EgomonError("no voice")
+
+    done = threading.Event()
+    worker = SinkWorker("the sink 'say'", Failing(), SinkContext())
+    worker.open()
+    assert done.wait(10), "it is called again though nothing comes"
+    assert worker.fault is not None
+    assert worker.lost == 0
+    end(worker)
 
 
 def test_each_kind_has_a_tone_of_its_own_that_can_be_heard(

@@ -30,6 +30,8 @@ HERE = "127.0.0.1:0"
 CLOSE_SECONDS = 5.0
 MUTE_SECONDS = 300.0
 """How long the page's button silences this machine and every page."""
+MOST_SEEN = 100
+"""Alerts that one press of *Seen* may name."""
 PICTURE_PX = 640
 """Largest width of pictures, pixels."""
 
@@ -83,13 +85,19 @@ class LivePage:
             monitor.operations.mute(MUTE_SECONDS if is_on else 0.0)
             return "This machine and all pages are silent." if is_on else "Sound is on again."
 
+        def seen(fields: Mapping[str, Any]) -> str:
+            alerts = fields.get("alerts")
+            for alert_id in alerts[:MOST_SEEN] if isinstance(alerts, list) else ():
+                monitor.operations.seen.add(str(alert_id))
+            return "Seen: nothing of it is told again."
+
         def show_mute(seconds: float) -> None:
             hub.show("muted_until", time.time() + seconds if seconds else 0)
 
         feedback.correct, monitor.operations.on_mute = correct, show_mute
         hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
         hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed}
-        hub.actions |= {"undo": lambda fields: self._undo.undo(), "mute": mute}
+        hub.actions |= {"undo": lambda fields: self._undo.undo(), "mute": mute, "seen": seen}
         if self._work is not None:
             inputs = {item.name: item for item in monitor.inputs}
             self._guide = Guide(

@@ -9,7 +9,7 @@ from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config_sections import ModelSettings
 from egomon.errors import EgomonError
 from egomon.fusion.media.images import SNAPSHOT_PX, jpeg_of, picture_of
-from egomon.fusion.sinks.sink import Mute
+from egomon.fusion.sinks.sink import Mute, SeenAlerts
 
 if TYPE_CHECKING:
     from egomon.fusion.media.face_blur import FaceBlur
@@ -38,6 +38,8 @@ class MonitorOperations:
         self._model, self._stop, self._exchange = model, stop, exchange
         self.mute_with = Mute()
         """Silences speech and tones of this machine."""
+        self.seen = SeenAlerts()
+        """Alerts that this machine need not tell again."""
         self.on_mute: Callable[[float], None] = lambda seconds: None
         """Hears for how many seconds they are silent from now on, whoever asked for it."""
         self.blur: FaceBlur | None = None

@@ -109,6 +109,8 @@ function startState() {
   document.body.classList.toggle("kiosk", new URLSearchParams(location.search).has("kiosk"));
   byId("seen").addEventListener("click", () => {
     sound.hush();
+    const open = store.alerts.filter((alert) => PHASES[alert.phase] === "open").map((alert) => alert.alert_id).slice(-100);
+    if ((data.actions || []).includes("seen") && open.length) act("seen", { alerts: open });
     stateView.seen();
   });
   byId("state-tools").append(...sound.controls);

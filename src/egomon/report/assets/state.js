@@ -3,22 +3,44 @@ const HOLD_MS = 12000;
 const SURE = 0.5;
 const LOST = Object.freeze(["stalled", "reconnecting", "offline"]);
 
+// Names of the steps that an alert says were not seen: "Expected 'a' (step 1), which has not been seen; ..."
+function absentOf(alert, steps) {
+  const [, text] = /^Expected (.+?), which ha(?:s|ve) not been seen;/.exec(alert.explanation) || [null, ""];
+  const label = /'(.*?)' \(step \d+\)|step \d+/g;
+  const at = [...text.matchAll(label)].map((found) => steps.findIndex((step) => step.name === (found[1] ?? found[0]))).filter((i) => i >= 0);
+  const isRange = text.replace(label, "") === " to " && at.length === 2;
+  return isRange ? steps.map((_, i) => i).slice(at[0], at[1] + 1) : at;
+}
+
 // What has been done since the work began, from the steps of the segments: indices of `steps`.
-function progressOf(rows, steps, since) {
+// An alert knows better what was not: its step counts only if it is seen again, and the alert over.
+function progressOf({ rows, cycleStart: since }, steps, alerts) {
   const numbers = new Map(steps.map((step, i) => [step.name, i]));
   const needed = steps.map((step, i) => i).filter((i) => !steps[i].optional);
+  const told = alerts.filter((alert) => PHASES[alert.phase] !== "retracted" && alert.media_opened >= since)
+    .map((alert) => ({ at: alert.media_opened, open: PHASES[alert.phase] === "open", absent: absentOf(alert, steps) }))
+    .sort((a, b) => a.at - b.at);
   let done = new Set();
+  let missing = new Set();
   let now = -1;
+  let heard = 0;
+  const deny = ({ absent }) => absent.forEach((i) => {
+    done.delete(i);
+    missing.add(i);
+  });
   for (const row of rows) {
+    while (heard < told.length && told[heard].at <= row[ROW.start]) deny(told[heard++]);
     const i = numbers.get(row[ROW.step]);
     if (i === undefined || row[ROW.conf] < SURE || row[ROW.flags] & FLAG.outOfDomain || row[ROW.start] < since) continue;
     if (i === now) continue;
-    if (now >= 0) done.add(now);
-    if (i === 0 && needed.every((each) => done.has(each))) done = new Set();
+    if (now >= 0 && !missing.has(now)) done.add(now);
+    if (i === 0 && needed.every((each) => done.has(each) || missing.has(each))) [done, missing] = [new Set(), new Set()];
+    missing.delete(i);
     now = i;
   }
+  told.filter((each, k) => k >= heard || each.open).forEach(deny);
   const next = steps.findIndex((step, i) => i > now && !done.has(i) && !step.optional);
-  return { done, now, next };
+  return { done, missing, now, next };
 }
 
 // A step that nobody named has its number as its name: it is not said twice.
@@ -37,12 +59,12 @@ function stateOf(store, name, steps, alarm, lead) {
     const { error } = store.source(lost).status;
     return { kind: "lost", word: "Camera lost", more: where(lost) + (error ? error.message : "No picture comes; it is opened again as soon as it is there.") };
   }
-  const { status, rows, cycleStart } = store.source(name);
+  const { status } = store.source(name);
   if (lead) return lead;
   if (!status || status.source_state === "connecting") return { kind: "idle", word: "Starting", more: status ? "The models are loading." : "Waiting for the camera." };
   if (status.source_state === "ended") return { kind: "idle", word: "Ended", more: "The recording or stream is over." };
   if (status.domain === "out_of_domain") return { kind: "outside", word: "Out of domain", more: where(name) + "This is unlike the taught work, so no mistakes are reported." };
-  const at = progressOf(rows, steps, cycleStart);
+  const at = progressOf(store.source(name), steps, store.alertsOf(name));
   if (at.now < 0) return { kind: "watching", word: "Watching", more: steps.length ? `Begins with: ${steps[0].name}` : "" };
   const next = at.next < 0 ? "" : `next: ${steps[at.next].name}`;
   return { kind: "watching", word: stepWord(steps, at.now), more: next };
@@ -102,13 +124,12 @@ class StateView {
   }
 
   drawTrack() {
-    const source = this.store.source(this.name);
-    const { done, now, next } = progressOf(source.rows, this.steps, source.cycleStart);
-    const key = JSON.stringify([this.steps, [...done], now, next]);
+    const { done, missing, now, next } = progressOf(this.store.source(this.name), this.steps, this.store.alertsOf(this.name));
+    const key = JSON.stringify([this.steps, [...done], [...missing], now, next]);
     if (key === this.trackKey) return;
     this.trackKey = key;
     const items = this.steps.map((step, i) => {
-      const mark = i === now ? "now" : done.has(i) ? "done" : i === next ? "next" : i < now && !step.optional ? "not seen" : "";
+      const mark = i === now ? "now" : done.has(i) ? "done" : missing.has(i) ? "not seen" : i === next ? "next" : i < now && !step.optional ? "not seen" : "";
       return h("li", { class: mark.replace(" ", "-"), "aria-current": i === now ? "step" : null },
         step.picture ? h("img", { src: step.picture, alt: "" }) : h("span", { class: "blank", "aria-hidden": "true" }, String(i + 1)),
         h("span", { class: "name" }, numbered(step, i)), h("span", { class: "mark" }, mark));

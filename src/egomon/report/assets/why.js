@@ -10,12 +10,14 @@ function meter(name, p, threshold) {
 
 function gateBar(small, large) {
   const part = (name, weight) => {
-    const element = h("span", { class: name }, `${SCORES[name]} ${weight.toFixed(2)}`);
+    const element = h("span", { class: name });
     element.style.width = `${100 * weight}%`;
     return element;
   };
-  return h("div", { class: "gate", role: "img", "aria-label": `weights: first score ${small.toFixed(2)}, second score ${large.toFixed(2)}` },
-    part("small", small), part("large", large));
+  const word = (name, weight) => h("span", { class: name }, `${SCORES[name]} ${weight.toFixed(2)}`);
+  return h("div", {},
+    h("div", { class: "gate", "aria-hidden": "true" }, part("small", small), part("large", large)),
+    h("p", { class: "gate-words" }, word("small", small), word("large", large)));
 }
 
 function facts(pairs) {
