@@ -102,6 +102,12 @@ def test_a_stream_joined_in_the_middle_may_show_one_such_step_or_begin_anew(
     assert told(model, steps) == []
 
 
+def test_one_or_two_recordings_do_not_tell_steps_apart_surely_enough_for_that(
+    model: StepModel,
+) -> None:
+    assert told(with_options(model, unseen=0.01), "43210") == []
+
+
 def test_a_step_done_again_is_told_with_its_name(model: StepModel) -> None:
     sentence = "'wet' (step 1) is done again, it has been seen before"
     assert told(model, "0123" + "0" + "4") == [(4, "repeated", sentence)]

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from egomon.branches.interfaces import ClipView, ContextView
+from egomon.branches.step_filter.branch import StepFilterBranch
 from egomon.branches.step_filter.descriptor import Descriptor, RunningMean
 from egomon.branches.step_filter.model import StepModel, StepOptions, StreamSteps
+from egomon.branches.taught.workflow_graph import WorkflowGraph
 
 ROW = np.array([3.0, 1.0], np.float32)
 
@@ -55,6 +58,24 @@ def test_a_model_of_several_recordings_is_not_moved(model: StepModel) -> None:
     before = steps.distances(ROW)
     steps.see(ROW, np.array([1.0, 0.0]))
     assert steps.distances(ROW) == pytest.approx(before)
+
+
+def test_a_live_stream_is_judged_by_the_steps_as_it_has_shown_them(model: StepModel) -> None:
+    graph = WorkflowGraph.learn([list(model.ids)])
+    times = np.arange(0.0, 12.0, 0.5)
+    vectors = np.stack([2.0 + 0.1 * np.sin(times), np.cos(times)], axis=1).astype(np.float32)
+    whole = ContextView(vectors[:1], times[:1], 0.0, 0.0)
+    seen = []
+    for windows in (4.0, 0.0):
+        options = replace(model.options, taught_windows=windows)
+        follower = StepFilterBranch(replace(model, options=options), [graph]).follow()
+        guesses = [
+            follower.score(ClipView(vectors[i : i + 4], times[i : i + 4], i / 2, i / 2 + 2), whole)
+            for i in range(0, len(times), 4)
+        ]
+        seen.append([guess.step.confidence for guess in guesses if guess.step is not None])
+    assert len(seen[0]) == len(seen[1]) == 6
+    assert seen[0][-1] != pytest.approx(seen[1][-1], rel=1e-3)
 
 
 def test_a_prior_of_fewer_windows_is_left_sooner() -> None:

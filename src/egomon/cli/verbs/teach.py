@@ -85,8 +85,7 @@ def teach(
     json: opt.Json = False,
 ) -> None:
     """Your own workflow from 1-10 correct recordings, no labels needed."""
-    missing = [path for path in videos if not path.exists()]
-    missing += [path for path in check or () if not path.is_file()]
+    missing = [path for path in check or () if not path.is_file()]
     if missing:
         raise UsageError(f"no such recording: {missing[0]}")
     if labels is not None and not check:
