@@ -14,7 +14,7 @@ from egomon.train.teach.step_filter.alignment import (
     COARSE_ROWS,
     Int,
     align,
-    cut,
+    cuts,
     left_right,
     means_of,
     realign,
@@ -48,6 +48,8 @@ SHARES = (1.0, 0.6)
 """Shares of the others' means by which a left-out recording is described, whichever does better.
 Where persons and kitchens differ much, more steps seem to add nothing at full length: two recipes
 of CaptainCook4D had 7 and 5 steps so, and have 10 and 15 (true 9 and 19)."""
+MOST_LEFT_OUT = 5
+"""Recordings that are left out in turn to choose the number of steps."""
 PENALTY = 1.0
 """Of one more step, with one or two recordings: 1 gives pairs the count that three recordings
 choose (10 to 13; .75 gave 12 to 15)."""
@@ -120,18 +122,22 @@ def choose_count(recordings: Sequence[Windows]) -> int:
     if not counts:
         return 1
     rows = [own[:, :COARSE_ROWS] for own in plain_rows(recordings)]
+    least_of = {count: least_windows(recordings, count) for count in counts}
+    own_cuts = [_all_cuts(own, least_of) for own in rows]
     if len(rows) < 3:  # models of one recording describe another one too badly to choose by
         return min(
             counts,
-            key=lambda k: sum(_penalised(own, k, least_windows(recordings, k)) for own in rows),
+            key=lambda k: sum(
+                _penalised(own, k, of[k]) for own, of in zip(rows, own_cuts, strict=True)
+            ),
         )
     scores = {}
-    for count in counts:
-        least = least_windows(recordings, count)
+    for count, least in least_of.items():
         totals = dict.fromkeys(SHARES, 0.0)
-        for i, own in enumerate(rows):
+        for i, own in enumerate(rows[:MOST_LEFT_OUT]):
             others = [other for j, other in enumerate(rows) if j != i]
-            middle = means_of(others, align(others, count, least), count)
+            known = [of[count] for j, of in enumerate(own_cuts) if j != i]
+            middle = means_of(others, align(others, count, least, known), count)
             for share in totals:
                 labels = left_right(-squares(own, share * middle), least)
                 rest = float(((own - share * middle[labels]) ** 2).sum())
@@ -149,10 +155,18 @@ def choose_count(recordings: Sequence[Windows]) -> int:
     return min(count for count, score in scores.items() if score <= ENOUGH * lowest)
 
 
-def _penalised(rows: Float32, count: int, least: int) -> float:
+def _all_cuts(rows: Float32, least_of: Mapping[int, int]) -> dict[int, Int]:
+    """The cut into each number of steps, from the rows that its steps have at least."""
+    found: dict[int, Int] = {}
+    for least in set(least_of.values()):
+        found |= cuts(rows, [k for k, own in least_of.items() if own == least], least)
+    return found
+
+
+def _penalised(rows: Float32, count: int, labels: Int) -> float:
     """Neighbouring windows say nearly the same: a quarter of them are counted."""
     independent = len(rows) / 4
-    share = scatter([rows], [cut(rows, count, least)], count) / max(float((rows**2).sum()), 1e-12)
+    share = scatter([rows], [labels], count) / max(float((rows**2).sum()), 1e-12)
     return float(independent * np.log(share + 1e-9) + PENALTY * count * np.log(independent))
 
 
@@ -231,8 +245,11 @@ def _directions(rows: Float32) -> tuple[Float32, Float32]:
     """(E,) mean and (E, D) leading directions of rows (W, E)."""
     mean: Float32 = rows.mean(axis=0)
     centre = (rows - mean).astype(np.float64)
-    values, vectors = np.linalg.eigh(centre @ centre.T)
+    long = len(centre) > centre.shape[1]
+    # Both products have the same eigenvalues; the smaller one has them sooner.
+    values, vectors = np.linalg.eigh(centre.T @ centre if long else centre @ centre.T)
     kept = min(ROWS, int((values > 1e-9 * max(values[-1], 1e-12)).sum()))
     values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
-    basis: Float32 = (centre.T @ vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32)
-    return mean, basis
+    if not long:
+        vectors = centre.T @ vectors / np.sqrt(np.maximum(values, 1e-12))
+    return mean, vectors.astype(np.float32)
