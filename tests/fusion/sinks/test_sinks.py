@@ -199,7 +199,7 @@ def test_a_file_sink_without_a_path_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "module"),
-    [("http://h/", "httpx"), ("mqtt://h/", "paho.mqtt.client"), ("apprise:json://h", "apprise")],
+    [("mqtt://h/", "paho.mqtt.client"), ("apprise:json://h", "apprise")],
 )
 def test_without_its_client_a_sink_names_the_extra_to_install(
     reference: str, module: str, monkeypatch: pytest.MonkeyPatch
