@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -139,6 +140,38 @@ def test_a_step_that_an_alert_says_was_not_seen_is_not_shown_as_done(
         assert told == [[opened.alert_id]]
         hub.publish("cam0", msgspec.structs.replace(opened, rev=2, phase="retract"))
         browser.wait_for("document.querySelectorAll('#track .done').length === 2")
+        assert browser.errors == []
+        browser.open("about:blank#end")
+
+
+def test_what_was_seen_on_one_page_is_seen_on_every_page_and_after_a_reload(
+    browser: Browser, hub: LiveHub
+) -> None:
+    said: list[list[str]] = []
+
+    def seen(fields: Mapping[str, Any]) -> str:
+        said.append(fields["alerts"])
+        hub.seen(fields["alerts"])
+        return "Seen."
+
+    hub.actions["seen"] = seen
+    kind = "document.getElementById('state').className === "
+    with LiveServer(hub) as server:
+        for number in range(3):
+            hub.publish("cam0", small_alert(alert_id=f"a-{number}"))
+        browser.open(server.url)
+        browser.wait_for(f"{kind}'mistake'")
+        hub.seen(["a-2"])  # on another page
+        browser.wait_for(f"{kind}'watching'")
+        browser.open(server.url)
+        browser.wait_for(f"{kind}'mistake'")  # the others are open still
+        browser.run("document.getElementById('seen').click()")
+        browser.wait_for(f"{kind}'watching' && document.getElementById('told').textContent")
+        assert said == [["a-0", "a-1"]]
+        browser.open(server.url)
+        browser.wait_for(f"{kind}'watching'")
+        hub.publish("cam0", small_alert(alert_id="a-3"))
+        browser.wait_for(f"{kind}'mistake'")
         assert browser.errors == []
         browser.open("about:blank#end")
 
