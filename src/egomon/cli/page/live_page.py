@@ -87,8 +87,10 @@ class LivePage:
 
         def seen(fields: Mapping[str, Any]) -> str:
             alerts = fields.get("alerts")
-            for alert_id in alerts[:MOST_SEEN] if isinstance(alerts, list) else ():
-                monitor.operations.seen.add(str(alert_id))
+            ids = [str(each) for each in alerts[:MOST_SEEN]] if isinstance(alerts, list) else []
+            for alert_id in ids:
+                monitor.operations.seen.add(alert_id)
+            hub.seen(ids)
             return "Seen: nothing of it is told again."
 
         def show_mute(seconds: float) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
-from egomon.errors import UsageError
+from egomon.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from egomon.cli.verbs.check_taught import CheckReport
@@ -107,6 +107,7 @@ def teach(
             steps=steps,
             boundaries=boundaries,
             force=force,
+            keep_former=True,
             cache=cache,
             progress=tell,
         )
@@ -135,9 +136,22 @@ def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -
 
     console = PlainConsole()
     console.print(Text(printable(report.sentence), style=STYLES[report.verdict]))
+    if report.former:
+        console.print(Text(printable(f"It replaces {_named(Path(report.former))}.")))
     console.print(report.table())
     if tried is not None:
         console.print(tried.table())
+
+
+def _named(former: Path) -> str:
+    """What a bundle is, and where; a damaged one has no name."""
+    from egomon.branches.bundle.locate import read_card
+
+    try:
+        card = read_card(former)
+    except BundleError:
+        return f"a damaged bundle, kept in {former}"
+    return f"bundle {card.name} of {card.created}, kept in {former}"
 
 
 @contextmanager
