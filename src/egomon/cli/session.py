@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from egomon.cli.outcome import check_expected, check_watched
+from egomon.cli.output.alert_file import AlertFile
+from egomon.cli.output.log_handler import threaded_log
 from egomon.errors import SourceOpenError, UsageError
 from egomon.fusion.event_publisher import EventListener
-from egomon.fusion.messages.envelope import encode
 from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
@@ -50,26 +51,6 @@ def collect_from_now() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
-
-
-class AlertFile:
-    """Writes each alert revision as one line of JSON, flushed at once."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file: TextIO = path.open("w", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise UsageError(f"cannot write alerts to {path}: {error.strerror}") from error
-
-    def __call__(self, source: str, data: Data) -> None:
-        """An `EventListener`."""
-        if isinstance(data, AlertData):
-            self._file.write(encode(data).decode() + "\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class Collector:
@@ -113,10 +94,11 @@ class MonitorSession:
         self._quiet = quiet
         self._expect = expect
         self._live_page, self._work = live_page, work
-        self._file = AlertFile(out) if out is not None else None
+        self._file = None if out is None else AlertFile(out, live=reread is not None)
         self._collector = Collector(everything=report is not None)
         self._signal: int | None = None
 
+    @threaded_log()
     def run(
         self,
         references: Sequence[Reference],
@@ -217,6 +199,8 @@ class MonitorSession:
             check_endpoint(self._settings.large, card)
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
+        if self._file is not None:
+            self._file.check()
         if self._report is not None:
             self._write_report(summary, requests)
         self._print(summary)

@@ -26,6 +26,7 @@ from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
 from egomon.stream.sources.device_thread import Cancelled
 from egomon.stream.sources.network.connection import Connection, RawFrame
+from egomon.stream.sources.network.free_memory import give_back_memory
 from egomon.units import SECONDS_PER_NS
 
 logger = logging.getLogger(__name__)
@@ -256,6 +257,8 @@ class Reconnecting(ClosableSource):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+            del connection
+            give_back_memory()
 
     def _finish(self) -> None:
         self._drop()

@@ -13,6 +13,7 @@ from fakes import NS_PER_SECOND, FakeClock, RecordingListener
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.frame import SourceInfo
 from egomon.stream.source_options import OpenContext, SourceOptions
+from egomon.stream.sources.network import reconnecting
 from egomon.stream.sources.network.connection import RawFrame
 from egomon.stream.sources.network.reconnecting import Reconnecting
 
@@ -298,3 +299,16 @@ def test_a_source_that_ends_does_not_end_the_monitor() -> None:
     other = Reconnecting(INFO, Script(FakeClock(1.0), [frames(0, 2)]).connect, context)
     context.stop.set()
     assert other.read() is None
+
+
+def test_memory_is_given_back_after_each_connection_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[int] = []
+    source, script, _ = make([frames(0, 3), "refuse", frames(0, 3)])
+    monkeypatch.setattr(reconnecting, "give_back_memory", lambda: closed.append(script.closed))
+    for _ in range(6):
+        assert source.read() is not None
+    assert (closed, script.opened) == ([1], 2)
+    source.close()
+    assert closed == [1, 3]  # the refused one had nothing to give

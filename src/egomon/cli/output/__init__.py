@@ -1,0 +1,1 @@
+"""What a run writes while it watches; no disk, pipe or terminal that stands still holds it up."""
