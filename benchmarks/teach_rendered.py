@@ -121,7 +121,7 @@ def judge(
         judged.kinds.append(kind)
         judged.recordings.append(row["recording"])
         judged.scores.append([MISSED] * len(COLUMNS) if i is None else rows[i])
-        told = "" if i is None else explain(evidence[i], taught.model, taught.graphs)
+        told = "" if i is None else explain(evidence[i], taught.model, taught.graphs)[0]
         judged.reasons.append(told)
         if i is not None and kind == "ok" and rows[i][0] >= 0:
             judged.by_order += evidence[i].main == "order"
