@@ -174,6 +174,7 @@ def test_the_reason_of_a_rendered_segment_is_a_sentence_that_is_counted(
     monkeypatch.setattr(teach_rendered, "observe", lambda *args: seen)
     monkeypatch.setattr(teach_rendered, "replay", lambda *args: [usual, odd])
     monkeypatch.setattr(teach_rendered, "base_odds", lambda *args: [-1.0, -1.0])
+    monkeypatch.setattr(teach_rendered, "filter_odds", lambda *args: [-1.0, -1.0])
     options = SimpleNamespace(threshold=0.0)
     model = SimpleNamespace(options=options, ids=("step-1",), nulls={"look": np.ones(9)})
     taught = SimpleNamespace(model=model, graphs=[SimpleNamespace(ids=())], look=None)
@@ -184,7 +185,7 @@ def test_the_reason_of_a_rendered_segment_is_a_sentence_that_is_counted(
         {"start": 2.0, "end": 4.0, "label": 1, "tags": ["wrongpart"], "recording": "r"},
     ]
     judged = teach_rendered.Judged()
-    teach_rendered.judge(judged, taught, bundle, recording, rows)
+    teach_rendered.judge(judged, taught, None, bundle, recording, rows)
     assert judged.reasons[1] == explain(odd, model, taught.graphs)[0] == FOREIGN
     teach_rendered.show(judged)
     assert "reason right in 1 of 1 true alerts" in capsys.readouterr().out
