@@ -203,7 +203,8 @@ class StreamFollower:
         if np.isfinite(hole) and hole > GAP_SECONDS:
             self._filter.skip(hole)
         self._seen = float(times[-1])
-        cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
+        numbers = window_numbers(times, self._model.options.window_seconds)
+        cuts = np.flatnonzero(np.diff(numbers)) + 1
         evidence = 0.0
         for first, part in zip((0, *cuts), np.split(vectors, cuts), strict=True):
             window = window_of(part)

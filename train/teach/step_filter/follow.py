@@ -63,7 +63,10 @@ def teach_steps(
         raise DataError(f"teach needs 1 to {MOST_RECORDINGS} recordings, got {len(recordings)}")
     if len({r.vectors.shape[-1] for r in recordings}) > 1:
         raise DataError("the recordings' vectors differ in length; use one encoder for all")
-    runs = [_windows(recording) for recording in recordings]
+    for recording in recordings:
+        check_vectors(recording)
+    window_seconds = window_seconds_of(recordings)
+    runs = [_windows(recording, window_seconds) for recording in recordings]
     progress("finding steps", 0.0)
     given = {i: _given(run, r) for i, (run, r) in enumerate(zip(runs, recordings, strict=True))}
     known = {i: labels for i, labels in given.items() if labels is not None}
@@ -94,7 +97,7 @@ def teach_steps(
         false_alarms_per_hour,
     )
     progress("done", 1.0)
-    hours = sum(len(run.windows) for run in runs) * WINDOW_SECONDS / 3600
+    hours = sum(len(run.windows) for run in runs) * window_seconds / 3600
     report = TeachReport(
         recordings=len(runs),
         segments=sum(len(run.windows) for run in runs),
@@ -119,17 +122,25 @@ def teach_steps(
     )
 
 
-def _windows(recording: RecordingVectors) -> Windows:
+def window_seconds_of(recordings: Sequence[RecordingVectors]) -> float:
+    """Seconds of a window: what usually lies between two frames if that is more than usual."""
+    between = [np.diff(recording.times) for recording in recordings]
+    usual = float(np.median(np.concatenate(between))) if sum(map(len, between)) else 0.0
+    return max(usual, WINDOW_SECONDS)
+
+
+def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
     vectors, times = recording.vectors, recording.times
-    check_vectors(recording)
-    numbers = np.unique(window_numbers(times))
+    numbers = np.unique(window_numbers(times, window_seconds))
     if len(numbers) < LEAST_WINDOWS:
         raise DataError(
-            f"{recording.name} lasts {len(numbers) * WINDOW_SECONDS:g} s, too short to show a "
+            f"{recording.name} lasts {len(numbers) * window_seconds:g} s, too short to show a "
             "workflow; record the whole work"
         )
-    begin = np.asarray(numbers * WINDOW_SECONDS, np.float64)
-    return Windows(recording.name, windows_of(times, vectors), begin)
+    begin = np.asarray(numbers * window_seconds, np.float64)
+    return Windows(
+        recording.name, windows_of(times, vectors, window_seconds), begin, window_seconds
+    )
 
 
 def _given(run: Windows, recording: RecordingVectors) -> Int | None:
@@ -137,13 +148,13 @@ def _given(run: Windows, recording: RecordingVectors) -> Int | None:
     if recording.spans is None:
         return None
     starts = np.array(sorted(span.t_start for span in recording.spans))
-    labels: Int = np.searchsorted(starts, run.times + WINDOW_SECONDS / 2, side="right") - 1
+    labels: Int = np.searchsorted(starts, run.times + run.window_seconds / 2, side="right") - 1
     return np.maximum(labels, 0)
 
 
 def _visits(run: Windows, labels: Int, ids: Sequence[str]) -> tuple[Span, ...]:
     firsts = np.flatnonzero(np.diff(labels, prepend=-1))
-    ends = [*(run.times[i] for i in firsts[1:]), run.times[-1] + WINDOW_SECONDS]
+    ends = [*(run.times[i] for i in firsts[1:]), run.times[-1] + run.window_seconds]
     return tuple(
         Span(float(run.times[i]), float(end), ids[int(labels[i])])
         for i, end in zip(firsts, ends, strict=True)

@@ -61,19 +61,20 @@ SCENE_FROM = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """A recording as half-second windows."""
+    """A recording as windows."""
 
     name: str
     windows: Float32
     """(W, E)."""
     times: Float64
     """(W,) media seconds at which each begins."""
+    window_seconds: float = WINDOW_SECONDS
 
 
 def least_windows(recordings: Sequence[Windows], count: int) -> int:
     """Windows that a step has at least."""
     shortest = min(len(r.windows) for r in recordings)
-    return max(1, min(int(LEAST_SECONDS / WINDOW_SECONDS), shortest // (2 * count)))
+    return max(1, min(int(LEAST_SECONDS / recordings[0].window_seconds), shortest // (2 * count)))
 
 
 def plain_rows(recordings: Sequence[Windows]) -> list[Float32]:
@@ -193,16 +194,18 @@ def fit_model(
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
     isotropic = ISOTROPIC.get(len(recordings), LEAST_ISOTROPIC)
     scale = whitening(rows, labels, count, isotropic=isotropic, between=BETWEEN)
-    seconds = durations_of(labels, count)
+    window_seconds = recordings[0].window_seconds
+    seconds = durations_of(labels, count, window_seconds)
     return StepModel(
         ids=tuple(f"step-{k + 1}" for k in range(count)),
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
         steps=(options.shrunken * means_of(rows, labels, count) @ scale).astype(np.float32),
-        seconds=np.maximum(seconds.mean(axis=0), WINDOW_SECONDS),
+        seconds=np.maximum(seconds.mean(axis=0), window_seconds),
         durations=np.stack([seconds.min(axis=0), seconds.max(axis=0)]),
         options=replace(
             options,
             scene=scene_limit(recordings, priors),
+            window_seconds=window_seconds,
             spread=spread_of(seconds),
             moving=moving_distance([r.windows for r in recordings]),
         ),
