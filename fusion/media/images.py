@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import cv2
 import numpy as np
 
 from egomon.errors import StoreError
+from egomon.fusion.media.output_file import OutputFile, written_whole
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.frame import Frame, Segment, UInt8Image
 
@@ -26,7 +24,6 @@ MILLISECOND = Fraction(1, 1000)
 # Names of files may have 255 bytes, and a suffix comes behind it.
 LONGEST_STEM = 96
 
-Made = TypeVar("Made")
 Size = tuple[int, int]
 """(width, height) of the source; larger pictures are squashed to a square on their way in."""
 
@@ -112,27 +109,7 @@ def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) ->
         raise StoreError(
             f"no frame is left for {path.name}; raise source.buffer_seconds in the settings"
         )
-    return clip_evidence(path, written_whole(path, lambda part: _encode(part, frames, size)))
-
-
-def written_whole(path: Path, write: Callable[[Path], Made]) -> Made:
-    """Write a file beside its target, then rename it.
-
-    Raises:
-        StoreError: the folder is gone, the disk is full, or FFmpeg refuses.
-    """
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = write(part)
-        os.replace(part, path)
-    except (OSError, ValueError, av.FFmpegError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write {path}: {error}; free the disk or give another evidence folder"
-        ) from error
-    return made
+    return clip_evidence(path, written_whole(path, lambda file: _encode(file, frames, size)))
 
 
 def clip_evidence(path: Path, size: Size) -> Evidence:
@@ -141,10 +118,10 @@ def clip_evidence(path: Path, size: Size) -> Evidence:
     return Evidence(kind="clip", media_type="video/mp4", uri=uri, width=size[0], height=size[1])
 
 
-def _encode(path: Path, frames: Sequence[Frame], size: Size | None) -> Size:
+def _encode(file: OutputFile, frames: Sequence[Frame], size: Size | None) -> Size:
     first = picture_of(frames[0], size)
     wide, high = (side - side % 2 for side in (first.shape[1], first.shape[0]))
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", time_base=MILLISECOND, options={"preset": "veryfast", "threads": "1"}
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import av
 
-from egomon.fusion.media.images import clip_evidence, written_whole
+from egomon.fusion.media.images import clip_evidence
+from egomon.fusion.media.output_file import OutputFile, written_whole
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.packet_ring import PacketClip, as_packet
 
@@ -25,14 +26,14 @@ def write_packets(path: Path, clip: PacketClip) -> Evidence:
     Raises:
         StoreError: the folder is gone, the disk is full, or mp4 does not take these packets.
     """
-    written_whole(path, lambda part: _mux(part, clip))
+    written_whole(path, lambda file: _mux(file, clip))
     return clip_evidence(path, clip.size)
 
 
-def _mux(path: Path, clip: PacketClip) -> None:
+def _mux(file: OutputFile, clip: PacketClip) -> None:
     with (
         av.open(io.BytesIO(clip.head), format="nut") as head,
-        av.open(str(path), "w", format="mp4", options=OPTIONS) as container,
+        av.open(file, "w", format="mp4", options=OPTIONS) as container,
     ):
         stream = container.add_stream_from_template(head.streams.video[0])
         for packet in clip.packets:

@@ -87,7 +87,7 @@ class KeptConnection:
             self.close()
         if self._connection.sock is not None:
             # The far side may hang up at this very moment: the request is made again.
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, ssl.SSLError):
                 return self._post(body, headers)
         return self._post(body, headers)
 

@@ -180,6 +180,14 @@ def test_a_camera_that_is_not_there_is_said_before_the_page_has_an_address() -> 
     assert result.output == ""
 
 
+def test_a_recording_is_no_camera_to_learn_from_unless_it_stands_in_for_one(tmp_path: Path) -> None:
+    video = Path(__file__).parents[2] / "examples" / "bench.mp4"
+    said = refused("live", "-d", video, "--learn", tmp_path / "work")
+    assert isinstance(said, UsageError)
+    assert "--kind live" in str(said)
+    assert not (tmp_path / "work").exists()
+
+
 def test_options_that_contradict_each_other_are_refused() -> None:
     assert "either" in str(refused("evaluate"))
     assert "either" in str(refused("evaluate", "--data", ".", "--videos", "."))

@@ -62,6 +62,7 @@ def test_the_verdict_comes_first_and_the_exit_code_is_0(asked: dict[str, Any]) -
     result = run("a.mp4", "b.mp4", "-o", "work")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == REPORT.sentence
+    assert result.stderr == "", "there is no terminal for a bar"
     assert "a <note> [bold]" in result.stdout
     assert asked["videos"] == [Path("a.mp4"), Path("b.mp4")]
     assert (asked["base"], asked["add"], asked["force"]) == (None, False, False)

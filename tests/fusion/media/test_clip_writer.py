@@ -274,7 +274,7 @@ def test_a_full_disk_leaves_no_half_clip_and_nothing_in_the_store(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Bench(tmp_path) as bench:
-        monkeypatch.setattr("egomon.fusion.media.images.os.replace", full)
+        monkeypatch.setattr("egomon.fusion.media.output_file.os.replace", full)
         bench.clip("a-1")
         assert "No space left" in (bench.writer.fault or "")
         assert list(tmp_path.iterdir()) == []

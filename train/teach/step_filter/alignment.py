@@ -92,6 +92,13 @@ def left_right(log_likelihoods: Float64, least: int) -> Int:
     return labels
 
 
+def in_order(log_likelihoods: Float64, order: Sequence[int] | Int, least: int) -> Int:
+    """(W,) likeliest steps in this order, each at least `least` rows, from (W, K)."""
+    steps = np.asarray(order, dtype=np.int64)
+    found: Int = steps[left_right(log_likelihoods[:, steps], least)]
+    return found
+
+
 def means_of(rows: Sequence[Float32], labels: Sequence[Int], count: int) -> Float64:
     """(K, D) mean row of each step."""
     sums = sum(_sums_of(own, of, count) for own, of in zip(rows, labels, strict=True))
@@ -185,13 +192,21 @@ def realign(
     least: int,
     whiten: Callable[[Sequence[Int]], Float64],
     rounds: int = ROUNDS,
+    orders: Sequence[Sequence[int]] | None = None,
 ) -> list[Int]:
-    """Means from labels and labels from means, until nothing changes."""
+    """Means from labels and labels from means, until nothing changes.
+
+    `orders` holds the order of steps in each recording; None = 0 to K - 1.
+    """
     labels = list(labels)
+    orders = [range(count)] * len(rows) if orders is None else orders
     for _ in range(rounds):
         scale = whiten(labels)
         middle = means_of(rows, labels, count) @ scale
-        new = [left_right(-squares(own @ scale, middle) / 2, least) for own in rows]
+        new = [
+            in_order(-squares(own @ scale, middle) / 2, order, least)
+            for own, order in zip(rows, orders, strict=True)
+        ]
         if all((a == b).all() for a, b in zip(new, labels, strict=True)):
             break
         labels = new

@@ -157,7 +157,11 @@ def _judge(
     made = found = 0
     seconds = model.options.window_seconds
     many = len(windows)
-    for run in made_runs(windows, labels, seed):
+
+    def free(one: int, other: int) -> bool:
+        return not any(rule.need[one] >> other & 1 or rule.need[other] >> one & 1 for rule in rules)
+
+    for run in made_runs(windows, labels, seed, free=free):
         early = run.onset - EARLY_SECONDS / seconds
         late = run.end + LATE_SECONDS / seconds
         alerts = alerts_of(model, rules, run.windows)

@@ -116,22 +116,13 @@ def find_steps(
 def choose_count(recordings: Sequence[Windows]) -> int:
     """Number of steps, by how well left-out recordings are described.
 
-    With one or two recordings: by the scatter within each and a penalty on each step.
+    With one or two recordings it is that within each: models of one describe another too badly.
     """
-    shortest = min(len(r.windows) for r in recordings)
-    counts = range(2, min(MOST_STEPS, shortest // 4) + 1)
-    if not counts:
-        return 1
+    least_of = _least_of_counts(recordings)
+    if len(recordings) < 3 or not least_of:
+        return count_within(recordings)
     rows = [own[:, :COARSE_ROWS] for own in plain_rows(recordings)]
-    least_of = {count: least_windows(recordings, count) for count in counts}
     own_cuts = [_all_cuts(own, least_of) for own in rows]
-    if len(rows) < 3:  # models of one recording describe another one too badly to choose by
-        return min(
-            counts,
-            key=lambda k: sum(
-                _penalised(own, k, of[k]) for own, of in zip(rows, own_cuts, strict=True)
-            ),
-        )
     scores = {}
     for count, least in least_of.items():
         totals = dict.fromkeys(SHARES, 0.0)
@@ -154,6 +145,24 @@ def choose_count(recordings: Sequence[Windows]) -> int:
         else min(scores.values())
     )
     return min(count for count, score in scores.items() if score <= ENOUGH * lowest)
+
+
+def count_within(recordings: Sequence[Windows]) -> int:
+    """Number of steps whatever their order: by scatter within recordings and a penalty on each."""
+    least_of = _least_of_counts(recordings)
+    totals = dict.fromkeys(least_of, 0.0)
+    for own in plain_rows(recordings) if least_of else ():
+        rows = own[:, :COARSE_ROWS]
+        for count, labels in _all_cuts(rows, least_of).items():
+            totals[count] += _penalised(rows, count, labels)
+    return min(totals, key=lambda count: totals[count], default=1)
+
+
+def _least_of_counts(recordings: Sequence[Windows]) -> dict[int, int]:
+    """Windows that a step has at least, by the numbers of steps that there may be."""
+    shortest = min(len(r.windows) for r in recordings)
+    counts = range(2, min(MOST_STEPS, shortest // 4) + 1)
+    return {count: least_windows(recordings, count) for count in counts}
 
 
 def _all_cuts(rows: Float32, least_of: Mapping[int, int]) -> dict[int, Int]:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from egomon.fusion.media.images import shrunk
+from egomon.fusion.media.output_file import OutputFile
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import UInt8Image
 from egomon.stream.worker import Worker
@@ -99,7 +100,7 @@ class RunRecorder:
             return None
         picture, seconds = first
         high, wide = (side - side % 2 for side in picture.shape[:2])
-        with av.open(str(path), "w", format="mp4") as container:
+        with OutputFile(path) as file, av.open(file, "w", format="mp4") as container:
             stream = container.add_stream(
                 "libx264", time_base=MILLISECOND, options={"preset": "veryfast", "threads": "1"}
             )

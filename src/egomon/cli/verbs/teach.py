@@ -156,15 +156,15 @@ def _named(former: Path) -> str:
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr with the time that is left of what is being done."""
+    """A bar on a terminal at stderr, with the time that is left of what is being done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from egomon.view.console import PlainConsole
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=PlainConsole(stderr=True), disable=quiet, transient=True
-    ) as bar:
+    console = PlainConsole(stderr=True)
+    quiet = quiet or not console.is_terminal  # an empty line is all that would be left of it
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
