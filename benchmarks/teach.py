@@ -30,7 +30,7 @@ import teach_rendered
 import teach_supervised
 from platformdirs import user_cache_dir
 from sklearn.metrics import roc_auc_score
-from teach_parts.real import print_feedback, print_handwash, print_pieces
+from teach_parts.real import print_feedback, print_handwash, print_orders, print_pieces
 from teach_supervised import OutOfFold
 
 from egomon.branches.bundle.card import StreamCard
@@ -198,10 +198,14 @@ def main() -> None:
         "--demonstrations", type=int, nargs="+", default=[3, 2, 1], metavar="N", help="how many"
     )
     handwash.add_argument("--feedback", action="store_true", help="what verdicts change")
+    handwash.add_argument("--orders", action="store_true", help="recordings that differ in order")
     options = parser.parse_args()
     if options.benchmark == "handwash":
         folder, base, kept = options.folder, options.base, options.vectors
         many = options.demonstrations
+        if options.orders:
+            print_orders(folder, base, kept, quick=options.quick, seed=options.seed)
+            return
         if options.feedback:
             for number in many:
                 print_feedback(folder, base, kept, number, quick=options.quick, seed=options.seed)

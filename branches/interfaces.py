@@ -94,6 +94,8 @@ class BranchScore:
     step: StepGuess | None = None
     reason: str | None = None
     """Reason why the segment looks wrong, in the user's words; None if the branch has none."""
+    missing_steps: tuple[str, ...] = ()
+    """Ids of the steps of which the reason says that they were not seen."""
 
     def __post_init__(self) -> None:
         if self.logits.shape != (2,):

@@ -29,6 +29,7 @@ export interface AlertData {
   media_end?: number | null;
   scores: Scores;
   step?: Step | null;
+  missing_steps?: string[];
   mode?: "full" | "small-only";
   degraded?: boolean;
   model: string;

@@ -228,6 +228,7 @@ class AlertLifecycle:
             step=None
             if step is None
             else Step(id=step.id, text=step.text, conf=round(step.confidence, 6)),
+            missing_steps=scored.score.missing_steps,
             mode=mode,
             degraded=degraded,
             model=self._origin.model,
@@ -253,6 +254,7 @@ class AlertLifecycle:
             p=round(verdict.p_mistake, 6),
             segment=segment_ref(verdict),
             scores=scores_of(verdict),
+            missing_steps=verdict.scored.score.missing_steps,
             mode=mode,
             degraded=degraded,
             latency_ms=self._latency(verdict),

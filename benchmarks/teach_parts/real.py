@@ -17,6 +17,7 @@ from egomon.branches.taught.corrections import write_corrections
 from egomon.train.teach.base import Base, open_base
 from teach_parts.clips import Run, clip_vectors
 from teach_parts.made_runs import KINDS, LONG, run_of
+from teach_parts.orders import watch_variations
 from teach_parts.watch import (
     Scores,
     Watched,
@@ -151,6 +152,18 @@ def print_feedback(
             total.watched += scores.watched
     print_row(f"{many} demonstrations, before", before)
     print_row(f"{many} demonstrations, after", after)
+
+
+def print_orders(folder: Path, base_name: str, kept: Path, *, quick: bool, seed: int) -> None:
+    """What three recordings teach of which some show another order, or lack a step."""
+    base = open_base(base_name)
+    data = read_handwash(folder, base, kept)
+    foreign_video = folder.parent / "video" / "cooking.mp4"
+    foreign = clip_vectors(foreign_video, base, FPS, kept, int(FOREIGN_SECONDS * FPS))
+    same = {name: clips for name, clips in data.items() if name not in NEW_SCENE}
+    print(HEADER)
+    for title, scores in watch_variations(base, same, foreign, FPS, quick=quick, seed=seed):
+        print_row(title, scores)
 
 
 def print_row(name: str, scores: Scores) -> None:

@@ -40,6 +40,7 @@ def save_bundle(
     files: Mapping[str, str] | None = None,
     onnx_folder: Path | None = None,
     record: bytes | None = None,
+    former: Path | None = None,
 ) -> Path:
     """Write `bundle.json` and `model.safetensors`; a bundle that was there is replaced.
 
@@ -54,10 +55,12 @@ def save_bundle(
         files: text of further files by name, such as `workflow.toml`.
         onnx_folder: holds the ONNX files that the card pins; those are copied.
         record: of the training, for `train_record.json`.
+        former: beside `folder`; a bundle that was there is moved to it, in place of a bundle
+            there. None = it is deleted.
 
     Raises:
-        BundleError: if the card or a tensor could not be loaded again, or `folder` holds
-            something that is no bundle.
+        BundleError: if the card or a tensor could not be loaded again, or `folder` or `former`
+            holds something that is no bundle.
     """
     folder = Path(folder)
     check_card(card)
@@ -76,8 +79,9 @@ def save_bundle(
     for name in files or {}:
         if not fnmatch(name, EXTRA_FILES) or not NAME_PATTERN.fullmatch(name):
             raise BundleError(f"file {name!r} cannot be in a bundle; name it like {EXTRA_FILES}")
-    if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
-        raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
+    check_target(folder)
+    if former is not None:
+        check_target(former)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch, "new")
@@ -91,10 +95,24 @@ def save_bundle(
             (new / name).write_text(text, encoding="utf-8")
         if record is not None:
             (new / RECORD_FILE).write_bytes(record)
-        if folder.exists():
+        if former is not None and folder.exists():
+            if former.exists():
+                former.rename(Path(scratch, "older"))
+            folder.rename(former)
+        elif folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)
     return folder
+
+
+def check_target(folder: Path) -> None:
+    """Whether a bundle may be written there.
+
+    Raises:
+        BundleError: it holds something that is no bundle.
+    """
+    if folder.exists() and not ((folder / CARD_FILE).is_file() or _is_empty(folder)):
+        raise BundleError(f"{folder} exists and is not a bundle; choose another folder")
 
 
 def card_json(card: BundleCard) -> bytes:

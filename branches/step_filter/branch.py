@@ -29,7 +29,7 @@ from egomon.branches.step_filter.explanation import explain
 from egomon.branches.step_filter.filter import StepBelief, StepFilter
 from egomon.branches.step_filter.model import StepModel, StreamSteps
 from egomon.branches.taught.corrections import Correction
-from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.transitions import Rules, bits
 from egomon.branches.taught.workflow_graph import WorkflowGraph
 
 SCENE_WINDOWS = 10
@@ -165,6 +165,7 @@ class StreamFollower:
         told = next((b for b in beliefs if b.told), None)
         belief = told or (beliefs[-1] if beliefs else None)
         odds, step, reason = -MOST_LOG_ODDS, None, None
+        missing: tuple[str, ...] = ()
         if belief is not None:
             odds = _logit(belief.p_mistake) - _logit(self._model.options.threshold)
             odds = float(np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS))
@@ -172,6 +173,7 @@ class StreamFollower:
                 odds = min(odds, -1e-3)
             step = self._guess(belief)
             if odds >= LIKELY_LOG_ODDS and belief.mistake is not None:
+                missing = tuple(self._model.ids[k] for k in bits(belief.mistake.absent))
                 began = self._step_began if belief.mistake.step == self._step else None
                 reason = explain(
                     belief.mistake,
@@ -188,6 +190,7 @@ class StreamFollower:
             latency_ms=(self._clock() - self._started) * 1000,
             step=step,
             reason=reason,
+            missing_steps=missing,
         )
 
     def _take(self, clip: ClipView) -> float:
@@ -200,7 +203,8 @@ class StreamFollower:
         if np.isfinite(hole) and hole > GAP_SECONDS:
             self._filter.skip(hole)
         self._seen = float(times[-1])
-        cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
+        numbers = window_numbers(times, self._model.options.window_seconds)
+        cuts = np.flatnonzero(np.diff(numbers)) + 1
         evidence = 0.0
         for first, part in zip((0, *cuts), np.split(vectors, cuts), strict=True):
             window = window_of(part)

@@ -1,4 +1,4 @@
-"""Frame vectors to rows of half-second windows, without what the scene contributes.
+"""Frame vectors to rows of windows of half a second, without what the scene contributes.
 
 A window is the mean of its frames' signed square roots of length 1. From it the running mean of
 the recording is taken away, which begins as the demonstrations' mean: sink, bench and light
@@ -15,6 +15,7 @@ import numpy as np
 from egomon.branches.interfaces import Float32, Float64
 
 WINDOW_SECONDS = 0.5
+"""Of a window, unless frames are farther apart; then a window is one frame."""
 PRIOR_WINDOWS = 60.0
 """Windows that the demonstrations' mean counts for in the running mean, unless a model says it."""
 MEMORY_WINDOWS = 600.0
@@ -23,9 +24,11 @@ _EDGE = 1e-3
 """A frame may be early by so much of a window and still belong to it."""
 
 
-def window_numbers(times: Float64) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def window_numbers(
+    times: Float64, window_seconds: float = WINDOW_SECONDS
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """(N,) number of the window that each frame belongs to, by media time alone."""
-    found: np.ndarray[tuple[int], np.dtype[np.int64]] = (times / WINDOW_SECONDS + _EDGE).astype(
+    found: np.ndarray[tuple[int], np.dtype[np.int64]] = (times / window_seconds + _EDGE).astype(
         np.int64
     )
     return found
@@ -39,9 +42,9 @@ def window_of(vectors: Float32) -> Float32:
     return mean
 
 
-def windows_of(times: Float64, vectors: Float32) -> Float32:
+def windows_of(times: Float64, vectors: Float32, window_seconds: float = WINDOW_SECONDS) -> Float32:
     """(N,) and (N, E) of a recording to (W, E) windows; those without a frame are left out."""
-    cuts = np.flatnonzero(np.diff(window_numbers(times))) + 1
+    cuts = np.flatnonzero(np.diff(window_numbers(times, window_seconds))) + 1
     return np.stack([window_of(part) for part in np.split(vectors, cuts)])
 
 

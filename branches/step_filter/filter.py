@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from egomon.branches.interfaces import Float64
-from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.model import StepModel
 from egomon.branches.step_filter.moves import FOREIGN, START, Node, WorkflowMistake, moves
 from egomon.branches.step_filter.node_table import Ints, NodeTable
@@ -62,7 +61,7 @@ class StepBelief:
 
 
 class StepFilter:
-    """Follows one stream; the caller pushes a window's distances every half second.
+    """Follows one stream; the caller pushes the distances of each window.
 
     Args:
         model: the taught steps.
@@ -81,14 +80,15 @@ class StepFilter:
     ) -> None:
         self._cycles = cycles
         self._corrections, self._step_ids = tuple(corrections), model.ids
-        self._model, self._visit = model, StepVisit()
+        self._model, self._options = model, model.options
+        self._visit = StepVisit(self._options.window_seconds)
         self._rules = tuple(rules)
-        self._options = model.options
         count = len(model.ids)
         seconds = np.append(model.seconds, FOREIGN_SECONDS)
         # The last entry serves FOREIGN (-1); START (-2) is left at once.
-        self._progress = np.clip(PHASES * WINDOW_SECONDS / seconds, 0.02, 0.95)
-        self._brief = min(PHASES * WINDOW_SECONDS / BRIEF_SECONDS, 0.95)
+        phases_a_second = PHASES * self._options.window_seconds
+        self._progress = np.clip(phases_a_second / seconds, 0.02, 0.95)
+        self._brief = min(phases_a_second / BRIEF_SECONDS, 0.95)
         self._count = count
         self._beginning = True
         self._log_predicted = 0.0
@@ -129,9 +129,9 @@ class StepFilter:
 
     def skip(self, seconds: float) -> None:
         """So much time passed unseen: the work may have gone on, and nothing is told of it."""
-        for _ in range(int(min(seconds, MOST_SKIPPED_SECONDS) / WINDOW_SECONDS)):
+        for _ in range(int(min(seconds, MOST_SKIPPED_SECONDS) / self._options.window_seconds)):
             self._advance(np.ones(self._count + 1))
-        self._visit = StepVisit()
+        self._visit = StepVisit(self._options.window_seconds)
         self._tell()
 
     def _likelihoods(self, distances: Float64) -> Float64:

@@ -10,7 +10,11 @@ import numpy as np
 
 from egomon.branches.bundle.weights import Tensors
 from egomon.branches.interfaces import Float32, Float64
-from egomon.branches.step_filter.descriptor import PRIOR_WINDOWS, Descriptor
+from egomon.branches.step_filter.descriptor import (
+    PRIOR_WINDOWS,
+    WINDOW_SECONDS,
+    Descriptor,
+)
 from egomon.errors import BundleError
 
 ARRAYS = ("prior", "mean", "projection", "steps", "seconds", "durations")
@@ -40,6 +44,8 @@ class StepOptions:
     taught_windows: float = 0.0
     """Windows that a taught step counts for beside those that the stream shows of it; 0 = the
     stream changes nothing."""
+    window_seconds: float = WINDOW_SECONDS
+    """Of one window: half a second, or the time between frames where that is longer."""
     spread: float = 0.42
     """Standard deviation of the logarithm of a step's duration, beyond the longest recording."""
     moving: float = 1e-3

@@ -26,6 +26,7 @@ AWAY_SECONDS = 2.5
 class StepVisit:
     """The step that the work is in, counted in windows in which something moved."""
 
+    window_seconds: float = WINDOW_SECONDS
     step: int = -1
     seconds: float = 0.0
     away_seconds: float = 0.0
@@ -36,9 +37,9 @@ class StepVisit:
         """Take in a window that shows this step."""
         if step == self.step:
             self.away_seconds = 0.0
-            self.seconds += WINDOW_SECONDS * moving
+            self.seconds += self.window_seconds * moving
             return
-        self.away_seconds += WINDOW_SECONDS
+        self.away_seconds += self.window_seconds
         if self.step < 0 or self.away_seconds > AWAY_SECONDS:
             self.step, self.seconds = step, self.away_seconds
             self.away_seconds, self.told = 0.0, False

@@ -93,9 +93,10 @@ class TaughtBranch:
         )
         odds = evidence.score - self.model.options.threshold
         step = self.model.ids[evidence.step]
-        reason = None
+        reason: str | None = None
+        missing: tuple[str, ...] = ()
         if odds >= LEAST_LOG_ODDS:
-            reason = explain(evidence, self.model, self.graphs)
+            reason, missing = explain(evidence, self.model, self.graphs)
             if (kind := kind_of(reason)) is not None:
                 odds += log_odds_of(self._corrections, kind, step)
         return BranchScore(
@@ -111,6 +112,7 @@ class TaughtBranch:
                 evidence.excess,
             ),
             reason=reason,
+            missing_steps=missing,
         )
 
 

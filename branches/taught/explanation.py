@@ -15,19 +15,30 @@ from egomon.branches.taught.workflow_graph import WorkflowGraph
 FOREIGN = "this does not look like any step of the workflow"
 
 
-def explain(evidence: SegmentEvidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
+def explain(
+    evidence: SegmentEvidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]
+) -> tuple[str, tuple[str, ...]]:
     """Why the segment looks wrong: the kind of evidence that weighs most, in words.
 
     Args:
         evidence: what `judge` measured.
         model: the taught model.
         graphs: of its workflows, whose names and numbers are used.
+
+    Returns:
+        The sentence, and the ids of the steps of which it says that they were not seen.
     """
-    step = model.ids[evidence.step]
-    label = _label(step, graphs, evidence.workflow)
     kind = _told(evidence, model)
     if kind == "order" and evidence.breach is not None:
         return _about_order(evidence.breach, model, graphs)
+    return _about_step(kind, evidence, model, graphs), ()
+
+
+def _about_step(
+    kind: Kind, evidence: SegmentEvidence, model: TaughtModel, graphs: Sequence[WorkflowGraph]
+) -> str:
+    step = model.ids[evidence.step]
+    label = _label(step, graphs, evidence.workflow)
     if kind == "time":
         usual = float(np.exp(model.log_seconds[evidence.step][0]))
         return _about_time(label, evidence.run_seconds, usual)
@@ -39,19 +50,23 @@ def explain(evidence: SegmentEvidence, model: TaughtModel, graphs: Sequence[Work
     return f"this looks like {label}, which usually comes {when}"
 
 
-def _about_order(breach: Breach, model: TaughtModel, graphs: Sequence[WorkflowGraph]) -> str:
+def _about_order(
+    breach: Breach, model: TaughtModel, graphs: Sequence[WorkflowGraph]
+) -> tuple[str, tuple[str, ...]]:
     kind, w, step, absent = breach
     graph = graphs[w]
     if step < 0:
-        return FOREIGN
+        return FOREIGN, ()
     if kind == "foreign":
         label = _label(model.ids[step], graphs, w)
-        return f"this looks like {label}, which is not part of workflow '{graph.name}'"
+        return f"this looks like {label}, which is not part of workflow '{graph.name}'", ()
     seen = set(graph.ids) - {model.ids[a] for a in bits(absent)}
     if kind == "missing":
         seen -= {model.ids[step]}
     finding = graph.check(model.ids[step], seen)
-    return finding.reason if finding else f"{graph.label(model.ids[step])} comes out of order"
+    if finding is None:
+        return f"{graph.label(model.ids[step])} comes out of order", ()
+    return finding.reason, finding.missing
 
 
 def name_of(step: str, graphs: Sequence[WorkflowGraph], workflow: int) -> str:

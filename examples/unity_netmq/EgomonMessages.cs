@@ -46,6 +46,7 @@ namespace Egomon
         public double media_end;
         public Scores scores;
         public Step step;
+        public string[] missing_steps; // ids, see step.id
         public string mode; // full, small-only
         public bool degraded;
         public string model;

@@ -151,6 +151,8 @@ class AlertData(msgspec.Struct, frozen=True, kw_only=True):
     """Media seconds when it closed; always set in `end` and `retract`."""
     scores: Scores
     step: Step | None = None
+    missing_steps: tuple[str, ...] = ()
+    """Ids of the steps of which the explanation says that they were not seen; see `step.id`."""
     mode: Mode = "full"
     degraded: bool = False
     model: str

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import logging
-from typing import TYPE_CHECKING
+from http.client import HTTPException
 
-from egomon.errors import DeliveryError, MissingExtraError, UsageError
+from egomon.errors import DeliveryError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import encode_line
+from egomon.fusion.sinks.http_connection import KeptConnection
 from egomon.fusion.sinks.sink import SinkContext
 from egomon.fusion.sinks.uri import parse_uri
-
-if TYPE_CHECKING:
-    import httpx
 
 TIMEOUT_SECONDS = 4.0
 """Of each wait for the server; below the time that a run has for its last messages."""
@@ -33,53 +30,38 @@ class WebhookSink:
 
     Raises:
         UsageError: the reference is no address, or has an unknown option.
-        ConfigError: secret or token cannot be used.
-        MissingExtraError: without httpx.
+        ConfigError: secret, token or proxy cannot be used.
     """
 
     def __init__(self, reference: str) -> None:
         self._uri = parse_uri(reference, _OPTIONS)
         self.kinds = self._uri.kinds(("alert", "status"))
         self._secret = self._uri.secret("secret_file", SECRET)
-        self._token = self._uri.secret("token_file", TOKEN)
-        if self._token is not None and not self._token.isascii():
-            raise UsageError(f"{self._uri.shown}: the token has letters that no header may hold")
-        self._client: httpx.Client | None = None
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingExtraError("a sink http(s)://", "sinks") from error
-        try:
-            httpx.URL(self._uri.base)
-        except httpx.InvalidURL as error:
-            raise UsageError(f"{self._uri.shown} is no address: {error}; correct it") from error
+        headers = {"Content-Type": "application/cloudevents+json", "User-Agent": "egomon"}
+        token = self._uri.secret("token_file", TOKEN)
+        if token is not None:
+            if not token.isascii():
+                raise UsageError(
+                    f"{self._uri.shown}: the token has letters that no header may hold"
+                )
+            headers["Authorization"] = f"Bearer {token}"
+        self._connection = KeptConnection(
+            self._uri.base, headers, timeout_seconds=TIMEOUT_SECONDS, shown=self._uri.shown
+        )
 
     def open(self, context: SinkContext) -> None:
-        """See `Sink`."""
-        import httpx
-
-        headers = {"Content-Type": "application/cloudevents+json", "User-Agent": "egomon"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell the whole address
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_SECONDS)
+        """See `Sink`; the first message connects."""
 
     def send(self, message: Message) -> None:
         """See `Sink`."""
-        import httpx
-
-        assert self._client is not None
         body = encode_line(message)[:-1]
         headers = {}
         if self._secret is not None:
             mac = hmac.digest(self._secret.encode(), body, "sha256")
             headers[SIGNATURE] = f"sha256={mac.hex()}"
         try:
-            with self._client.stream(
-                "POST", self._uri.base, content=body, headers=headers
-            ) as response:
-                code = response.status_code  # the body of the answer is not read
-        except httpx.HTTPError as error:
+            code = self._connection.post(body, headers)
+        except (OSError, HTTPException) as error:
             raise DeliveryError(f"{self._uri.shown} does not answer: {error}") from error
         if code in _REFUSED:
             raise UsageError(f"{self._uri.shown} refuses this message with status {code}")
@@ -88,5 +70,4 @@ class WebhookSink:
 
     def close(self) -> None:
         """See `Sink`."""
-        if self._client is not None:
-            self._client.close()
+        self._connection.close()

@@ -27,6 +27,8 @@ OPEN_SECONDS = 10.0
 POLL_SECONDS = 0.5
 # After `context.stop`: who looks at it ends within this, who does not never will.
 ABANDON_SECONDS = 0.5
+SILENT_SECONDS = 0.5
+"""A longer wait for a sink at the end of a run is told."""
 ROOM_SECONDS = 10.0
 """Replay: longest wait for room in the queue of a sink that does not move."""
 TOLD_SECONDS = 60.0
@@ -139,6 +141,11 @@ class SinkWorker:
 
     def join(self, seconds: float) -> None:
         """Wait for the last message for so long, then end."""
+        silent, seconds = min(SILENT_SECONDS, seconds), seconds - SILENT_SECONDS
+        if not self._worker.join(max(0.0, silent)) and seconds > 0:
+            logger.warning(
+                "waiting up to %.0f s more for the last messages of %s", seconds, self._plugin
+            )
         if not self._worker.join(max(0.0, seconds)):
             self._context.stop.set()
             if not self._worker.join(ABANDON_SECONDS):

@@ -36,7 +36,7 @@ USES = {
     "hub": "bundles by hub id",
     "train": "figures of `evaluate --plots`",
     "dcr": "egomon dcr",
-    "sinks": "sinks http(s)://, mqtt(s):// and apprise:",
+    "sinks": "sinks mqtt(s):// and apprise:, --describe",
     "remote": "--large-endpoint, a large branch on another machine",
     "phone": "--device phone",
     "pupil": "finding Pupil Labs glasses",

@@ -95,7 +95,7 @@ class CameraSource:
     def open(self) -> tuple[int, int, float | None]:
         """See `Connection`."""
         if self._factory is None:
-            _check_device(self._reference)
+            check_device(self._reference)
         answer = self._thread.submit(self._connect)
         if not answer.wait(self._options.open_timeout_seconds, self._stop):
             text = f"camera {self._reference} does not answer; unplug it and plug it in again"
@@ -178,7 +178,7 @@ class CameraSource:
             self._capture.release()
 
 
-def _check_device(reference: str) -> None:
+def check_device(reference: str) -> None:
     """Say at once what OpenCV would try for seconds.
 
     Raises:

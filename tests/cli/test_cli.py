@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from wire_samples import alert, closed
 from egomon.cli.app import app
 from egomon.cli.options import parse_duration
 from egomon.cli.printing import line_of
-from egomon.errors import EgomonError, UsageError
+from egomon.errors import EgomonError, SourceOpenError, UsageError
 from egomon.fusion.messages.types import WallTimes
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.server import EventServer
@@ -169,6 +170,22 @@ def test_an_alert_is_one_line_with_its_sign() -> None:
     assert "\n" not in line
     assert "a-1" in line
     assert line_of("cam0", "alert", closed()).startswith("cam0 . end")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/video97 as a file")
+def test_a_camera_that_is_not_there_is_said_before_the_page_has_an_address() -> None:
+    result = run("live", "--device", "97", "--view", ok=False)
+    assert isinstance(result.exception, SourceOpenError)
+    assert str(result.exception).startswith("no camera at /dev/video97; ")
+    assert result.output == ""
+
+
+def test_a_recording_is_no_camera_to_learn_from_unless_it_stands_in_for_one(tmp_path: Path) -> None:
+    video = Path(__file__).parents[2] / "examples" / "bench.mp4"
+    said = refused("live", "-d", video, "--learn", tmp_path / "work")
+    assert isinstance(said, UsageError)
+    assert "--kind live" in str(said)
+    assert not (tmp_path / "work").exists()
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:

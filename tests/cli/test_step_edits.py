@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from egomon.branches.taught.workflow_graph import WorkflowStep
 from egomon.cli.page.step_edits import LearnedSteps, StepEdit, divided, merged
+from egomon.cli.page.taught_steps import spans_of
 from egomon.errors import UsageError
 from egomon.stream.segmenter import Span
 
@@ -75,3 +78,26 @@ def test_what_cannot_be_merged_or_split_is_refused(learned: LearnedSteps) -> Non
     ):
         with pytest.raises(UsageError, match=told):
             change()
+
+
+def test_steps_that_a_run_shows_the_other_way_round_become_one_there_too(
+    learned: LearnedSteps,
+) -> None:
+    first, second, third = learned.runs["run-001"]
+    other = LearnedSteps(learned.steps, {**learned.runs, "run-003": (second, first, third)})
+    spans = merged(other, "step-1").runs["run-003"]
+    assert [(span.t_start, span.t_end) for span in spans] == [(0.0, 8.0), (8.0, 12.0)]
+    with pytest.raises(UsageError, match="another step comes between these two in run-003"):
+        merged(other, "step-2")
+
+
+def test_a_table_gives_steps_in_the_order_that_most_runs_show(tmp_path: Path) -> None:
+    table = tmp_path / "steps.csv"
+    runs = {"a": "xyz", "b": "yxz", "c": "xyz"}
+    rows = [f"{run},{i},{i + 1},,{step}" for run, own in runs.items() for i, step in enumerate(own)]
+    table.write_text("\n".join(["recording,start,end,label,text", *rows]))
+    found = spans_of(table)
+    assert [[span.text for span in spans] for spans in found.values()] == [list("xyz")] * 3
+    assert [span.t_start for span in found["b"]] == [1.0, 0.0, 2.0]
+    table.write_text(table.read_text().replace("b,1,2,,x", "b,1,2,,another"))
+    assert [span.t_start for span in spans_of(table)["b"]] == [0.0, 1.0, 2.0]

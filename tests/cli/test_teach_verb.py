@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from wire_samples import alert
 
+from egomon.branches.bundle.locate import read_card
 from egomon.cli.app import app
 from egomon.cli.verbs import check_taught as checking
 from egomon.cli.verbs.check_taught import CheckReport, check_taught
@@ -60,10 +62,26 @@ def test_the_verdict_comes_first_and_the_exit_code_is_0(asked: dict[str, Any]) -
     result = run("a.mp4", "b.mp4", "-o", "work")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == REPORT.sentence
+    assert result.stderr == "", "there is no terminal for a bar"
     assert "a <note> [bold]" in result.stdout
     assert asked["videos"] == [Path("a.mp4"), Path("b.mp4")]
     assert (asked["base"], asked["add"], asked["force"]) == (None, False, False)
     assert asked["cache"] is not None
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_bundle_that_is_replaced_is_named_with_where_it_is_kept(
+    asked: dict[str, Any], tiny_bundle: Path, is_damaged: bool
+) -> None:
+    card = read_card(tiny_bundle)
+    shutil.copytree(tiny_bundle, "work.previous")
+    if is_damaged:
+        Path("work.previous", "bundle.json").write_text("{")
+    asked["report"] = replace(REPORT, former="work.previous")
+    what = "a damaged bundle" if is_damaged else f"bundle {card.name} of {card.created}"
+    told = run("a.mp4", "-o", "work").stdout.splitlines()
+    assert told[:2] == [REPORT.sentence, f"It replaces {what}, kept in work.previous."]
+    assert asked["keep_former"] is True
 
 
 def test_options_reach_teaching(asked: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from fakes import NS_PER_SECOND, score
 
@@ -18,6 +20,7 @@ def scored(
     length: float = 2.0,
     out_of_domain: bool = False,
     step: StepGuess | None = None,
+    missing_steps: tuple[str, ...] = (),
     source: str = "cam",
 ) -> ScoredSegment:
     """Segment `index` starts at `index` seconds and is two seconds long, so neighbours overlap."""
@@ -32,7 +35,7 @@ def scored(
             epoch=0,
             times=np.array([t_start]),
         ),
-        score=score("small", log_odds, step=step),
+        score=replace(score("small", log_odds, step=step), missing_steps=missing_steps),
         out_of_domain=out_of_domain,
         guard_distance=None,
         capture_start_wall_ns=int(t_start * NS_PER_SECOND),

@@ -48,6 +48,19 @@ def test_overlapping_hits_are_one_alert_that_ends_when_the_score_falls() -> None
     assert events[1].reason == "below_t_off"
 
 
+def test_an_alert_names_the_steps_of_its_sentence_that_were_not_seen_until_it_says_another() -> (
+    None
+):
+    card = {"consecutive": 1, "cooldown_seconds": 0.0}
+    lifecycle = make(**card)
+    (opened,) = lifecycle.apply(verdict(0, 0.1, missing_steps=("b", "c")), mode="full")
+    assert (opened.severity, opened.missing_steps) == ("notice", ("b", "c"))
+    (raised,) = lifecycle.apply(verdict(1, 9.0, missing_steps=("d",)), mode="full")
+    assert (raised.reason, raised.missing_steps) == ("severity_raised", ("d",))
+    (closed,) = lifecycle.close("shutdown")
+    assert closed.missing_steps == ("d",)
+
+
 def test_segments_that_do_not_overlap_are_one_event_each() -> None:
     lifecycle = make(overlapping=False)
     events = []

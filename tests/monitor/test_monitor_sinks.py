@@ -156,4 +156,5 @@ def test_a_sink_learns_that_somebody_has_seen_an_alert(
     monkeypatch.setattr(AskingSink, "answers", [])
     watch.run()
     assert AskingSink.answers == [(False, True)] * 2
+    assert len(page.hub.snapshot()["seen"]) == (2 if who == "the page" else 0)
     assert page.hub.actions["seen"]({"alerts": 3}), "anything may come from a page"

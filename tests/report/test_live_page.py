@@ -108,6 +108,12 @@ def test_a_verdict_reaches_the_monitor(here: TestClient, verdicts: Verdicts, hub
     assert hub.snapshot()["verdicts"] == {"a1": "true"}
 
 
+def test_the_newest_alerts_that_somebody_has_seen_are_in_the_page(hub: LiveHub) -> None:
+    hub.seen(f"a{number}" for number in range(MOST_ALERTS + 2))
+    hub.seen(["a9"])
+    assert hub.snapshot()["seen"] == [f"a{number}" for number in range(2, MOST_ALERTS + 2)]
+
+
 def test_a_verdict_about_an_unknown_alert_is_not_found(here: TestClient, hub: LiveHub) -> None:
     assert say(here, alert_id="a2", Origin=HERE) == 404
     assert hub.snapshot()["verdicts"] == {}

@@ -154,3 +154,19 @@ def test_clips_are_encoded_once_and_cut_to_half_seconds(tmp_path: Path) -> None:
             found = clips.clip_vectors(video, Base, 4.0, tmp_path, limit)  # type: ignore[arg-type]
             assert found.shape == (rows, 2)
     assert calls == [4.0]
+
+
+def test_recordings_vary_by_what_their_row_says_and_wrong_runs_show_neither_order() -> None:
+    from teach_parts.orders import WRONG, varied, wrong_runs
+
+    assert varied(STEPS, 3, 1) == [1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11, 12]
+    assert varied(STEPS, 3, 2) == [1, 2, 3, 6, 7, 4, 5, 8, 9, 10, 11, 12]
+    assert varied(STEPS, 3, 0) == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]
+    clips = {step: np.ones((4, 2), np.float32) for step in STEPS}
+    for at in range(1, 10):
+        right = [STEPS, varied(STEPS, at, 1)]
+        runs = wrong_runs("r", clips, clips[1], 4.0, right)
+        assert len(runs) == WRONG
+        assert not any(run.correct for run in runs)
+        usual = [[f"step {step}" for step in order] for order in right]
+        assert not any([row.text for row in run.rows] in usual for run in runs)

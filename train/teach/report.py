@@ -50,6 +50,8 @@ class TeachReport:
     most_an_hour: float | None = None
     """Upper 95 % bound of the false alarms an hour in it."""
 
+    former: str = ""
+    """Folder of the bundle that this one replaced; empty = there was none, or it is not kept."""
     odd: str = ""
     """Recording that looks least like the others, where little was learned."""
 

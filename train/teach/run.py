@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from egomon.branches.bundle.card_check import NAME_PATTERN
+from egomon.branches.bundle.locate import CARD_FILE
+from egomon.branches.bundle.save import check_target
 from egomon.branches.load_bundle import save_bundle
 from egomon.branches.taught.step_pictures import write_step_pictures
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
@@ -55,6 +57,7 @@ def teach(
     steps: Path | None = None,
     boundaries: Path | None = None,
     force: bool = False,
+    keep_former: bool = False,
     cache: VectorCache | None = None,
     progress: ProgressCallback = lambda what, share: None,
 ) -> TeachReport:
@@ -72,6 +75,7 @@ def teach(
         boundaries: table with the steps of some of the recordings.
         force: write the bundle although its steps cannot be told apart, and take a base whose
             guard calls the recordings foreign.
+        keep_former: a bundle that is in `out` already is moved to `OUT.previous`.
         cache: where frame vectors are kept.
         progress: hears what is being done.
 
@@ -86,6 +90,10 @@ def teach(
         raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
     if not videos:
         raise UsageError("teach needs at least one correct recording")
+    former = out.with_name(f"{out.name}.previous") if keep_former and is_bundle(out) else None
+    for folder in (out, former):
+        if folder is not None:
+            check_target(folder)
     old = read_demonstrations(out) if add else None
     known = list(dict.fromkeys(old.about.workflows)) if old else None
     demonstrations = find_demonstrations(videos, known)
@@ -109,7 +117,12 @@ def teach(
         old.about.base if old else base or start.card.name, start, recordings, names, budget
     )
     found = KeptRecordings(about, tuple(recordings))
-    return _learn(start, found, out, chosen, progress, force=force)
+    return _learn(start, found, out, chosen, progress, force=force, former=former)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder holds a bundle."""
+    return (folder / CARD_FILE).is_file()
 
 
 def _base_of(about: About, base: str | None) -> Base:
@@ -143,6 +156,7 @@ def _learn(
     progress: ProgressCallback,
     *,
     force: bool,
+    former: Path | None,
 ) -> TeachReport:
     """Learn and write, unless what was learned is of no use."""
     about = found.about
@@ -159,10 +173,10 @@ def _learn(
     visits_of = (
         taught.visits if isinstance(taught, FollowedWorkflows) else ((),) * len(found.recordings)
     )
-    report = replace(taught.report, base=base.card.name)
+    report = replace(taught.report, base=base.card.name, former=str(former or ""))
     if report.verdict == "failed" and not force:
-        return replace(report, written=False, odd=odd_one(found.recordings) or "")
-    save_bundle(out, card, tensors, onnx_folder=base.onnx_folder)
+        return replace(report, written=False, odd=odd_one(found.recordings) or "", former="")
+    save_bundle(out, card, tensors, onnx_folder=base.onnx_folder, former=former)
     write_graphs(taught.graphs, out / WORKFLOW_FILE)
     if not write_demonstrations(out, found):
         report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))

@@ -176,13 +176,17 @@ class MonitorSession:
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
         from egomon.monitor.operations.large_endpoint import check_endpoint
+        from egomon.stream.sources.camera import check_device
         from egomon.stream.sources.open import SOURCES, find_source, is_live
 
         check_names()
         for uri in self._settings.sinks.uris:
             SINKS.load(find_sink(uri))
         for _, reference, _ in references:
-            SOURCES.load(find_source(reference))
+            source = find_source(reference)
+            SOURCES.load(source)
+            if source.name == "/dev" and not self._settings.source.wait:
+                check_device(reference)
             is_path = not is_live(reference) and ":" not in reference
             if is_path and not Path(reference).exists():
                 raise SourceOpenError(

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -130,6 +130,7 @@ class LiveHub:
         self._pictures: dict[str, tuple[int, bytes]] = {}
         self._asked: dict[str, float] = {}
         self._verdicts: dict[str, str] = {}
+        self._seen: dict[str, None] = {}
         self._stills: OrderedDict[str, bytes] = OrderedDict()
         self.closed = False
 
@@ -160,6 +161,16 @@ class LiveHub:
             change = self._model.begin_cycle(source)
             clients = tuple(self._clients)
         _offer(clients, change)
+
+    def seen(self, alert_ids: Iterable[str]) -> None:
+        """No page shows these alerts as news any more, as long as the run lasts."""
+        ids = list(alert_ids)
+        with self._lock:
+            self._seen |= dict.fromkeys(ids)
+            for oldest in list(self._seen)[:-MOST_ALERTS]:
+                del self._seen[oldest]
+            clients = tuple(self._clients)
+        _offer(clients, {"kind": "seen", "alerts": ids})
 
     def picture(self, source: str) -> tuple[int, bytes] | None:
         """Return number and JPEG of the newest picture, made in the caller's thread."""
@@ -213,6 +224,7 @@ class LiveHub:
                 camera=self.camera is not None,
                 pictures={alert_id: _still_path(alert_id) for alert_id in self._stills},
                 verdicts=dict(self._verdicts),
+                seen=list(self._seen),
                 **self._shown,
             )
 

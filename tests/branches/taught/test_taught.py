@@ -97,6 +97,7 @@ def test_a_skipped_step_is_named(branch: TaughtBranch) -> None:
 
     assert score.log_odds > 0
     assert score.reason == "expected 'cut' (step 2), which has not been seen; 'glue' (step 3) began"
+    assert score.missing_steps == (IDS[1],)
 
 
 def test_a_step_done_twice_is_told(branch: TaughtBranch) -> None:
@@ -104,6 +105,7 @@ def test_a_step_done_twice_is_told(branch: TaughtBranch) -> None:
 
     assert score.log_odds > 0
     assert score.reason == "'cut' (step 2) is done again, it has been seen before"
+    assert score.missing_steps == ()
 
 
 def test_what_was_never_demonstrated_looks_like_no_step(branch: TaughtBranch) -> None:

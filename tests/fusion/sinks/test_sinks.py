@@ -130,6 +130,22 @@ def test_a_sink_that_never_returns_is_abandoned_and_told_to_stop() -> None:
     may_end.set()
 
 
+@pytest.mark.parametrize("is_stuck", [True, False])
+def test_the_end_of_a_run_says_what_it_waits_for_if_that_takes_long(
+    is_stuck: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("egomon.fusion.sinks.worker.SILENT_SECONDS", 0.05 if is_stuck else SECONDS)
+    context = SinkContext()
+    sink = ListSink(lambda message: is_stuck and context.stop.wait(SECONDS))
+    worker = SinkWorker("the sink 'chat'", sink, context)
+    worker.open()
+    hand_over(worker, sample_messages()[0])
+    worker.finish()
+    worker.join(0.1 if is_stuck else SECONDS)
+    told = "waiting up to 0 s more for the last messages of the sink 'chat'"
+    assert [each.getMessage() for each in caplog.records] == [told] * is_stuck
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
@@ -199,7 +215,7 @@ def test_a_file_sink_without_a_path_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "module"),
-    [("http://h/", "httpx"), ("mqtt://h/", "paho.mqtt.client"), ("apprise:json://h", "apprise")],
+    [("mqtt://h/", "paho.mqtt.client"), ("apprise:json://h", "apprise")],
 )
 def test_without_its_client_a_sink_names_the_extra_to_install(
     reference: str, module: str, monkeypatch: pytest.MonkeyPatch

@@ -8,9 +8,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from egomon.train.teach.step_filter import alignment
 from egomon.train.teach.step_filter.alignment import (
+    MOST_STARTS,
     align,
     cut,
+    cuts,
     left_right,
     means_of,
     realign,
@@ -20,7 +23,7 @@ from egomon.train.teach.step_filter.alignment import (
 )
 
 
-def cuts(many: int, count: int, least: int) -> Iterator[np.ndarray]:
+def every_cut(many: int, count: int, least: int) -> Iterator[np.ndarray]:
     """Every cut of so many rows into `count` steps of at least `least`."""
     for inner in combinations(range(1, many), count - 1):
         sizes = np.diff([0, *inner, many])
@@ -35,9 +38,36 @@ def test_the_cut_is_the_one_that_scatters_least(many: int, count: int, least: in
     for seed in range(5):
         rows = np.random.default_rng(seed).normal(size=(many, 4)).astype(np.float32)
         found = cut(rows, count, least)
-        best = min(scatter([rows], [labels], count) for labels in cuts(many, count, least))
+        best = min(scatter([rows], [labels], count) for labels in every_cut(many, count, least))
         assert scatter([rows], [found], count) == pytest.approx(best, rel=1e-5)
         assert np.bincount(found, minlength=count).min() >= least
+
+
+def test_cuts_into_several_numbers_of_steps_are_those_into_each() -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    found = cuts(rows, [7, 1, 3], 2)
+    assert sorted(found) == [1, 3, 7]
+    for count, labels in found.items():
+        assert labels.tolist() == cut(rows, count, 2).tolist()
+
+
+def test_a_long_recording_is_cut_at_places_farther_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, expected = steps_of((103, 47, 52), 0)
+    monkeypatch.setattr(alignment, "MOST_PLACES", 50)
+    found = cut(rows, 3, 6)
+    assert np.abs(np.flatnonzero(np.diff(found)) - np.flatnonzero(np.diff(expected))).max() <= 3
+    assert ((np.flatnonzero(np.diff(found)) + 1) % 5 == 0).all(), "202 rows: every fifth"
+
+
+def test_alignments_of_many_recordings_start_from_a_few_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = [steps_of((5, 9, 4), k) for k in range(MOST_STARTS + 3)]
+    asked = []
+    monkeypatch.setattr(alignment, "cut", lambda *args: asked.append(1) or cut(*args))
+    found = align([rows for rows, _ in made], 3, 2)
+    assert len(asked) == MOST_STARTS
+    assert all(of.tolist() == made[0][1].tolist() for of in found)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +80,7 @@ def test_the_path_is_the_likeliest_that_goes_through_every_step(
         values = np.random.default_rng(seed).normal(size=(many, count))
         found = left_right(values, least)
         place = np.arange(many)
-        best = max(values[place, labels].sum() for labels in cuts(many, count, least))
+        best = max(values[place, labels].sum() for labels in every_cut(many, count, least))
         assert values[place, found].sum() == pytest.approx(best)
         assert np.bincount(found, minlength=count).min() >= least
         assert (np.diff(found) >= 0).all()

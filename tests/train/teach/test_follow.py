@@ -70,6 +70,28 @@ def test_as_many_steps_are_found_as_were_shown_and_they_take_as_long(
         assert starts == pytest.approx(np.arange(5) * SECONDS, abs=1.0)
 
 
+def every_second(work: list[tuple[str, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One frame a second."""
+    times, vectors = frames_of(work, seed)
+    return times[:: int(FPS)], vectors[:: int(FPS)]
+
+
+def test_with_a_frame_a_second_durations_are_told_in_seconds() -> None:
+    work = [(letter, 20.0) for letter in "abcde"]
+    taught = teach_steps(
+        [RecordingVectors(f"r{seed}", *every_second(work, seed)) for seed in range(3)]
+    )
+    assert taught.model.seconds == pytest.approx(np.full(5, 20.0), abs=2.0)
+    assert taught.report.hours == pytest.approx(3 * 100 / 3600)
+    assert [visits[-1].t_end for visits in taught.visits] == [100.0] * 3
+    follower = StepFilterBranch(taught.model, taught.graphs).follow()
+    long = [("a", 20.0), ("b", 20.0), ("c", 90.0), ("d", 20.0), ("e", 20.0)]
+    ((_, sentence),) = watch(follower, *every_second(long, 7))
+    words = re.fullmatch(r"step 3 goes on for (\d+) s; in your recordings it took 20 s", sentence)
+    assert words is not None, sentence
+    assert 30 <= int(words[1]) <= 60, "1.8 times the longest, and four seconds"
+
+
 def test_correct_work_is_silent_also_the_second_time_round(branch: StepFilterBranch) -> None:
     assert watch(branch.follow(), *frames_of("abcdeabcde", 9)) == []
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from egomon.train.teach.step_filter import step_model
 from egomon.train.teach.step_filter.step_model import (
+    MOST_LEFT_OUT,
+    MOST_STEPS,
     Windows,
     choose_count,
     distances_of,
     fit_model,
+    plain_rows,
 )
 
 STEPS, LENGTH, WIDTH = 8, 16, 40
@@ -29,6 +34,44 @@ def recordings(apart: float, seed: int = 2, many: int = 4) -> list[Windows]:
 def test_steps_are_told_apart_also_where_persons_differ_more_than_steps_do() -> None:
     assert choose_count(recordings(apart=1.0)) == STEPS
     assert choose_count(recordings(apart=1.5)) >= STEPS - 1
+
+
+def test_each_recording_is_cut_into_all_numbers_of_steps_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, cuts = [], step_model.cuts
+    monkeypatch.setattr(step_model, "cuts", lambda *args: asked.append(args[1]) or cuts(*args))
+    made = recordings(apart=1.0)
+    choose_count(made)
+    counts = range(2, MOST_STEPS + 1)
+    of_one = [list(of) for of in asked[: len(asked) // len(made)]]
+    assert sorted(count for of in of_one for count in of) == list(counts)
+    assert len(of_one) == len({step_model.least_windows(made, count) for count in counts})
+
+
+def test_of_many_recordings_a_few_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, align = [], step_model.align
+    monkeypatch.setattr(step_model, "align", lambda *args: asked.append(args[1]) or align(*args))
+    monkeypatch.setattr(step_model, "MOST_STEPS", 3)
+    choose_count(recordings(apart=1.0, many=MOST_LEFT_OUT + 3))
+    assert asked == [2] * MOST_LEFT_OUT + [3] * MOST_LEFT_OUT
+
+
+def test_directions_are_the_same_whichever_way_they_are_found() -> None:
+    made = recordings(apart=1.0)
+    wide = [Windows(r.name, np.pad(r.windows, ((0, 0), (0, 600))), r.times) for r in made]
+    assert sum(len(r.windows) for r in made) < 600, "fewer windows than values"
+    for own, other in zip(plain_rows(made), plain_rows(wide), strict=True):
+        np.testing.assert_allclose(np.abs(own), np.abs(other), atol=1e-3)
+
+
+def test_directions_of_long_recordings_come_from_the_smaller_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda a: sizes.append(a.shape) or eigh(a))
+    plain_rows(recordings(apart=1.0))
+    assert sizes == [(WIDTH, WIDTH)]
 
 
 def test_the_only_recording_is_centred_by_its_mean_and_its_steps_are_shrunken() -> None:

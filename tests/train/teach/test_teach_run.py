@@ -76,6 +76,41 @@ def test_adding_a_recording_gives_what_teaching_all_at_once_gives(
     assert kept.about.base == str(known)
 
 
+def test_a_bundle_that_is_taught_again_is_kept_beside_the_new_one_where_that_is_asked(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    out, former = tmp_path / "work", tmp_path / "work.previous"
+    assert teach(films, out, base=str(known), keep_former=True).former == ""
+    for budget in (4.0, 5.0, 6.0):
+        (out / "workflow.toml").write_text(f"# {budget}")
+        report = teach(
+            films[:2], out, base=str(known), keep_former=True, false_alarms_per_hour=budget
+        )
+        assert report.former == str(former)
+        assert (former / "workflow.toml").read_text() == f"# {budget}"
+        assert read_demonstrations(out).about.false_alarms_per_hour == budget
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "work.previous"}
+    teach(films[:2], out, base=str(known))
+    assert (former / "workflow.toml").read_text() == "# 6.0"
+
+
+@pytest.mark.parametrize("name", ["work", "work.previous"])
+def test_a_folder_of_something_else_is_refused_before_any_work(
+    known: Path, films: list[Path], tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(known, tmp_path / "work")
+    shutil.rmtree(tmp_path / name, ignore_errors=True)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "letter.txt").write_text("dear")
+
+    def tell(what: str, share: float) -> None:
+        raise AssertionError(what)
+
+    with pytest.raises(BundleError, match=rf"{name} exists and is not a bundle"):
+        teach(films, tmp_path / "work", base=str(known), keep_former=True, progress=tell)
+    assert (tmp_path / name / "letter.txt").read_text() == "dear"
+
+
 def test_ones_own_bundle_is_no_demonstration_and_has_pictures_of_its_steps(
     tiny_bundle: Path, films: list[Path], tmp_path: Path
 ) -> None:

@@ -116,6 +116,8 @@ def test_correct_work_stays_silent_and_a_skipped_step_is_named(
     assert worst.score.log_odds > 0
     told = str(worst.score.reason)
     assert told.startswith("expected step 2, which has not been seen; step 3 began at 00:0")
+    assert worst.score.missing_steps == ("step-2",)
+    assert not any(s.score.missing_steps for s in correct)
 
 
 def test_what_was_said_of_alerts_moves_the_odds_of_their_kind_alone(

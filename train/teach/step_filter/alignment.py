@@ -20,6 +20,11 @@ COARSE_ROWS = 24
 ISOTROPIC = (1.0, 0.8)
 """Shares of the isotropic covariance, one stage each: whitening comes once steps have formed."""
 ROUNDS = 10
+MOST_PLACES = 2000
+"""Of a recording where a cut is looked for, half a second apart up to 17 minutes: their pairs take
+32 MB an array. Aligning starts from the cut and looks at every window."""
+MOST_STARTS = 5
+"""Recordings whose own cut an alignment starts from; with all of them time grows by the cube."""
 _NEVER = 1e18
 
 
@@ -31,26 +36,35 @@ def cut(rows: Float32, count: int, least: int) -> Int:
         count: number of steps.
         least: rows that a step has at least.
     """
+    return cuts(rows, [count], least)[count]
+
+
+def cuts(rows: Float32, counts: Sequence[int], least: int) -> dict[int, Int]:
+    """`cut` into each of `counts`; one dynamic programme finds all of them."""
     many = len(rows)
-    sums = np.vstack([np.zeros(rows.shape[1]), np.cumsum(rows, axis=0, dtype=np.float64)])
-    squares = np.append(0.0, np.cumsum((rows.astype(np.float64) ** 2).sum(axis=1)))
+    place = np.append(np.arange(0, many, -(-many // MOST_PLACES)), many)
+    zero = np.zeros((1, rows.shape[1]))
+    sums = np.vstack([zero, np.cumsum(rows, axis=0, dtype=np.float64)])[place]
+    squares = np.append(0.0, np.cumsum((rows.astype(np.float64) ** 2).sum(axis=1)))[place]
     products = sums @ sums.T
     lengths = np.diag(products)
-    place = np.arange(many + 1)
     size = place[None] - place[:, None]
     between = (lengths[None] + lengths[:, None] - 2 * products) / np.maximum(size, 1)
     cost = np.where(size >= least, squares[None] - squares[:, None] - between, _NEVER)
     best, back = cost[0], []
-    for _ in range(count - 1):
+    for _ in range(max(counts) - 1):
         total = best[:, None] + cost
         back.append(total.argmin(axis=0))
-        best = total.min(axis=0)
-    labels = np.zeros(many, dtype=np.int64)
-    end = many
-    for starts in reversed(back):
-        end = int(starts[end])
-        labels[end:] += 1
-    return labels
+        best = total[back[-1], np.arange(len(place))]
+    found = {}
+    for count in counts:
+        labels = np.zeros(many, dtype=np.int64)
+        end = -1
+        for starts in reversed(back[: count - 1]):
+            end = int(starts[end])
+            labels[place[end] :] += 1
+        found[count] = labels
+    return found
 
 
 def left_right(log_likelihoods: Float64, least: int) -> Int:
@@ -59,31 +73,45 @@ def left_right(log_likelihoods: Float64, least: int) -> Int:
     Every step gets rows; W must be at least K * least.
     """
     many, count = log_likelihoods.shape
-    total = np.vstack([np.zeros(count), np.cumsum(log_likelihoods, axis=0, dtype=np.float64)])
-    best = np.full((count, many + 1), -_NEVER)
-    back = np.zeros((count, many + 1), dtype=np.int64)
-    best[0, least:] = total[least:, 0]
-    place = np.arange(many + 1)
+    total = np.zeros((count, many + 1))
+    np.cumsum(log_likelihoods.T, axis=1, out=total[:, 1:])
+    best = np.full(many + 1, -_NEVER)
+    best[least:] = total[0, least:]
+    entered = np.empty((count, many + 1))
     for k in range(1, count):
-        entered = best[k - 1] - total[:, k]
-        highest = np.maximum.accumulate(entered)
-        newer = np.append(True, entered[1:] > highest[:-1])
-        arrived = np.maximum.accumulate(np.where(newer, place, 0))
-        best[k, least:] = total[least:, k] + highest[: many + 1 - least]
-        back[k, least:] = arrived[: many + 1 - least]
+        np.subtract(best, total[k], out=entered[k])
+        highest = np.maximum.accumulate(entered[k])
+        best = np.full(many + 1, -_NEVER)
+        best[least:] = total[k, least:] + highest[: many + 1 - least]
     labels = np.zeros(many, dtype=np.int64)
     end = many
-    for k in range(count - 1, -1, -1):
-        start = int(back[k, end]) if k else 0
+    for k in range(count - 1, 0, -1):
+        start = int(entered[k, : end + 1 - least].argmax())
         labels[start:end] = k
         end = start
     return labels
 
 
+def in_order(log_likelihoods: Float64, order: Sequence[int] | Int, least: int) -> Int:
+    """(W,) likeliest steps in this order, each at least `least` rows, from (W, K)."""
+    steps = np.asarray(order, dtype=np.int64)
+    found: Int = steps[left_right(log_likelihoods[:, steps], least)]
+    return found
+
+
 def means_of(rows: Sequence[Float32], labels: Sequence[Int], count: int) -> Float64:
     """(K, D) mean row of each step."""
-    everything, of = np.concatenate(rows), np.concatenate(labels)
-    return np.stack([everything[of == k].mean(axis=0, dtype=np.float64) for k in range(count)])
+    sums = sum(_sums_of(own, of, count) for own, of in zip(rows, labels, strict=True))
+    lengths = sum(np.bincount(of, minlength=count) for of in labels)
+    found: Float64 = sums / np.asarray(lengths)[:, None]
+    return found
+
+
+def _sums_of(rows: Float32, labels: Int, count: int) -> Float64:
+    """(K, D) sums of the rows of each step."""
+    shown = (labels == np.arange(count)[:, None]).astype(np.float64)
+    found: Float64 = shown @ rows
+    return found
 
 
 def whitening(
@@ -106,9 +134,8 @@ def whitening(
     middle = means_of(rows, labels, count)
     rest, apart = [], []
     for own, of in zip(rows, labels, strict=True):
-        mine = np.stack(
-            [own[of == k].mean(axis=0) if (of == k).any() else middle[k] for k in range(count)]
-        )
+        lengths = np.bincount(of, minlength=count)[:, None]
+        mine = np.where(lengths, _sums_of(own, of, count) / np.maximum(lengths, 1), middle)
         rest.append(own - mine[of])
         apart.append(mine - middle)
     residual = np.concatenate(rest)
@@ -125,18 +152,22 @@ def whitening(
     return found
 
 
-def align(rows: Sequence[Float32], count: int, least: int) -> list[Int]:
+def align(
+    rows: Sequence[Float32], count: int, least: int, own_cuts: Sequence[Int] | None = None
+) -> list[Int]:
     """Steps of each recording's rows, found in the leading directions.
 
     Args:
         rows: (W, D) of each recording, centred; directions in order of variance.
         count: number of steps.
         least: rows that a step has at least; no recording may be shorter than `count * least`.
+        own_cuts: each recording's `cut` where it is known.
     """
     coarse = [own[:, :COARSE_ROWS] for own in rows]
     starts = [[np.arange(len(own)) * count // len(own) for own in rows]]
-    for own in coarse:
-        middle = means_of([own], [cut(own, count, least)], count)
+    for i, own in enumerate(coarse[:MOST_STARTS]):
+        alone = cut(own, count, least) if own_cuts is None else own_cuts[i]
+        middle = means_of([own], [alone], count)
         starts.append([left_right(-squares(other, middle), least) for other in coarse])
     found = []
     for labels in starts:
@@ -161,13 +192,21 @@ def realign(
     least: int,
     whiten: Callable[[Sequence[Int]], Float64],
     rounds: int = ROUNDS,
+    orders: Sequence[Sequence[int]] | None = None,
 ) -> list[Int]:
-    """Means from labels and labels from means, until nothing changes."""
+    """Means from labels and labels from means, until nothing changes.
+
+    `orders` holds the order of steps in each recording; None = 0 to K - 1.
+    """
     labels = list(labels)
+    orders = [range(count)] * len(rows) if orders is None else orders
     for _ in range(rounds):
         scale = whiten(labels)
         middle = means_of(rows, labels, count) @ scale
-        new = [left_right(-squares(own @ scale, middle) / 2, least) for own in rows]
+        new = [
+            in_order(-squares(own @ scale, middle) / 2, order, least)
+            for own, order in zip(rows, orders, strict=True)
+        ]
         if all((a == b).all() for a, b in zip(new, labels, strict=True)):
             break
         labels = new

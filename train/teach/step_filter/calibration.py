@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from egomon.branches.interfaces import Float32
-from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.filter import StepFilter
 from egomon.branches.step_filter.model import StepModel, StepOptions, StreamSteps
 from egomon.branches.taught.transitions import Rules
@@ -156,10 +155,15 @@ def _judge(
     """Add one recording: as it is, and with each made mistake."""
     false = len(alerts_of(model, rules, windows))
     made = found = 0
+    seconds = model.options.window_seconds
     many = len(windows)
-    for run in made_runs(windows, labels, seed):
-        early = run.onset - EARLY_SECONDS / WINDOW_SECONDS
-        late = run.end + LATE_SECONDS / WINDOW_SECONDS
+
+    def free(one: int, other: int) -> bool:
+        return not any(rule.need[one] >> other & 1 or rule.need[other] >> one & 1 for rule in rules)
+
+    for run in made_runs(windows, labels, seed, free=free):
+        early = run.onset - EARLY_SECONDS / seconds
+        late = run.end + LATE_SECONDS / seconds
         alerts = alerts_of(model, rules, run.windows)
         hits = [i for i in alerts if early <= i + 1 <= late]
         made, found = made + 1, found + bool(hits)
@@ -170,7 +174,7 @@ def _judge(
         made=total.made + made,
         found=total.found + found,
         false_alarms=total.false_alarms + false,
-        hours=total.hours + many * WINDOW_SECONDS / 3600,
+        hours=total.hours + many * seconds / 3600,
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from egomon.branches.interfaces import Float32, Float64
-from egomon.branches.step_filter.descriptor import WINDOW_SECONDS
 from egomon.branches.step_filter.visit import ALLOWED_SECONDS
 from egomon.train.teach.step_filter.alignment import Int
 
@@ -23,9 +22,9 @@ MOVING_SHARE = 0.35
 LEAST_MOVING = 1e-3
 
 
-def durations_of(labels: Sequence[Int], count: int) -> Float64:
+def durations_of(labels: Sequence[Int], count: int, window_seconds: float) -> Float64:
     """(R, K) seconds of each step in each recording."""
-    found: Float64 = np.stack([np.bincount(of, minlength=count) * WINDOW_SECONDS for of in labels])
+    found: Float64 = np.stack([np.bincount(of, minlength=count) * window_seconds for of in labels])
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -20,8 +21,20 @@ from egomon.train.features.recording import RecordingVectors, check_vectors
 from egomon.train.teach.report import TeachReport, notes_on
 from egomon.train.teach.step_filter.alignment import Int
 from egomon.train.teach.step_filter.calibration import calibrate
+from egomon.train.teach.step_filter.orders import (
+    in_one_order,
+    in_own_orders,
+    order_of,
+    usual_order,
+)
 from egomon.train.teach.step_filter.other_work import check_same_work
-from egomon.train.teach.step_filter.step_model import Windows, choose_count, find_steps, fit_model
+from egomon.train.teach.step_filter.step_model import (
+    Windows,
+    choose_count,
+    count_within,
+    find_steps,
+    fit_model,
+)
 
 MOST_RECORDINGS = 50
 LEAST_WINDOWS = 8
@@ -63,13 +76,15 @@ def teach_steps(
         raise DataError(f"teach needs 1 to {MOST_RECORDINGS} recordings, got {len(recordings)}")
     if len({r.vectors.shape[-1] for r in recordings}) > 1:
         raise DataError("the recordings' vectors differ in length; use one encoder for all")
-    runs = [_windows(recording) for recording in recordings]
+    for recording in recordings:
+        check_vectors(recording)
+    window_seconds = window_seconds_of(recordings)
+    runs = [_windows(recording, window_seconds) for recording in recordings]
     progress("finding steps", 0.0)
-    given = {i: _given(run, r) for i, (run, r) in enumerate(zip(runs, recordings, strict=True))}
-    known = {i: labels for i, labels in given.items() if labels is not None}
+    known = _given(runs, recordings)
     if count is None and known:
         count = int(next(iter(known.values())).max()) + 1
-    count = count or choose_count(runs)
+    wanted, count = count, count or choose_count(runs)
     shortest = min(runs, key=lambda run: len(run.windows))
     if len(shortest.windows) < 2 * count:
         raise DataError(
@@ -78,13 +93,15 @@ def teach_steps(
         )
     labels = find_steps(runs, count, known)
     check_same_work(runs, labels, count)
+    # In one order recordings of two seem to have more steps, each a mixture.
+    places = [] if known else in_one_order(runs, wanted or min(count, count_within(runs)))
+    if places:
+        ordered = [replace(r, windows=r.windows[p]) for r, p in zip(runs, places, strict=True)]
+        count = wanted or choose_count(ordered)
+        labels = in_own_orders(runs, find_steps(ordered, count), places, count)
     progress("judging each recording by the others", 0.3)
     model = fit_model(runs, labels, count, alone=len(runs) == 1)
-    graph = WorkflowGraph.learn(
-        [list(model.ids)] * len(runs),
-        name=name,
-        names={id_: f"step {i}" for i, id_ in enumerate(model.ids, start=1)},
-    )
+    graph = _graph(model.ids, [order_of(of) for of in labels], name)
     calibration = calibrate(
         runs,
         labels,
@@ -94,7 +111,7 @@ def teach_steps(
         false_alarms_per_hour,
     )
     progress("done", 1.0)
-    hours = sum(len(run.windows) for run in runs) * WINDOW_SECONDS / 3600
+    hours = sum(len(run.windows) for run in runs) * window_seconds / 3600
     report = TeachReport(
         recordings=len(runs),
         segments=sum(len(run.windows) for run in runs),
@@ -109,7 +126,7 @@ def teach_steps(
         found=calibration.found,
         judged_hours=calibration.hours,
         most_an_hour=calibration.most_an_hour if calibration.hours else None,
-        notes=notes_on(len(runs), len(runs), count, 1.0),
+        notes=(*_free_pairs(graph), *notes_on(len(runs), len(runs), count, 1.0)),
     )
     return FollowedWorkflow(
         replace(model, options=calibration.options),
@@ -119,31 +136,74 @@ def teach_steps(
     )
 
 
-def _windows(recording: RecordingVectors) -> Windows:
+def window_seconds_of(recordings: Sequence[RecordingVectors]) -> float:
+    """Seconds of a window: what usually lies between two frames if that is more than usual."""
+    between = [np.diff(recording.times) for recording in recordings]
+    usual = float(np.median(np.concatenate(between))) if sum(map(len, between)) else 0.0
+    return max(usual, WINDOW_SECONDS)
+
+
+def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
     vectors, times = recording.vectors, recording.times
-    check_vectors(recording)
-    numbers = np.unique(window_numbers(times))
+    numbers = np.unique(window_numbers(times, window_seconds))
     if len(numbers) < LEAST_WINDOWS:
         raise DataError(
-            f"{recording.name} lasts {len(numbers) * WINDOW_SECONDS:g} s, too short to show a "
+            f"{recording.name} lasts {len(numbers) * window_seconds:g} s, too short to show a "
             "workflow; record the whole work"
         )
-    begin = np.asarray(numbers * WINDOW_SECONDS, np.float64)
-    return Windows(recording.name, windows_of(times, vectors), begin)
+    begin = np.asarray(numbers * window_seconds, np.float64)
+    return Windows(
+        recording.name, windows_of(times, vectors, window_seconds), begin, window_seconds
+    )
 
 
-def _given(run: Windows, recording: RecordingVectors) -> Int | None:
-    """(W,) steps from known boundaries; what lies between two belongs to the earlier one."""
-    if recording.spans is None:
-        return None
-    starts = np.array(sorted(span.t_start for span in recording.spans))
-    labels: Int = np.searchsorted(starts, run.times + WINDOW_SECONDS / 2, side="right") - 1
-    return np.maximum(labels, 0)
+def _given(runs: Sequence[Windows], recordings: Sequence[RecordingVectors]) -> dict[int, Int]:
+    """(W,) steps from known boundaries; what lies between two belongs to the earlier one.
+
+    Where all spans have names, and every recording the same ones, these say which step it is.
+    """
+    spans = {
+        i: sorted(recording.spans, key=lambda span: span.t_start)
+        for i, recording in enumerate(recordings)
+        if recording.spans
+    }
+    names = [[span.text or "" for span in own] for own in spans.values()]
+    usual = usual_order(names) if names else ()
+    named = len({"", *usual}) == len(usual) + 1 and all(set(own) == set(usual) for own in names)
+    found = {}
+    for i, own in spans.items():
+        number = [usual.index(span.text or "") for span in own] if named else range(len(own))
+        starts = np.array([span.t_start for span in own])
+        middles = runs[i].times + runs[i].window_seconds / 2
+        places = np.searchsorted(starts, middles, side="right") - 1
+        found[i] = np.array(number, dtype=np.int64)[np.maximum(places, 0)]
+    return found
+
+
+def _graph(ids: Sequence[str], orders: Sequence[Sequence[int]], name: str) -> WorkflowGraph:
+    """Each of these orders is right."""
+    graph = WorkflowGraph.learn(
+        [[ids[k] for k in order] for order in orders],
+        name=name,
+        names={id_: f"step {i}" for i, id_ in enumerate(ids, start=1)},
+        tolerance=1.0,
+    )
+    return replace(graph, steps=tuple(sorted(graph.steps, key=lambda step: ids.index(step.id))))
+
+
+def _free_pairs(graph: WorkflowGraph) -> list[str]:
+    """A sentence that names the steps that come in either order; none where there are none."""
+    pairs = [
+        f"{graph.label(a.id)} and {graph.label(b.id)}"
+        for a, b in combinations(graph.steps, 2)
+        if a.id not in b.after and b.id not in a.after
+    ]
+    return [f"the recordings show either order of {', '.join(pairs)}"] if pairs else []
 
 
 def _visits(run: Windows, labels: Int, ids: Sequence[str]) -> tuple[Span, ...]:
     firsts = np.flatnonzero(np.diff(labels, prepend=-1))
-    ends = [*(run.times[i] for i in firsts[1:]), run.times[-1] + WINDOW_SECONDS]
+    ends = [*(run.times[i] for i in firsts[1:]), run.times[-1] + run.window_seconds]
     return tuple(
         Span(float(run.times[i]), float(end), ids[int(labels[i])])
         for i, end in zip(firsts, ends, strict=True)

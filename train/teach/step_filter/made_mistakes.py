@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,24 +27,34 @@ class MadeRun:
     """First window after it."""
 
 
-def made_runs(windows: Float32, labels: Int, seed: int = 0) -> Iterator[MadeRun]:
+def made_runs(
+    windows: Float32,
+    labels: Int,
+    seed: int = 0,
+    *,
+    free: Callable[[int, int], bool] = lambda one, other: False,
+) -> Iterator[MadeRun]:
     """A step left out, two left out, two swapped, one repeated, foreign work put in, one too long.
 
     Args:
         windows: (W, E) of a correct recording.
-        labels: (W,) its steps, ascending.
+        labels: (W,) its steps.
         seed: of the places.
+        free: whether two steps may come in either order; such are not swapped.
     """
     rng = np.random.default_rng(seed)
-    parts = np.split(windows, np.flatnonzero(np.diff(labels)) + 1)
+    cuts = np.flatnonzero(np.diff(labels)) + 1
+    parts, order = np.split(windows, cuts), labels[[0, *cuts]].tolist()
     many = len(parts)
+    strict = [k for k in range(1, many - 2) if not free(order[k], order[k + 1])]
     for gone in (1, 2):
         if many >= gone + 3:
             k = int(rng.integers(1, many - 1 - gone))
             yield _joined(parts[:k] + parts[k + gone :], k)
     if many >= 4:
-        k = int(rng.integers(1, many - 2))
-        yield _joined([*parts[:k], parts[k + 1], parts[k], *parts[k + 2 :]], k)
+        if strict:
+            k = strict[int(rng.integers(len(strict)))]
+            yield _joined([*parts[:k], parts[k + 1], parts[k], *parts[k + 2 :]], k)
         k = int(rng.integers(0, many - 3))
         at = int(rng.integers(k + 2, many))
         yield _joined([*parts[:at], parts[k], *parts[at:]], at)

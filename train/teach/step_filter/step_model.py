@@ -14,7 +14,7 @@ from egomon.train.teach.step_filter.alignment import (
     COARSE_ROWS,
     Int,
     align,
-    cut,
+    cuts,
     left_right,
     means_of,
     realign,
@@ -48,6 +48,8 @@ SHARES = (1.0, 0.6)
 """Shares of the others' means by which a left-out recording is described, whichever does better.
 Where persons and kitchens differ much, more steps seem to add nothing at full length: two recipes
 of CaptainCook4D had 7 and 5 steps so, and have 10 and 15 (true 9 and 19)."""
+MOST_LEFT_OUT = 5
+"""Recordings that are left out in turn to choose the number of steps."""
 PENALTY = 1.0
 """Of one more step, with one or two recordings: 1 gives pairs the count that three recordings
 choose (10 to 13; .75 gave 12 to 15)."""
@@ -59,19 +61,20 @@ SCENE_FROM = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """A recording as half-second windows."""
+    """A recording as windows."""
 
     name: str
     windows: Float32
     """(W, E)."""
     times: Float64
     """(W,) media seconds at which each begins."""
+    window_seconds: float = WINDOW_SECONDS
 
 
 def least_windows(recordings: Sequence[Windows], count: int) -> int:
     """Windows that a step has at least."""
     shortest = min(len(r.windows) for r in recordings)
-    return max(1, min(int(LEAST_SECONDS / WINDOW_SECONDS), shortest // (2 * count)))
+    return max(1, min(int(LEAST_SECONDS / recordings[0].window_seconds), shortest // (2 * count)))
 
 
 def plain_rows(recordings: Sequence[Windows]) -> list[Float32]:
@@ -113,25 +116,20 @@ def find_steps(
 def choose_count(recordings: Sequence[Windows]) -> int:
     """Number of steps, by how well left-out recordings are described.
 
-    With one or two recordings: by the scatter within each and a penalty on each step.
+    With one or two recordings it is that within each: models of one describe another too badly.
     """
-    shortest = min(len(r.windows) for r in recordings)
-    counts = range(2, min(MOST_STEPS, shortest // 4) + 1)
-    if not counts:
-        return 1
+    least_of = _least_of_counts(recordings)
+    if len(recordings) < 3 or not least_of:
+        return count_within(recordings)
     rows = [own[:, :COARSE_ROWS] for own in plain_rows(recordings)]
-    if len(rows) < 3:  # models of one recording describe another one too badly to choose by
-        return min(
-            counts,
-            key=lambda k: sum(_penalised(own, k, least_windows(recordings, k)) for own in rows),
-        )
+    own_cuts = [_all_cuts(own, least_of) for own in rows]
     scores = {}
-    for count in counts:
-        least = least_windows(recordings, count)
+    for count, least in least_of.items():
         totals = dict.fromkeys(SHARES, 0.0)
-        for i, own in enumerate(rows):
+        for i, own in enumerate(rows[:MOST_LEFT_OUT]):
             others = [other for j, other in enumerate(rows) if j != i]
-            middle = means_of(others, align(others, count, least), count)
+            known = [of[count] for j, of in enumerate(own_cuts) if j != i]
+            middle = means_of(others, align(others, count, least, known), count)
             for share in totals:
                 labels = left_right(-squares(own, share * middle), least)
                 rest = float(((own - share * middle[labels]) ** 2).sum())
@@ -149,10 +147,36 @@ def choose_count(recordings: Sequence[Windows]) -> int:
     return min(count for count, score in scores.items() if score <= ENOUGH * lowest)
 
 
-def _penalised(rows: Float32, count: int, least: int) -> float:
+def count_within(recordings: Sequence[Windows]) -> int:
+    """Number of steps whatever their order: by scatter within recordings and a penalty on each."""
+    least_of = _least_of_counts(recordings)
+    totals = dict.fromkeys(least_of, 0.0)
+    for own in plain_rows(recordings) if least_of else ():
+        rows = own[:, :COARSE_ROWS]
+        for count, labels in _all_cuts(rows, least_of).items():
+            totals[count] += _penalised(rows, count, labels)
+    return min(totals, key=lambda count: totals[count], default=1)
+
+
+def _least_of_counts(recordings: Sequence[Windows]) -> dict[int, int]:
+    """Windows that a step has at least, by the numbers of steps that there may be."""
+    shortest = min(len(r.windows) for r in recordings)
+    counts = range(2, min(MOST_STEPS, shortest // 4) + 1)
+    return {count: least_windows(recordings, count) for count in counts}
+
+
+def _all_cuts(rows: Float32, least_of: Mapping[int, int]) -> dict[int, Int]:
+    """The cut into each number of steps, from the rows that its steps have at least."""
+    found: dict[int, Int] = {}
+    for least in set(least_of.values()):
+        found |= cuts(rows, [k for k, own in least_of.items() if own == least], least)
+    return found
+
+
+def _penalised(rows: Float32, count: int, labels: Int) -> float:
     """Neighbouring windows say nearly the same: a quarter of them are counted."""
     independent = len(rows) / 4
-    share = scatter([rows], [cut(rows, count, least)], count) / max(float((rows**2).sum()), 1e-12)
+    share = scatter([rows], [labels], count) / max(float((rows**2).sum()), 1e-12)
     return float(independent * np.log(share + 1e-9) + PENALTY * count * np.log(independent))
 
 
@@ -179,16 +203,18 @@ def fit_model(
     rows = [np.asarray((own - mean) @ basis, np.float32) for own in flat]
     isotropic = ISOTROPIC.get(len(recordings), LEAST_ISOTROPIC)
     scale = whitening(rows, labels, count, isotropic=isotropic, between=BETWEEN)
-    seconds = durations_of(labels, count)
+    window_seconds = recordings[0].window_seconds
+    seconds = durations_of(labels, count, window_seconds)
     return StepModel(
         ids=tuple(f"step-{k + 1}" for k in range(count)),
         descriptor=Descriptor(prior, mean, (basis @ scale).astype(np.float32)),
         steps=(options.shrunken * means_of(rows, labels, count) @ scale).astype(np.float32),
-        seconds=np.maximum(seconds.mean(axis=0), WINDOW_SECONDS),
+        seconds=np.maximum(seconds.mean(axis=0), window_seconds),
         durations=np.stack([seconds.min(axis=0), seconds.max(axis=0)]),
         options=replace(
             options,
             scene=scene_limit(recordings, priors),
+            window_seconds=window_seconds,
             spread=spread_of(seconds),
             moving=moving_distance([r.windows for r in recordings]),
         ),
@@ -231,8 +257,11 @@ def _directions(rows: Float32) -> tuple[Float32, Float32]:
     """(E,) mean and (E, D) leading directions of rows (W, E)."""
     mean: Float32 = rows.mean(axis=0)
     centre = (rows - mean).astype(np.float64)
-    values, vectors = np.linalg.eigh(centre @ centre.T)
+    long = len(centre) > centre.shape[1]
+    # Both products have the same eigenvalues; the smaller one has them sooner.
+    values, vectors = np.linalg.eigh(centre.T @ centre if long else centre @ centre.T)
     kept = min(ROWS, int((values > 1e-9 * max(values[-1], 1e-12)).sum()))
     values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
-    basis: Float32 = (centre.T @ vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32)
-    return mean, basis
+    if not long:
+        vectors = centre.T @ vectors / np.sqrt(np.maximum(values, 1e-12))
+    return mean, vectors.astype(np.float32)

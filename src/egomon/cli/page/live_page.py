@@ -66,7 +66,11 @@ class LivePage:
         self.hub.show("taught", self._feedback.folder is not None)
 
     def connect(self, monitor: Monitor) -> None:
-        """Show the monitor's cameras, and let the page ask it for things."""
+        """Show the monitor's cameras, and let the page ask it for things.
+
+        Raises:
+            UsageError: the user asked to teach, and all sources are recordings.
+        """
         hub, feedback = self.hub, self._feedback
 
         def begin_cycle(fields: Mapping[str, Any]) -> str:
@@ -87,8 +91,10 @@ class LivePage:
 
         def seen(fields: Mapping[str, Any]) -> str:
             alerts = fields.get("alerts")
-            for alert_id in alerts[:MOST_SEEN] if isinstance(alerts, list) else ():
-                monitor.operations.seen.add(str(alert_id))
+            ids = [str(each) for each in alerts[:MOST_SEEN]] if isinstance(alerts, list) else []
+            for alert_id in ids:
+                monitor.operations.seen.add(alert_id)
+            hub.seen(ids)
             return "Seen: nothing of it is told again."
 
         def show_mute(seconds: float) -> None:
@@ -98,17 +104,24 @@ class LivePage:
         hub.camera, hub.still = camera_of(monitor.inputs), still_of(monitor.inputs)
         hub.actions |= {"cycle": begin_cycle, "missed": feedback.missed}
         hub.actions |= {"undo": lambda fields: self._undo.undo(), "mute": mute, "seen": seen}
-        if self._work is not None:
+        has_camera = any(item.is_live for item in monitor.inputs)
+        work = self._work
+        if work is not None and work.is_wanted and not (work.steps.are_learned or has_camera):
+            raise UsageError(
+                "--learn records what a camera shows, and this is a recording; with --kind live "
+                "it stands in for a camera, `egomon teach` learns from files"
+            )
+        if work is not None and has_camera:
             inputs = {item.name: item for item in monitor.inputs}
             self._guide = Guide(
-                self._work,
+                work,
                 inputs,
                 show=lambda state: hub.show("learn", state),
                 watch=lambda folder: self._watch(monitor, folder),
                 undo=self._undo,
                 teach=self._teach,
             )
-            hub.run_video = self._work.video
+            hub.run_video = work.video
             hub.actions |= self._guide.actions
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ class LearnedSteps:
 
     steps: tuple[WorkflowStep, ...]
     runs: Mapping[str, tuple[Span, ...]]
-    """A span for each step, by the name of the run."""
+    """A span for each step, in their order, by the name of the run."""
 
     def index(self, step: object) -> int:
         """Place of the step with this id.
@@ -43,7 +43,7 @@ class StepEdit:
     optional: frozenset[str]
     """Names of steps that may be left out."""
     runs: Mapping[str, tuple[Span, ...]]
-    """A span for each step, by the name of the run."""
+    """A span for each step, in their order, by the name of the run."""
     new_ids: Mapping[str, str]
     """Ids of the steps that there were to those they get: steps are numbered anew."""
 
@@ -52,7 +52,7 @@ def merged(learned: LearnedSteps, step: object) -> StepEdit:
     """This step and the next one are one, with the name of the first.
 
     Raises:
-        UsageError: no such step, or it is the last one.
+        UsageError: no such step, it is the last one, or another comes between them in a run.
     """
     at = learned.index(step)
     if at + 1 == len(learned.steps):
@@ -62,7 +62,7 @@ def merged(learned: LearnedSteps, step: object) -> StepEdit:
     first, second = learned.steps[at : at + 2]
     one = replace(first, optional=first.optional and second.optional)
     runs = {
-        name: (*spans[:at], Span(spans[at].t_start, spans[at + 1].t_end), *spans[at + 2 :])
+        name: (*spans[:at], _joined(name, spans, at), *spans[at + 2 :])
         for name, spans in learned.runs.items()
     }
     places = [i - (i > at) for i in range(len(learned.steps))]
@@ -107,6 +107,14 @@ def divided(
     return _edit(
         learned, [*learned.steps[: at + 1], second, *learned.steps[at + 1 :]], runs, places
     )
+
+
+def _joined(run: str, spans: Sequence[Span], at: int) -> Span:
+    """A step and the next one as one span, whichever comes first in this run."""
+    begin, last = sorted(spans[at : at + 2], key=lambda span: span.t_start)
+    if any(begin.t_start < span.t_start < last.t_start for span in spans):
+        raise UsageError(f"another step comes between these two in {run}, so they stay two")
+    return Span(begin.t_start, last.t_end)
 
 
 def _edit(

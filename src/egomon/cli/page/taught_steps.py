@@ -193,13 +193,23 @@ class KeptWords:
 
 
 def spans_of(table: Path) -> dict[str, tuple[Span, ...]]:
-    """Steps of each run in order of time, by its name; none where there is no table."""
+    """Steps of each run in the order that most runs show; none where there is no table.
+
+    In order of time where the runs do not name the same steps.
+    """
     from egomon.train.datasets.table import read_table_file
+    from egomon.train.teach.step_filter.orders import usual_order
 
     found: dict[str, list[Span]] = {}
     for row in read_table_file(table) if table.is_file() else ():
         found.setdefault(Path(row.recording).stem, []).append(Span(row.start, row.end, row.text))
-    return {run: tuple(sorted(spans, key=lambda s: s.t_start)) for run, spans in found.items()}
+    runs = {run: sorted(spans, key=lambda s: s.t_start) for run, spans in found.items()}
+    names = [[span.text or "" for span in spans] for spans in runs.values()]
+    if names and all(len(own) == len(set(own)) and set(own) == set(names[0]) for own in names):
+        usual = usual_order(names)
+        for spans in runs.values():
+            spans.sort(key=lambda span: usual.index(span.text or ""))
+    return {run: tuple(spans) for run, spans in runs.items()}
 
 
 def _steps(graphs: Sequence[WorkflowGraph]) -> list[WorkflowStep]:

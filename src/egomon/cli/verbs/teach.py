@@ -11,7 +11,7 @@ import typer
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
-from egomon.errors import UsageError
+from egomon.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from egomon.cli.verbs.check_taught import CheckReport
@@ -107,6 +107,7 @@ def teach(
             steps=steps,
             boundaries=boundaries,
             force=force,
+            keep_former=True,
             cache=cache,
             progress=tell,
         )
@@ -135,22 +136,35 @@ def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -
 
     console = PlainConsole()
     console.print(Text(printable(report.sentence), style=STYLES[report.verdict]))
+    if report.former:
+        console.print(Text(printable(f"It replaces {_named(Path(report.former))}.")))
     console.print(report.table())
     if tried is not None:
         console.print(tried.table())
 
 
+def _named(former: Path) -> str:
+    """What a bundle is, and where; a damaged one has no name."""
+    from egomon.branches.bundle.locate import read_card
+
+    try:
+        card = read_card(former)
+    except BundleError:
+        return f"a damaged bundle, kept in {former}"
+    return f"bundle {card.name} of {card.created}, kept in {former}"
+
+
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr with the time that is left of what is being done."""
+    """A bar on a terminal at stderr, with the time that is left of what is being done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from egomon.view.console import PlainConsole
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=PlainConsole(stderr=True), disable=quiet, transient=True
-    ) as bar:
+    console = PlainConsole(stderr=True)
+    quiet = quiet or not console.is_terminal  # an empty line is all that would be left of it
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 

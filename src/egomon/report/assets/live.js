@@ -5,6 +5,7 @@ const stateView = new StateView(store);
 const sound = new Sound(data.tones, act);
 const learnView = new LearnView(store, byId("teach"), { act, redraw: () => drawState() });
 const verdicts = new Map(Object.entries(data.verdicts || {}));
+const seenAlerts = new Set(data.seen || []);
 
 function startLive(first) {
   lastFollowed = first ? first.alert_id : null;
@@ -43,10 +44,12 @@ function startLive(first) {
     const change = JSON.parse(event.data);
     if (change.kind === "reload") location.reload();
     else if (change.kind === "verdict") setVerdict(change.alert_id, change.verdict);
+    else if (change.kind === "seen") hearSeen(change.alerts);
     else if (change.kind === "snapshot") {
       const known = new Set(store.byId.keys());
       store.load(change.data);
-      store.alerts.filter((alert) => !known.has(alert.alert_id) && PHASES[alert.phase] === "open").forEach(hearAlert);
+      hearSeen(change.data.seen);
+      store.alerts.filter((alert) => !known.has(alert.alert_id) && isOpenNews(alert)).forEach(hearAlert);
       for (const [id, verdict] of Object.entries(change.data.verdicts)) verdicts.set(id, verdict);
       list.draw();
     } else {
@@ -98,6 +101,18 @@ function hearAlert(alert) {
   if (isNews) sound.tell(alert.phase === "new" ? "open" : "retracted", alert.phase === "new" ? `Mistake. ${alert.explanation}` : "It was no mistake after all.");
 }
 
+// Somebody has seen these, on this page or another: none of them is news any more.
+function hearSeen(ids) {
+  ids.forEach((id) => seenAlerts.add(id));
+  if (!stateView.alarm || !seenAlerts.has(stateView.alarm.alert_id)) return;
+  sound.hush();
+  stateView.seen();
+}
+
+function isOpenNews(alert) {
+  return PHASES[alert.phase] === "open" && !seenAlerts.has(alert.alert_id);
+}
+
 function hearStatus({ source, status }) {
   const before = store.source(source).status || {};
   const isLost = (each) => LOST.includes(each.source_state);
@@ -108,13 +123,14 @@ function hearStatus({ source, status }) {
 function startState() {
   document.body.classList.toggle("kiosk", new URLSearchParams(location.search).has("kiosk"));
   byId("seen").addEventListener("click", () => {
-    sound.hush();
-    const open = store.alerts.filter((alert) => PHASES[alert.phase] === "open").map((alert) => alert.alert_id).slice(-100);
-    if ((data.actions || []).includes("seen") && open.length) act("seen", { alerts: open });
-    stateView.seen();
+    const ids = store.alerts.filter(isOpenNews).map((alert) => alert.alert_id);
+    if (stateView.alarm) ids.push(stateView.alarm.alert_id);
+    const alerts = [...new Set(ids)].slice(-100);
+    if ((data.actions || []).includes("seen")) act("seen", { alerts });
+    hearSeen(alerts);
   });
   byId("state-tools").append(...sound.controls);
-  const open = store.alerts.filter((alert) => PHASES[alert.phase] === "open").pop();
+  const open = store.alerts.filter(isOpenNews).pop();
   if (open) stateView.alarm = open;
   const canBegin = (data.actions || []).includes("cycle");
   if (canBegin) {

@@ -3,13 +3,9 @@ const HOLD_MS = 12000;
 const SURE = 0.5;
 const LOST = Object.freeze(["stalled", "reconnecting", "offline"]);
 
-// Names of the steps that an alert says were not seen: "Expected 'a' (step 1), which has not been seen; ..."
+// Indices of the steps that an alert says were not seen.
 function absentOf(alert, steps) {
-  const [, text] = /^Expected (.+?), which ha(?:s|ve) not been seen;/.exec(alert.explanation) || [null, ""];
-  const label = /'(.*?)' \(step \d+\)|step \d+/g;
-  const at = [...text.matchAll(label)].map((found) => steps.findIndex((step) => step.name === (found[1] ?? found[0]))).filter((i) => i >= 0);
-  const isRange = text.replace(label, "") === " to " && at.length === 2;
-  return isRange ? steps.map((_, i) => i).slice(at[0], at[1] + 1) : at;
+  return (alert.missing_steps || []).map((id) => steps.findIndex((step) => step.id === id)).filter((i) => i >= 0);
 }
 
 // What has been done since the work began, from the steps of the segments: indices of `steps`.
