@@ -83,8 +83,7 @@ def test_a_run_ends_while_its_file_stands_still_and_says_what_is_missing(
     out("cam0", alert())
     out("cam0", alert(rev=2))
     assert within_seconds(10, out.close)
-    assert "2 alerts are not in" in caplog.text
-    assert "its disk does not answer" in caplog.text
+    assert f"alerts missing in /dev/fd/{pipe[1]}: 2; its disk does not answer" in caplog.text
 
 
 def test_a_full_disk_costs_a_live_run_its_file_and_nothing_else(
@@ -95,7 +94,7 @@ def test_a_full_disk_costs_a_live_run_its_file_and_nothing_else(
     out.close()
     out.check()
     assert "no alerts to /dev/full: No space left on device; the run goes on" in caplog.text
-    assert "1 alerts are not in /dev/full: No space left on device" in caplog.text
+    assert "alerts missing in /dev/full: 1; No space left on device" in caplog.text
 
 
 class Refusing(FileIO):
