@@ -19,7 +19,7 @@ from wire_data import alert
 
 from egomon.cli.output import alert_file
 from egomon.cli.output.alert_file import AlertFile
-from egomon.cli.output.log_handler import CAPACITY, ThreadedHandler, threaded_log
+from egomon.cli.output.threaded_stream import CAPACITY, ThreadedStream, threaded_log
 from egomon.errors import UsageError
 
 FULL = Path("/dev/full")
@@ -168,11 +168,11 @@ def test_no_thread_waits_for_a_log_that_stands_still(
         got = SimpleNamespace(bytes=b"")
         reader = threading.Thread(target=lambda: setattr(got, "bytes", all_of(read)))
         reader.start()
-        handler = next(t for t in threading.enumerate() if t.name == "egomon-log")
+        handler = next(t for t in threading.enumerate() if t.name == "egomon-stderr")
         handler.join(10)
     reader.join(10)
     lines = got.bytes.decode().lstrip("-").splitlines()
-    told = [line for line in lines if "left out here" in line]
+    told = [line for line in lines if "are left out here" in line]
     assert len(told) == 1
     assert lines[-1] == f"line {CAPACITY + 99}"
     assert len(lines) + int(told[0].split()[1]) == CAPACITY + 100 + len(told)
@@ -189,13 +189,11 @@ def test_what_is_logged_in_a_run_comes_as_before(root: logging.Logger, tmp_path:
         handler.addFilter(NoSecrets())
         root.addHandler(handler)
         with threaded_log():
-            assert handler not in root.handlers
-            assert any(type(each) is ThreadedHandler for each in root.handlers)
+            assert isinstance(handler.stream, ThreadedStream)
             root.warning("one")
             root.warning("a secret")
             root.error("two")
-        assert handler in root.handlers
-        assert not any(type(each) is ThreadedHandler for each in root.handlers)
+        assert handler.stream is stream
         root.error("three")
         stream.seek(0)
         assert stream.read() == "WARNING one\nERROR two\nERROR three\n"
