@@ -230,8 +230,8 @@ class StreamFollower:
         if (step := int(belief.steps[:-1].argmax())) != self._step:
             self._step, self._step_began = step, began
         self._judge_scene()
-        if belief.began:  # rows of a step are those of the demonstrations' first time
-            self._scene = self._new_scene()
+        if belief.began:
+            self._scene.begin_anew()
 
     def _judge_scene(self) -> None:
         if self._scene.windows < SCENE_WINDOWS:

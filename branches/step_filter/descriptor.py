@@ -57,6 +57,10 @@ class RunningMean:
     """Windows that the prior counts for."""
     mean: Float64 = field(init=False)
     windows: int = 0
+    _since: int = 0
+    """Windows since the work began."""
+    _prior_share: float = 1.0
+    """Of the mean."""
 
     def __post_init__(self) -> None:
         self.mean = self.prior.astype(np.float64)
@@ -64,18 +68,22 @@ class RunningMean:
     def centre(self, window: Float32) -> Float32:
         """Take a window in, and the mean away from it."""
         self.windows += 1
-        weight = min(self.prior_windows + self.windows, MEMORY_WINDOWS)
+        self._since += 1
+        weight = min(self.prior_windows + self._since, MEMORY_WINDOWS)
         self.mean = self.mean + (window - self.mean) / weight
+        self._prior_share *= 1.0 - 1.0 / weight
         centred: Float32 = (window - self.mean).astype(np.float32)
         return centred
+
+    def begin_anew(self) -> None:
+        """The work begins again: what was seen counts as the prior did at the first time."""
+        self._since = 0
 
     @property
     def offset(self) -> float:
         """How far the mean of what was seen lies from the prior."""
-        weight = min(self.prior_windows + self.windows, MEMORY_WINDOWS)
-        seen = weight - self.prior_windows
-        away = float(np.linalg.norm(self.mean - self.prior))
-        return away * weight / seen if seen > 0 else 0.0
+        seen = 1.0 - self._prior_share
+        return float(np.linalg.norm(self.mean - self.prior)) / seen if seen > 0 else 0.0
 
 
 def centred(windows: Float32, prior: Float32, prior_windows: float = PRIOR_WINDOWS) -> Float32:

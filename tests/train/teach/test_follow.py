@@ -283,3 +283,25 @@ def test_a_damaged_bundle_is_refused_with_the_part_that_does_not_fit(
     (folder / "bundle.json").write_bytes(msgspec.json.encode(card))
     with pytest.raises(BundleError, match="leave no frame out"):
         load_bundle(folder, with_encoder=False)
+
+
+def test_from_its_second_cycle_on_a_stream_is_described_by_its_own_place(
+    branch: StepFilterBranch,
+) -> None:
+    _, once = frames_of("abcde", 9)
+    away = 0.25 * np.random.default_rng(3).random(DIM).astype(np.float32)
+    vectors = np.concatenate([once + away, once + away])
+    times = np.arange(len(vectors)) / FPS
+    follower = branch.follow()
+    apart: list[float] = []
+    for i in range(0, len(times), 2):
+        end = float(times[i]) + 0.5
+        clip = ClipView(vectors[i : i + 2], times[i : i + 2], end - 0.5, end)
+        score = follower.score(clip, ContextView(vectors[:1], times[:1], 0.0, end))
+        assert score.log_odds < 0
+        if score.step is not None:
+            usual = branch.model.steps[branch.model.ids.index(score.step.id)]
+            apart.append(float(np.linalg.norm(score.feature - usual)))
+    cycle, step = len(apart) // 2, int(2 * SECONDS)
+    assert np.mean(apart[cycle + 4 : cycle + step]) < 0.9 * np.mean(apart[4:step])
+    assert follower.state == "in_domain"
