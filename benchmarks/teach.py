@@ -3,7 +3,9 @@
 `python benchmarks/teach.py captaincook4d DIR`: for each recipe, steps, order and looks are learned
 from correct recordings (no names, no mistakes; boundaries given) and its faulty recordings are
 judged, together with one correct recording that was left out, each in turn: so every recording
-faces equally many demonstrations. AUC of any error against none; pixels only, causal.
+faces equally many demonstrations. AUC of any error against none; pixels only, causal. With
+`--frames` the filter of steps follows whole recordings; `--frames labels` gives it the steps and
+orders of the correct recordings' labels, `--frames found` finds them as `teach` does.
 
 `python benchmarks/teach.py simulated`: renders workflows that the base has never seen, teaches each
 from a few correct videos, nothing else given, and judges other videos of it; beside it the base's
@@ -30,6 +32,7 @@ import teach_rendered
 import teach_supervised
 from platformdirs import user_cache_dir
 from sklearn.metrics import roc_auc_score
+from teach_parts.frames import print_frames
 from teach_parts.real import print_feedback, print_handwash, print_orders, print_pieces
 from teach_supervised import OutOfFold
 
@@ -178,6 +181,7 @@ def main() -> None:
     captaincook = verbs.add_parser("captaincook4d")
     captaincook.add_argument("folder", type=Path, metavar="DIR")
     captaincook.add_argument("--supervised", type=int, default=0, metavar="SEEDS")
+    captaincook.add_argument("--frames", choices=("labels", "found"), help="whole recordings")
     simulated = verbs.add_parser("simulated")
     simulated.add_argument("--base", default="workbench")
     simulated.add_argument("--demonstrations", type=int, default=5)
@@ -213,6 +217,8 @@ def main() -> None:
         print_handwash(folder, base, kept, many, quick=options.quick, seed=options.seed)
     elif options.benchmark == "pieces":
         print_pieces(options.folder, options.base, options.vectors, seed=options.seed)
+    elif options.benchmark == "captaincook4d" and options.frames:
+        print_frames(options.folder, labelled=options.frames == "labels")
     elif options.benchmark == "captaincook4d":
         print_captaincook(options.folder, options.supervised)
     elif options.videos:

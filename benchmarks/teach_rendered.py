@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from egomon.branches.interfaces import ClipView, ContextView
 from egomon.branches.load_bundle import Bundle, load_bundle
+from egomon.branches.step_filter.branch import StepFilterBranch
 from egomon.branches.taught.explanation import explain
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.segmenter import Span
@@ -26,12 +28,16 @@ from egomon.train.teach.base import Base, open_base
 from egomon.train.teach.one_class.build import replay
 from egomon.train.teach.one_class.fit import TaughtWorkflow
 from egomon.train.teach.one_class.segment_features import observe
-from egomon.train.teach.video import learn_bundle
+from egomon.train.teach.step_filter.several import teach_workflows
+from egomon.train.teach.video import LENGTH_SECONDS, STRIDE_SECONDS, learn_bundle
 
-COLUMNS = ("taught", "not taught", "duration", "place")
-"""The base's supervised head judges the same segments; the last two never look at a pixel."""
+COLUMNS = ("taught", "not taught", "filter", "duration", "place")
+"""The base's supervised head judges the same segments, and so does the filter of steps that `teach`
+makes over other bases; the last two never look at a pixel."""
 GROUPS = {"all": MISTAKES, "workflow": WORKFLOW_MISTAKES, "execution": EXECUTION}
 MISSED = -1e3
+FILTER_SECONDS = 2.0
+"""What the filter says so long after a segment still counts for it."""
 ORDER = ("not been seen", "usually comes", "is not part of")
 RIGHT_REASONS = {
     "order": ORDER,
@@ -84,15 +90,23 @@ def measure(folder: Path, base: str, demonstrations: int) -> Judged:
         videos = sorted(folder.glob(f"right/{workflow}-*.mp4"))[:demonstrations]
         right = [vectors_of(video, start) for video in videos]
         taught, _, _ = learn_bundle(start, right, workflow, 6.0, lambda what, share: None)
-        print(f"  {workflow}: {len(right)} recordings, {taught.report.steps} steps", flush=True)
+        followed = teach_workflows(right, name=workflow)
+        by_filter = StepFilterBranch(followed.models[0], followed.graphs)
+        print(
+            f"  {workflow}: {len(right)} recordings, {taught.report.steps} steps, by the filter "
+            f"{followed.report.steps}",
+            flush=True,
+        )
         for video in sorted(folder.glob(f"test/{workflow}-*.mp4")):
-            judge(judged, taught, bundle, vectors_of(video, start), truth[video.name])
+            recording = vectors_of(video, start)
+            judge(judged, taught, by_filter, bundle, recording, truth[video.name])
     return judged
 
 
 def judge(
     judged: Judged,
     taught: TaughtWorkflow,
+    by_filter: StepFilterBranch,
     bundle: Bundle,
     recording: RecordingVectors,
     truth: Sequence[dict],
@@ -103,10 +117,13 @@ def judge(
     evidence = replay(taught.model, taught.graphs, seen)
     spans = [moment.span for moment in seen.moments]
     untaught = base_odds(bundle, recording, spans)
+    followed = filter_odds(by_filter, recording, spans)
     best: dict[int, tuple[float, int]] = {}
     rows = [
-        [e.score - taught.model.options.threshold, other, span.t_end - span.t_start, float(place)]
-        for place, (e, other, span) in enumerate(zip(evidence, untaught, spans, strict=True))
+        [e.score - taught.model.options.threshold, other, own, span.t_end - span.t_start, place]
+        for place, (e, other, own, span) in enumerate(
+            zip(evidence, untaught, followed, spans, strict=True)
+        )
     ]
     for i, span in enumerate(spans):
         shared = [min(span.t_end, r["end"]) - max(span.t_start, r["start"]) for r in truth]
@@ -121,10 +138,31 @@ def judge(
         judged.kinds.append(kind)
         judged.recordings.append(row["recording"])
         judged.scores.append([MISSED] * len(COLUMNS) if i is None else rows[i])
-        told = "" if i is None else explain(evidence[i], taught.model, taught.graphs)
+        told = "" if i is None else explain(evidence[i], taught.model, taught.graphs)[0]
         judged.reasons.append(told)
         if i is not None and kind == "ok" and rows[i][0] >= 0:
             judged.by_order += evidence[i].main == "order"
+
+
+def filter_odds(
+    branch: StepFilterBranch, recording: RecordingVectors, spans: Sequence[Span]
+) -> list[float]:
+    """The filter's highest log odds during each span and shortly after it."""
+    follower, times, vectors = branch.follow(), recording.times, recording.vectors
+    said = []
+    for end in np.arange(STRIDE_SECONDS, times[-1] + STRIDE_SECONDS, STRIDE_SECONDS):
+        held = (times >= end - LENGTH_SECONDS) & (times < end)
+        if held.any():
+            clip = ClipView(vectors[held], times[held], end - LENGTH_SECONDS, end)
+            context = ContextView(vectors[:1], times[:1], times[0], end)
+            said.append((end, follower.score(clip, context).log_odds))
+    return [
+        max(
+            (odds for t, odds in said if span.t_start < t <= span.t_end + FILTER_SECONDS),
+            default=MISSED,
+        )
+        for span in spans
+    ]
 
 
 def base_odds(bundle: Bundle, recording: RecordingVectors, spans: Sequence[Span]) -> list[float]:

@@ -8,6 +8,7 @@ Fields that a schema does not name are allowed: a reader of version 1 reads what
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -33,8 +34,20 @@ def main(folder: Path = FOLDER) -> None:
 
 def _schema(name: str, kind: type[msgspec.Struct]) -> bytes:
     head = {"$schema": _DIALECT, "$id": f"urn:egomon:{name}:{MAJOR}"}
-    body = msgspec.json.encode(head | msgspec.json.schema(kind))
+    body = msgspec.json.encode(head | _null_last(msgspec.json.schema(kind)))
     return msgspec.json.format(body, indent=2) + b"\n"
+
+
+def _null_last(part: Any) -> Any:
+    """The same schema from each version of msgspec: before 0.22 null comes first."""
+    if isinstance(part, list):
+        return [_null_last(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _null_last(each) for key, each in part.items()}
+    if "anyOf" in found:
+        found["anyOf"].sort(key=lambda each: each.get("type") == "null")
+    return found
 
 
 if __name__ == "__main__":

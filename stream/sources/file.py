@@ -28,7 +28,11 @@ from egomon.stream.source import (
 )
 from egomon.stream.source_options import OpenContext
 from egomon.stream.sources.closable import ClosableSource
-from egomon.stream.sources.decoding.container import open_container, video_stream
+from egomon.stream.sources.decoding.container import (
+    open_container,
+    silence_ffmpeg,
+    video_stream,
+)
 from egomon.stream.sources.decoding.decode import Converter, VideoDecoder
 from egomon.stream.sources.device_thread import Cancelled, DeviceThread
 from egomon.stream.sources.reference import is_pipe, local_path, printable
@@ -138,6 +142,7 @@ class VideoFile(ClosableSource):
         self._release()
 
     def _release(self) -> None:
+        silence_ffmpeg()  # the frame threads end with the decoder
         if self._thread is None:
             self._container.close()
         else:

@@ -39,6 +39,8 @@ MOST_BYTES = 16 * 1024 * 1024
 MOST_HEADER_BYTES = 4096
 # Unix time until the year 2286; a larger one was sent in milliseconds.
 MOST_SECONDS = 1e10
+# It rests as long as it read: who sends nothing but malformed messages gets half of a core.
+LONGEST_REST_SECONDS = 0.1
 # `close` from another thread is seen within it.
 POLL_SECONDS = 0.1
 
@@ -77,11 +79,14 @@ class ZmqFrames(ClosableSource):
         with self._lock:
             begin = self._clock()
             while not self._stop.is_set():
+                began = self._clock()
                 messages = self._socket.receive(POLL_SECONDS)
                 grab = self._newest(messages)
                 if grab is not None:
                     return grab
-                if not messages and self._clock() - begin >= self._options.stall_seconds:
+                if messages:
+                    self._stop.wait(min(self._clock() - began, LONGEST_REST_SECONDS))
+                elif self._clock() - begin >= self._options.stall_seconds:
                     self._tell_stalled()
             self._finish()
             return None

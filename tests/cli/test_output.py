@@ -19,7 +19,7 @@ from wire_data import alert
 
 from egomon.cli.output import alert_file
 from egomon.cli.output.alert_file import AlertFile
-from egomon.cli.output.log_handler import CAPACITY, ThreadedHandler, threaded_log
+from egomon.cli.output.threaded_stream import CAPACITY, ThreadedStream, threaded_log
 from egomon.errors import UsageError
 
 FULL = Path("/dev/full")
@@ -83,8 +83,7 @@ def test_a_run_ends_while_its_file_stands_still_and_says_what_is_missing(
     out("cam0", alert())
     out("cam0", alert(rev=2))
     assert within_seconds(10, out.close)
-    assert "2 alerts are not in" in caplog.text
-    assert "its disk does not answer" in caplog.text
+    assert f"alerts missing in /dev/fd/{pipe[1]}: 2; its disk does not answer" in caplog.text
 
 
 def test_a_full_disk_costs_a_live_run_its_file_and_nothing_else(
@@ -95,7 +94,7 @@ def test_a_full_disk_costs_a_live_run_its_file_and_nothing_else(
     out.close()
     out.check()
     assert "no alerts to /dev/full: No space left on device; the run goes on" in caplog.text
-    assert "1 alerts are not in /dev/full: No space left on device" in caplog.text
+    assert "alerts missing in /dev/full: 1; No space left on device" in caplog.text
 
 
 class Refusing(FileIO):
@@ -168,11 +167,11 @@ def test_no_thread_waits_for_a_log_that_stands_still(
         got = SimpleNamespace(bytes=b"")
         reader = threading.Thread(target=lambda: setattr(got, "bytes", all_of(read)))
         reader.start()
-        handler = next(t for t in threading.enumerate() if t.name == "egomon-log")
+        handler = next(t for t in threading.enumerate() if t.name == "egomon-stderr")
         handler.join(10)
     reader.join(10)
     lines = got.bytes.decode().lstrip("-").splitlines()
-    told = [line for line in lines if "left out here" in line]
+    told = [line for line in lines if "are left out here" in line]
     assert len(told) == 1
     assert lines[-1] == f"line {CAPACITY + 99}"
     assert len(lines) + int(told[0].split()[1]) == CAPACITY + 100 + len(told)
@@ -189,13 +188,11 @@ def test_what_is_logged_in_a_run_comes_as_before(root: logging.Logger, tmp_path:
         handler.addFilter(NoSecrets())
         root.addHandler(handler)
         with threaded_log():
-            assert handler not in root.handlers
-            assert any(type(each) is ThreadedHandler for each in root.handlers)
+            assert isinstance(handler.stream, ThreadedStream)
             root.warning("one")
             root.warning("a secret")
             root.error("two")
-        assert handler in root.handlers
-        assert not any(type(each) is ThreadedHandler for each in root.handlers)
+        assert handler.stream is stream
         root.error("three")
         stream.seek(0)
         assert stream.read() == "WARNING one\nERROR two\nERROR three\n"

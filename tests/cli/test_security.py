@@ -38,6 +38,9 @@ def test_what_cannot_be_read_is_one_sentence_with_the_option(text: str, tmp_path
 
 def doctor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, str]]]:
     """Findings by name: (level, detail)."""
+    # Other programs of this machine are not the tests' concern.
+    (folder / "proc").mkdir(exist_ok=True)
+    monkeypatch.setattr("egomon.cli.doctor.security.PROCESSES", folder / "proc")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "none"))

@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +155,40 @@ def test_clips_are_encoded_once_and_cut_to_half_seconds(tmp_path: Path) -> None:
             found = clips.clip_vectors(video, Base, 4.0, tmp_path, limit)  # type: ignore[arg-type]
             assert found.shape == (rows, 2)
     assert calls == [4.0]
+
+
+def test_the_reason_of_a_rendered_segment_is_a_sentence_that_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import teach_rendered
+
+    from egomon.branches.taught.explanation import FOREIGN, explain
+    from egomon.stream.segmenter import Span
+    from egomon.train.features.recording import RecordingVectors
+
+    spans = [Span(0.0, 2.0), Span(2.0, 4.0)]
+    seen = SimpleNamespace(seconds=4.0, moments=[SimpleNamespace(span=span) for span in spans])
+    # Far from all steps, by its look.
+    odd = SimpleNamespace(score=1.0, main="look", distance=9.0, step=0, workflow=0, early=False)
+    usual = SimpleNamespace(**{**vars(odd), "score": -1.0})
+    monkeypatch.setattr(teach_rendered, "observe", lambda *args: seen)
+    monkeypatch.setattr(teach_rendered, "replay", lambda *args: [usual, odd])
+    monkeypatch.setattr(teach_rendered, "base_odds", lambda *args: [-1.0, -1.0])
+    monkeypatch.setattr(teach_rendered, "filter_odds", lambda *args: [-1.0, -1.0])
+    options = SimpleNamespace(threshold=0.0)
+    model = SimpleNamespace(options=options, ids=("step-1",), nulls={"look": np.ones(9)})
+    taught = SimpleNamespace(model=model, graphs=[SimpleNamespace(ids=())], look=None)
+    bundle = SimpleNamespace(card=SimpleNamespace(stream=None), activity=None)
+    recording = RecordingVectors("r", np.arange(4.0), np.ones((4, 2), np.float32))
+    rows = [
+        {"start": 0.0, "end": 2.0, "label": 0, "tags": [], "recording": "r"},
+        {"start": 2.0, "end": 4.0, "label": 1, "tags": ["wrongpart"], "recording": "r"},
+    ]
+    judged = teach_rendered.Judged()
+    teach_rendered.judge(judged, taught, None, bundle, recording, rows)
+    assert judged.reasons[1] == explain(odd, model, taught.graphs)[0] == FOREIGN
+    teach_rendered.show(judged)
+    assert "reason right in 1 of 1 true alerts" in capsys.readouterr().out
 
 
 def test_recordings_vary_by_what_their_row_says_and_wrong_runs_show_neither_order() -> None:

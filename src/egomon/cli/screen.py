@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from egomon.cli.keys import Keys, in_foreground
+from egomon.cli.output.threaded_stream import ThreadedStream
 from egomon.fusion.messages.types import Data
 from egomon.stream.channel import Channel
 
@@ -44,6 +45,7 @@ class Screen:
         self._dashboard: Any = None
         self._state: Any = None
         self._plain: Any = None
+        self._stream: ThreadedStream | None = None
         self._started = time.monotonic()
         # In the background (`&`) it would draw over what the person does there.
         self._use_dashboard = (
@@ -68,7 +70,8 @@ class Screen:
         else:
             from egomon.view.plain import PlainView
 
-            self._plain = PlainView()
+            self._stream = ThreadedStream(sys.stderr)
+            self._plain = PlainView(self._stream)
         return self
 
     def _begin_dashboard(self) -> None:
@@ -86,6 +89,8 @@ class Screen:
             self._keys.__exit__(None, None, None)
         if self._dashboard is not None:
             self._dashboard.__exit__(*exc)
+        if self._stream is not None:
+            self._stream.close()
 
     def tick(self, monitor: Monitor) -> None:
         """Show new events; called four times a second."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from egomon.cli.outcome import check_expected, check_watched
 from egomon.cli.output.alert_file import AlertFile
-from egomon.cli.output.log_handler import threaded_log
+from egomon.cli.output.threaded_stream import threaded_log
 from egomon.errors import SourceOpenError, UsageError
 from egomon.fusion.event_publisher import EventListener
 from egomon.fusion.messages.types import AlertData, Data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOBase
 from typing import TextIO
 
 from egomon.fusion.messages.types import AlertData, Data, GapData, StatusData
@@ -25,7 +26,7 @@ class PlainView:
         stream: where to print; stderr by default, because stdout is data.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | TextIOBase | None = None) -> None:
         self._stream = stream
         self._last: dict[str, tuple[str, str, str]] = {}
 

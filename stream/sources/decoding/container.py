@@ -14,15 +14,24 @@ from egomon.errors import SourceOpenError
 from egomon.stream.redact import redact
 from egomon.stream.sources.reference import printable
 
-# FFmpeg would print addresses, passwords included; errors reach the user through exceptions. None,
-# not PANIC: any level installs a callback that takes the GIL in FFmpeg's own threads, and freeing
-# a frame-threaded decoder, which waits for them with the GIL held, then hangs for ever (measured).
-av.logging.set_level(None)
-
 MOST_PIXELS = 32 << 20
 """Of one picture: 8K video is just below."""
 # FFmpeg takes options by stream and before it knows how many there are.
 MOST_STREAMS = 32
+
+
+def silence_ffmpeg() -> None:
+    """Turn FFmpeg's messages off; errors reach the user through exceptions.
+
+    It would print addresses, passwords included. None, not PANIC: any level installs a callback
+    that takes Python's lock in FFmpeg's own threads, and freeing a frame-threaded decoder, which
+    waits for them with the lock held, then hangs for ever. torchvision 0.22 sets a level when it is
+    imported, at whatever moment that is.
+    """
+    av.logging.set_level(None)
+
+
+silence_ffmpeg()
 
 
 def open_container(
@@ -48,6 +57,7 @@ def open_container(
     Raises:
         SourceOpenError: with a code and a sentence; the address is redacted.
     """
+    silence_ffmpeg()
     begin = time.monotonic()
     what = reference if file is None else file
     try:

@@ -360,6 +360,18 @@ def test_ffmpegs_log_callback_stays_off() -> None:
     assert av.logging.get_level() is None
 
 
+def test_a_log_level_that_another_library_sets_is_taken_back(tmp_path: Path) -> None:
+    import av.logging
+
+    path = write_video(tmp_path / "a.mp4", pictures(3))
+    av.logging.set_level(av.logging.ERROR)  # as torchvision 0.22 does when it is imported
+    source = open_source(str(path))
+    assert av.logging.get_level() is None
+    av.logging.set_level(av.logging.ERROR)
+    source.close()
+    assert av.logging.get_level() is None
+
+
 def read_with_times(
     path: Path, times: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[float], list[int], list[int], RecordingListener]:

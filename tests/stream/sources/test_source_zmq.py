@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -244,3 +245,27 @@ def test_the_example_sender_is_understood() -> None:
         finally:
             sender.kill()
     assert times == sorted(set(times))
+
+
+def test_a_source_rests_as_long_as_it_read_what_is_malformed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks, rests, has_rested = itertools.count(), list[float](), threading.Event()
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        has_rested.set()
+        return False
+
+    source = ZmqFrames(ANY, OpenContext(clock=lambda: 0.03 * next(ticks)))
+    monkeypatch.setattr(source._stop, "wait", rest)
+    grabs: list[object] = []
+    with source, pushing(source) as push:
+        reader = threading.Thread(target=lambda: grabs.append(source.read()))
+        reader.start()
+        push.send_multipart([b"no header", b"no picture"])
+        assert has_rested.wait(10)
+        push.send_multipart(message(0, jpeg(pictures(1)[0])))
+        reader.join(10)
+    assert grabs[0] is not None
+    assert rests == [pytest.approx(0.03)]

@@ -36,7 +36,7 @@ from egomon.train.teach.step_filter.step_model import (
     plain_rows,
 )
 
-Step = TypeVar("Step", int, str)
+StepKey = TypeVar("StepKey", int, str)
 LONGEST = 2
 """Steps that are exchanged at once, on either side."""
 COST = 0.01
@@ -105,7 +105,7 @@ def order_of(labels: Int) -> list[int]:
     return [int(labels[i]) for i in np.flatnonzero(np.diff(labels, prepend=-1))]
 
 
-def usual_order(orders: Sequence[Sequence[Step]]) -> tuple[Step, ...]:
+def usual_order(orders: Sequence[Sequence[StepKey]]) -> tuple[StepKey, ...]:
     """The one that comes most often; of equally many, the first."""
     return Counter(map(tuple, orders)).most_common(1)[0][0]
 

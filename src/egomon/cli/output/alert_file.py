@@ -68,7 +68,7 @@ class AlertFile:
             pass
         if self._live and self.missing:
             reason = self._fault or "its disk does not answer"
-            logger.error("%d alerts are not in %s: %s", self.missing, self._path, reason)
+            logger.error("alerts missing in %s: %d; %s", self._path, self.missing, reason)
 
     def check(self) -> None:
         """Refuse to call a replay done whose alerts could not be written; after `close`.

@@ -30,7 +30,7 @@ from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.source import StateChange
 from egomon.stream.worker import Worker
 
-# A message wakes the thread at once; this is for timers, and for the watchdog's beat.
+# A message or a timer wakes the thread at once; this is for the watchdog's beat.
 POLL_MS = 250
 TIMER_SECONDS = 1.0
 
@@ -119,7 +119,7 @@ class AlertWorker:
             poller.register(socket, flags)
         done = False
         while not done:
-            poller.poll(POLL_MS)
+            poller.poll(min(POLL_MS, max(1, round(1000 * (self._next_timer - self._clock())))))
             worker.beat()
             self._wake.clear()
             done = self.step()
