@@ -230,7 +230,9 @@ class StreamFollower:
         if (step := int(belief.steps[:-1].argmax())) != self._step:
             self._step, self._step_began = step, began
         self._judge_scene()
-        if belief.began:
+        if belief.began and self._model.options.taught_windows:
+            self._scene = self._new_scene()  # here the steps hold what is this person's
+        elif belief.began:
             self._scene.begin_anew()
 
     def _judge_scene(self) -> None:

@@ -9,7 +9,7 @@ from egomon.branches.taught.transitions import Rules
 
 MistakeKind = Literal["missing", "repeated", "stopped", "foreign", "long"]
 P_MISSING, P_REPEATED, P_FOREIGN, P_STOPPED = 0.01, 0.01, 0.003, 0.002
-"""Probability that a step ends in such a mistake."""
+"""Probability that a step ends in such a mistake; the last where many steps were still to come."""
 P_NEXT_CYCLE = 0.3
 """That the work begins anew once all steps are done."""
 P_JOINED = 0.03
@@ -151,8 +151,11 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
     for step in firsts if left or cycles else ():
         stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
-        p = (again * P_STOPPED if left else P_NEXT_CYCLE) / len(firsts)
-        found.append((Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age), p))
+        p = P_NEXT_CYCLE
+        if left:  # the last steps are left out as any others are; it shows once work begins anew
+            p = again * max(P_STOPPED, P_MISSING * 0.5 ** (left.bit_count() - 1))
+        new = Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age)
+        found.append((new, p / len(firsts)))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
     legal = [s for s in ready.legal if s != node.step and s not in late]

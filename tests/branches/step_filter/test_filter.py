@@ -109,8 +109,8 @@ def test_one_or_two_recordings_do_not_tell_steps_apart_surely_enough_for_that(
 
 
 def test_a_step_done_again_is_told_with_its_name(model: StepModel) -> None:
-    sentence = "'wet' (step 1) is done again, it has been seen before"
-    assert told(model, "0123" + "0" + "4") == [(4, "repeated", sentence)]
+    sentence = "'soap' (step 2) is done again, it has been seen before"
+    assert told(model, "0123" + "1" + "4") == [(4, "repeated", sentence)]
 
 
 def test_foreign_work_within_the_workflow_is_told_once_however_long_it_lasts(
@@ -273,3 +273,19 @@ def test_what_was_said_of_such_alerts_is_heeded(model: StepModel) -> None:
         beliefs = [follower.push(looks_like(1)) for _ in range(8 * WINDOWS)]
         firsts.append(next(i for i, belief in enumerate(beliefs) if belief.told))
     assert firsts[1] > firsts[0] + 2
+
+
+@pytest.mark.parametrize(("steps", "wrong"), [("012301234", 4), ("0123401230", 9)])
+def test_a_last_step_left_out_is_told_once_when_the_next_cycle_begins(
+    model: StepModel, steps: str, wrong: int
+) -> None:
+    sentence = (
+        "expected 'dry' (step 5), which has not been seen; "
+        "the work begins again with 'wet' (step 1)"
+    )
+    assert told(model, steps) == [(wrong, "stopped", sentence)]
+
+
+def test_work_that_ends_before_its_last_steps_raises_nothing(model: StepModel) -> None:
+    for steps in ("012", "0123", "0123401"):
+        assert told(model, steps) == []

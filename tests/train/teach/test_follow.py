@@ -105,7 +105,7 @@ def untimed(sentence: str) -> str:
     [
         ("abde", 2, "expected step 3, which has not been seen; step 4 began"),
         ("acbde", 1, "expected step 2, which has not been seen; step 3 began"),
-        ("abcdae", 4, "step 1 is done again, it has been seen before"),
+        ("abcdbe", 4, "step 2 is done again, it has been seen before"),
         ("abxcde", 2, "this does not look like any step of the workflow"),
     ],
 )
@@ -176,8 +176,8 @@ def test_one_recording_is_enough_for_what_differs_much() -> None:
     one = teach_steps([recording("abcde", 0)], count=5)
     one_branch = StepFilterBranch(one.model, one.graphs)
     assert watch(one_branch.follow(), *frames_of("abcde", 0)) == []
-    assert [said for _, said in watch(one_branch.follow(), *frames_of("abcdae", 0))] == [
-        "step 1 is done again, it has been seen before"
+    assert [said for _, said in watch(one_branch.follow(), *frames_of("abcdbe", 0))] == [
+        "step 2 is done again, it has been seen before"
     ]
     assert one.report.verdict == "usable"
 
@@ -285,9 +285,14 @@ def test_a_damaged_bundle_is_refused_with_the_part_that_does_not_fit(
         load_bundle(folder, with_encoder=False)
 
 
+@pytest.mark.parametrize("recordings", [3, 1])
 def test_from_its_second_cycle_on_a_stream_is_described_by_its_own_place(
-    branch: StepFilterBranch,
+    branch: StepFilterBranch, recordings: int
 ) -> None:
+    """After one recording it is not: there the steps move instead."""
+    if recordings == 1:
+        one = teach_steps([recording("abcde", 0)], count=5)
+        branch = StepFilterBranch(one.model, one.graphs)
     _, once = frames_of("abcde", 9)
     away = 0.25 * np.random.default_rng(3).random(DIM).astype(np.float32)
     vectors = np.concatenate([once + away, once + away])
@@ -303,5 +308,5 @@ def test_from_its_second_cycle_on_a_stream_is_described_by_its_own_place(
             usual = branch.model.steps[branch.model.ids.index(score.step.id)]
             apart.append(float(np.linalg.norm(score.feature - usual)))
     cycle, step = len(apart) // 2, int(2 * SECONDS)
-    assert np.mean(apart[cycle + 4 : cycle + step]) < 0.9 * np.mean(apart[4:step])
-    assert follower.state == "in_domain"
+    nearer = np.mean(apart[cycle + 4 : cycle + step]) / np.mean(apart[4:step])
+    assert nearer < 0.9 if recordings > 1 else 0.95 < nearer < 1.05
