@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -207,6 +208,43 @@ def test_the_budget_sets_what_raises_an_alert_and_few_recordings_make_it_careful
     assert chosen[1, 0.6].threshold > chosen[1, 6.0].threshold == pytest.approx(0.8)
     assert chosen[1, 6.0].again < chosen[2, 6.0].again == chosen[3, 6.0].again
     assert chosen[1, 6.0].unseen == chosen[2, 6.0].unseen > chosen[3, 6.0].unseen == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "found_of", "tried"),
+    [
+        (3, {17: 3, 15: 8, 13: 12}, [None, 15, 13]),
+        (3, {17: 9}, [None]),
+        (2, {17: 3}, [None]),
+        (3, {17: 4, 15: 2, 13: 5, 11: 3, 9: 1}, [None, 15, 13, 11, 9]),
+    ],
+)
+def test_steps_by_which_little_is_found_are_learned_again_as_fewer(
+    monkeypatch: pytest.MonkeyPatch, shown: int, found_of: dict[int, int], tried: list[int | None]
+) -> None:
+    asked: list[int | None] = []
+
+    def learn(recordings: object, name: str, budget: float, count: int | None, progress: object):
+        asked.append(count)
+        steps = count or 17
+        return SimpleNamespace(report=SimpleNamespace(steps=steps, found=found_of[steps], made=18))
+
+    monkeypatch.setattr("egomon.train.teach.step_filter.follow._teach_steps", learn)
+    kept = teach_steps([recording("abcde", seed) for seed in range(shown)])
+    assert asked == tried
+    assert kept.report.found == max(found_of.values())
+
+
+def test_a_given_number_of_steps_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def learn(recordings: object, name: str, budget: float, count: int | None, progress: object):
+        asked.append(count)
+        return SimpleNamespace(report=SimpleNamespace(steps=count, found=0, made=18))
+
+    monkeypatch.setattr("egomon.train.teach.step_filter.follow._teach_steps", learn)
+    teach_steps([recording("abcde", seed) for seed in range(3)], count=5)
+    assert asked == [5]
 
 
 def test_recordings_of_other_work_or_another_order_are_refused_by_name() -> None:
