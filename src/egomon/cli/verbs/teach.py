@@ -161,10 +161,12 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
 
     from egomon.view.console import PlainConsole
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     console = PlainConsole(stderr=True)
-    quiet = quiet or not console.is_terminal  # an empty line is all that would be left of it
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+    if quiet or not console.is_terminal:  # a bar would leave an empty line there
+        yield lambda what, share: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
