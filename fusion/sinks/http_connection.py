@@ -53,14 +53,14 @@ class KeptConnection:
         parts = urlsplit(address)
         assert parts.hostname is not None
         try:
-            parts.hostname.encode("idna")
+            host = parts.hostname.encode("idna").decode()
         except UnicodeError as error:
             raise UsageError(f"{shown} is no address: {error}; correct its host") from error
         path = parts._replace(scheme="", netloc="", path=parts.path or "/").geturl()
         self._target = quote(path, safe=_AS_WRITTEN)
         self._headers = {**headers, **_credentials(parts, "Authorization")}
-        host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
-        proxy = _proxy_of(parts.scheme, f"{host}:{port}", shown)
+        port = parts.port or _PORTS[parts.scheme]
+        proxy = _proxy_of(parts.scheme, f"{parts.hostname}:{port}", shown)
         via = (host, port) if proxy is None else (proxy.hostname or "", proxy.port or 80)
         self._connection = (
             HTTPSConnection(*via, timeout=timeout_seconds, context=ssl.create_default_context())
@@ -72,7 +72,9 @@ class KeptConnection:
             if parts.scheme == "https":
                 self._connection.set_tunnel(host, port, credentials)
             else:
-                self._target = f"http://{parts.netloc.rpartition('@')[2]}{self._target}"
+                written = f"[{host}]" if ":" in host else host
+                written += f":{parts.port}" if parts.port else ""
+                self._target = f"http://{written}{self._target}"
                 self._headers |= credentials
         self._clock, self._used = clock, 0.0
 

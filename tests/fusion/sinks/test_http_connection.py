@@ -133,6 +133,21 @@ def test_a_proxy_gets_the_whole_address_unless_no_proxy_names_the_host(
     assert "Proxy-Authorization" not in headers
 
 
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [("h\u00fcte.example:8080", "xn--hte-hoa.example:8080"), ("[::2]", "[::2]")],
+)
+def test_a_proxy_gets_the_host_as_dns_writes_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, host: str, written: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", receiver.url)
+    kept = connection(f"http://{host}/hook")
+    kept.post(b"", {})
+    kept.close()
+    ((path, headers, _),) = receiver.got
+    assert (path, headers["Host"]) == (f"http://{written}/hook", written)
+
+
 @needs_openssl
 @pytest.mark.parametrize("is_trusted", [True, False])
 def test_https_goes_through_a_tunnel_and_its_certificate_is_checked(
