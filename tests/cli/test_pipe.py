@@ -82,3 +82,37 @@ def test_a_closed_stdout_is_no_error(tmp_path: Path) -> None:
     script = f"exec {sys.executable} -m egomon config show >&-"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("models", "--help")])
+def test_a_full_disk_under_stdout_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "egomon", *words]
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    told = b"egomon: cannot write to stdout: No space left on device; free its disk or write"
+    assert (done.returncode, done.stderr) == (2, told + b" elsewhere\n")
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_an_error_that_nobody_can_be_told_keeps_its_code(tmp_path: Path, stderr: str) -> None:
+    if stderr.endswith("full") and not FULL.exists():
+        pytest.skip("needs Linux's /dev/full")
+    script = f"exec {sys.executable} -m egomon models show nothing-of-that-name {stderr}"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 4
+
+
+def test_a_replay_runs_with_a_closed_stderr(tmp_path: Path, tiny_bundle: Path) -> None:
+    words = f"replay synthetic:seconds=4 --model {tiny_bundle} --store none --no-large"
+    script = f"exec {sys.executable} -m egomon {words} 2>&-"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert b"segments: " in done.stdout

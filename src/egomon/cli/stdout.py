@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import NoReturn, Self
 
 import typer
 
+from egomon.errors import UsageError
 from egomon.text import printable
 
 READER_GONE = 141
@@ -36,25 +38,35 @@ class PipedText(io.TextIOWrapper):
 
         Raises:
             SystemExit: the reader has gone.
+            UsageError: the disk behind it is full, or refuses for another reason.
+            OSError: its terminal was closed.
         """
+        if text == "":  # typer tries a stream by it, and hides what it raises
+            return 0
         try:
             return super().write(text)
-        except BrokenPipeError:
-            self._leave()
+        except OSError as error:
+            self._leave(error)
 
     def flush(self) -> None:
         """Flush, see `write`."""
         try:
             super().flush()
-        except BrokenPipeError:
-            self._leave()
+        except OSError as error:
+            self._leave(error)
 
-    def _leave(self) -> NoReturn:
+    def _leave(self, error: OSError) -> NoReturn:
+        if error.errno == errno.EIO:
+            raise error
         # What is still buffered must go somewhere, or Python complains about it when it ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
-        raise SystemExit(READER_GONE)
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_GONE) from None
+        raise UsageError(
+            f"cannot write to stdout: {error.strerror}; free its disk or write elsewhere"
+        ) from error
 
 
 def say(text: str, *, err: bool = False) -> None:
