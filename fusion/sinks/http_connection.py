@@ -118,16 +118,13 @@ def _proxy_of(scheme: str, host: str, shown: str) -> SplitResult | None:
     text = proxies.get(scheme) or proxies.get("all")
     if not text or proxy_bypass(host):
         return None
-    problem = "it is no http://HOST:PORT"
-    try:
+    with suppress(ValueError):  # its words may be those of the password
         parts = urlsplit(text if "://" in text else f"http://{text}")
         if parts.scheme == "http" and parts.hostname and parts.port != 0:
             return parts
-    except ValueError as error:
-        problem = str(error)
     raise ConfigError(
-        f"{shown}: the proxy of {scheme.upper()}_PROXY or ALL_PROXY cannot be used ({problem}); "
-        "correct it, or name the host in NO_PROXY"
+        f"{shown}: the proxy of {scheme.upper()}_PROXY or ALL_PROXY cannot be used (it is no "
+        "http://HOST:PORT); correct it, or name the host in NO_PROXY"
     )
 
 

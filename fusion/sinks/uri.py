@@ -102,21 +102,24 @@ def parse_uri(reference: str, options: Iterable[str], *, label: str = "") -> Sin
         UsageError: no host, a bad port, an unknown option, spaces or control characters.
     """
     scheme = reference.partition(":")[0].lower()
-    try:
-        if any(c.isspace() or not c.isprintable() for c in reference):
-            raise ValueError("it holds spaces or control characters")
-        parts = urlsplit(reference)
-        if not parts.hostname:
-            raise ValueError("it names no host")
-        port = parts.port
-    except ValueError as error:
+    host, problem = None, "it names no host"
+    if any(c.isspace() or not c.isprintable() for c in reference):
+        problem = "it holds spaces or control characters"
+    else:
+        try:
+            parts = urlsplit(reference)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # its words may be those of the password
+            problem = "its host or port cannot be one; in a password, / is %2F and # is %23"
+    if not host:
         raise UsageError(
-            f"{label or '--sink'} {scheme}: not an address ({error}); write {scheme}://HOST[:PORT]/PATH"
-        ) from error
+            f"{label or '--sink'} {scheme}: not an address ({problem}); "
+            f"write {scheme}://HOST[:PORT]/PATH"
+        )
     given = parse_options(parts.fragment, options, label=f"{label or '--sink'} {scheme}")
     return SinkUri(
         scheme,
-        parts.hostname,
+        host,
         port,
         parts.path,
         parts._replace(fragment="").geturl(),
@@ -139,10 +142,10 @@ def parse_options(fragment: str, options: Iterable[str], *, label: str) -> dict[
     """
     try:
         pairs = parse_qsl(fragment, keep_blank_values=True, strict_parsing=bool(fragment))
-    except ValueError as error:
+    except ValueError:  # its words may be those of the password
         raise UsageError(
-            f"{label}: not an address ({error}); write #OPTION=VALUE&... at its end"
-        ) from error
+            f"{label}: not an address (its # begins no options); write #OPTION=VALUE&... at its end"
+        ) from None
     given, known = dict(pairs), sorted(options)
     for name in given:
         if name not in known:

@@ -88,6 +88,10 @@ def teach(
     chosen = name or out.resolve().name.lower().replace(" ", "-")
     if not NAME_PATTERN.fullmatch(chosen):
         raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
+    if out.name in ("", ".."):
+        raise UsageError(
+            f"a new bundle cannot take the place of {out}; name a folder, as in -o NAME"
+        )
     if not videos:
         raise UsageError("teach needs at least one correct recording")
     former = out.with_name(f"{out.name}.previous") if keep_former and is_bundle(out) else None

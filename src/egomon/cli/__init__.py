@@ -36,7 +36,7 @@ COLLECT_LATER = ("live", "replay")
 def main() -> None:
     """Run one verb; a user's mistake gives one sentence on stderr, never a traceback."""
     if sys.stderr is None:  # closed (`2>&-`): the next file that is opened would get its messages
-        sys.stderr = open(os.devnull, "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - to the end
     logging.basicConfig(
         level=os.environ.get("EGOMON_LOG", "WARNING").upper(),
         format="%(levelname)s %(name)s: %(message)s",

@@ -184,7 +184,10 @@ def test_a_name_that_no_host_can_have_is_refused(host: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://me:hunter2@h:1", "http://", "http://h:x", "https://h"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["socks5://me:hunter2@h:1", "http://", "http://h:x", "https://h", "http://me:hunter2/@h:1"],
+)
 def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(
     monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:

@@ -137,6 +137,16 @@ def test_an_odd_address_is_refused_in_one_sentence(reference: str, message: str)
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["me:hunter2/@host/", "me:hunter2@h\u2100st/", "me:1#hunter2@host/", "me:hunter2#@host/"],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(UsageError, match="not an address") as caught:
+        WebhookSink(f"http://{address}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (b"", "is empty or holds control characters"),

@@ -200,3 +200,14 @@ def test_a_folder_for_each_workflow_makes_one_bundle_to_which_a_folder_of_that_n
     write_graphs([replace(one, steps=steps)], out / WORKFLOW_FILE)
     with pytest.raises(BundleError, match=r"'washing' are not together in one \[\[workflow\]\]"):
         load_bundle(out)
+
+
+@pytest.mark.parametrize("out", [".", "a/.."])
+def test_a_folder_that_a_command_stands_in_is_no_place_for_a_bundle(
+    films: list[Path], out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"cannot take the place of .*; name a folder"):
+        teach(films, Path(out), keep_former=True)
