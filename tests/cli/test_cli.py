@@ -188,6 +188,16 @@ def test_a_recording_is_no_camera_to_learn_from_unless_it_stands_in_for_one(tmp_
     assert not (tmp_path / "work").exists()
 
 
+def test_a_refused_replay_leaves_the_file_of_out_as_it_was(tmp_path: Path) -> None:
+    video, former = tmp_path / "a.mp4", tmp_path / "alerts.jsonl"
+    video.write_bytes(b"video")
+    former.write_bytes(b"{}")
+    assert "not found" in str(refused("replay", tmp_path / "none.mp4", "--out", former))
+    assert "is read by this run" in str(refused("replay", video, "--out", video))
+    assert "is read by" in str(refused("replay", video, "--expect", former, "--out", former))
+    assert (video.read_bytes(), former.read_bytes()) == (b"video", b"{}")
+
+
 def test_options_that_contradict_each_other_are_refused() -> None:
     assert "either" in str(refused("evaluate"))
     assert "either" in str(refused("evaluate", "--data", ".", "--videos", "."))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from wire_samples import alert
 
-from egomon.cli.outcome import check_expected, check_watched
+from egomon.cli.outcome import check_expected, check_outputs, check_watched
 from egomon.errors import ReplayMismatchError, SourceLostError, UsageError
 from egomon.fusion.messages.envelope import encode
 
@@ -40,3 +40,15 @@ def test_alerts_are_compared_line_by_line(tmp_path: Path) -> None:
     check_expected([alert()], path)
     with pytest.raises(ReplayMismatchError, match="0 lines, expected 1"):
         check_expected([], path)
+
+
+def test_no_output_may_replace_what_the_run_reads(tmp_path: Path) -> None:
+    video, expected, link = (tmp_path / name for name in ("a.mp4", "a.jsonl", "link"))
+    video.write_bytes(b"video")
+    expected.write_bytes(b"{}")
+    link.symlink_to(video)
+    for outputs in ((video, None), (None, link), (None, tmp_path / "." / "a.jsonl")):
+        with pytest.raises(UsageError, match="is read by this run; name another file"):
+            check_outputs(outputs, ["rtsp://camera/1", f"file://{video}"], expected)
+    check_outputs((video, expected), ["synthetic:", str(tmp_path / "none.mp4")], None)
+    check_outputs((tmp_path / "new", Path("/dev/null")), [str(video)], expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,25 @@ def check_watched(summary: RunSummary, inputs: Sequence[SourceWorker]) -> None:
             "watched; a recording waits for them with --kind file, or with `egomon replay`",
             code="STREAM_ENDED",
         )
+
+
+def check_outputs(
+    outputs: Sequence[Path | None], references: Sequence[str], expected_file: Path | None
+) -> None:
+    """Refuse to write over what is to be read.
+
+    Raises:
+        UsageError: a recording, or the alerts that are expected, would be replaced.
+    """
+    from egomon.stream.sources.reference import local_path
+
+    recordings = [path for path in map(local_path, references) if path and os.path.isfile(path)]
+    for path in outputs:
+        if path is None or not path.is_file():
+            continue
+        for read in (*recordings, expected_file):
+            if read is not None and os.path.exists(read) and path.samefile(read):
+                raise UsageError(f"{path} is read by this run; name another file to write")
 
 
 def check_expected(alerts: Sequence[AlertData], expected_file: Path) -> None:

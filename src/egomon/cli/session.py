@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from egomon.cli.outcome import check_expected, check_watched
+from egomon.cli.outcome import check_expected, check_outputs, check_watched
 from egomon.cli.output.alert_file import AlertFile
 from egomon.cli.output.threaded_stream import threaded_log
 from egomon.errors import SourceOpenError, UsageError
@@ -94,7 +94,8 @@ class MonitorSession:
         self._quiet = quiet
         self._expect = expect
         self._live_page, self._work = live_page, work
-        self._file = None if out is None else AlertFile(out, live=reread is not None)
+        self._out = out
+        self._file: AlertFile | None = None
         self._collector = Collector(everything=report is not None)
         self._signal: int | None = None
 
@@ -115,6 +116,8 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
+        if self._out is not None:
+            self._file = AlertFile(self._out, live=self._reread is not None)
         from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
         from egomon.monitor import Monitor, SourceRequest
@@ -193,6 +196,7 @@ class MonitorSession:
                     f"{reference} not found; give a file, a URL or a camera of `egomon devices`",
                     code="STREAM_NOT_FOUND",
                 )
+        check_outputs((self._out, self._report), [each[1] for each in references], self._expect)
         card = read_card(find_bundle(self._settings.model.name))
         find_library(card.frame_encoder.library)
         if self._settings.model.large:
