@@ -173,6 +173,27 @@ def test_given_boundaries_and_numbers_of_steps_are_taken(taught: FollowedWorkflo
     assert teach_steps([recording("abcde", 0), recording("abcde", 1)], count=3).report.steps == 3
 
 
+def test_boundaries_of_another_number_of_steps_are_refused_by_name() -> None:
+    def known(many: int, seed: int) -> RecordingVectors:
+        spans = tuple(Span(i * SECONDS, (i + 1) * SECONDS) for i in range(many))
+        return replace(recording("abcde", seed), spans=spans)
+
+    with pytest.raises(DataError, match=r"^abcde1 has boundaries of 4 steps, not of 5; "):
+        teach_steps([known(5, 0), known(4, 1), recording("abcde", 2)])
+    for count in (3, 7):
+        with pytest.raises(
+            DataError, match=rf"^abcde0 has boundaries of 5 steps, not of {count}; "
+        ):
+            teach_steps([known(5, 0), recording("abcde", 1)], count=count)
+
+
+@pytest.mark.parametrize("starts", [(0.0, 6.0, 900.0), (0.0, 0.0, 12.0), (0.0, 6.0, 6.1)])
+def test_boundaries_without_a_window_for_each_step_are_refused(starts: tuple[float, ...]) -> None:
+    spans = tuple(Span(start, start + 0.1) for start in starts)
+    with pytest.raises(DataError, match=r"^the boundaries at \d+ s of abcde0 leave no 0\.5 s for"):
+        teach_steps([replace(recording("abcde", 0), spans=spans), recording("abcde", 1)])
+
+
 def test_one_recording_is_enough_for_what_differs_much() -> None:
     one = teach_steps([recording("abcde", 0)], count=5)
     one_branch = StepFilterBranch(one.model, one.graphs)

@@ -105,7 +105,7 @@ def _teach_steps(
     window_seconds = window_seconds_of(recordings)
     runs = [_windows(recording, window_seconds) for recording in recordings]
     progress("finding steps", 0.0)
-    known = _given(runs, recordings)
+    known = _given(runs, recordings, count)
     if count is None and known:
         count = int(next(iter(known.values())).max()) + 1
     wanted, count = count, count or choose_count(runs)
@@ -181,16 +181,29 @@ def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
     )
 
 
-def _given(runs: Sequence[Windows], recordings: Sequence[RecordingVectors]) -> dict[int, Int]:
+def _given(
+    runs: Sequence[Windows], recordings: Sequence[RecordingVectors], count: int | None
+) -> dict[int, Int]:
     """(W,) steps from known boundaries; what lies between two belongs to the earlier one.
 
     Where all spans have names, and every recording the same ones, these say which step it is.
+
+    Raises:
+        DataError: a recording has more or fewer of them than others, or than `count`, or one has
+            no window.
     """
     spans = {
         i: sorted(recording.spans, key=lambda span: span.t_start)
         for i, recording in enumerate(recordings)
         if recording.spans
     }
+    for i, own in spans.items():
+        wanted = count or len(next(iter(spans.values())))
+        if len(own) != wanted:
+            raise DataError(
+                f"{recordings[i].name} has boundaries of {len(own)} steps, not of {wanted}; give "
+                "those of all steps, or none of this recording"
+            )
     names = [[span.text or "" for span in own] for own in spans.values()]
     usual = usual_order(names) if names else ()
     named = len({"", *usual}) == len(usual) + 1 and all(set(own) == set(usual) for own in names)
@@ -200,7 +213,14 @@ def _given(runs: Sequence[Windows], recordings: Sequence[RecordingVectors]) -> d
         starts = np.array([span.t_start for span in own])
         middles = runs[i].times + runs[i].window_seconds / 2
         places = np.searchsorted(starts, middles, side="right") - 1
-        found[i] = np.array(number, dtype=np.int64)[np.maximum(places, 0)]
+        places = np.maximum(places, 0)
+        empty = next((k for k in range(len(own)) if k not in places), None)
+        if empty is not None:
+            raise DataError(
+                f"the boundaries at {own[empty].t_start:g} s of {recordings[i].name} leave no "
+                f"{runs[i].window_seconds:g} s for their step; correct them"
+            )
+        found[i] = np.array(number, dtype=np.int64)[places]
     return found
 
 
