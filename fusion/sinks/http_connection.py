@@ -7,7 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -32,7 +32,7 @@ class KeptConnection:
     Args:
         address: `http://` or `https://`; a user and password in it are sent as Basic.
         headers: of each request.
-        timeout_seconds: of each wait for the server.
+        timeout_seconds: of each wait for the server, and for the end of an answer's body.
         shown: the address for messages, without its secrets.
         clock: monotonic seconds.
 
@@ -76,7 +76,7 @@ class KeptConnection:
                 written += f":{parts.port}" if parts.port else ""
                 self._target = f"http://{written}{self._target}"
                 self._headers |= credentials
-        self._clock, self._used = clock, 0.0
+        self._clock, self._seconds, self._used = clock, timeout_seconds, 0.0
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> int:
         """Post a body; returns the status of the answer.
@@ -103,13 +103,21 @@ class KeptConnection:
             self._connection.request("POST", self._target, body, {**self._headers, **headers})
             answer = self._connection.getresponse()
             with suppress(OSError, HTTPException):  # its status has come
-                answer.read(MAX_ANSWER_BYTES)
-                is_read = answer.isclosed()
+                is_read = self._read(answer)
             return answer.status
         finally:
             if not is_read:
                 self.close()
             self._used = self._clock()
+
+    def _read(self, answer: HTTPResponse) -> bool:
+        """Read a body to its end; False where it is too long, or still coming in after a while."""
+        left, until = MAX_ANSWER_BYTES, self._clock() + self._seconds
+        while left > 0 and self._clock() < until and (piece := answer.read1(left)):
+            left -= len(piece)
+        if answer.length == 0:  # `read1` leaves it open
+            answer.close()
+        return answer.isclosed()
 
 
 def _proxy_of(scheme: str, host: str, shown: str) -> SplitResult | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -87,6 +90,38 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(receiver: Receiver) -
     assert [kept.post(b"", {}), kept.post(b"", {})] == [200, 200]
     assert receiver.connections == 2
     kept.close()
+
+
+def drip(server: socket.socket) -> None:
+    """Answer one request with a body that comes byte by byte and has no end."""
+    client, _ = server.accept()
+    with client:
+        client.recv(1 << 16)
+        client.settimeout(0.02)
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                client.sendall(b"x")
+                with suppress(TimeoutError):
+                    client.recv(1)
+
+
+def test_an_answer_that_has_no_end_is_not_waited_for() -> None:
+    clock = Clock()
+
+    def later() -> float:
+        clock.seconds += 1.0
+        return clock.seconds
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        kept = KeptConnection(url, {}, timeout_seconds=4.0, shown=url, clock=later)
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(kept.post(b"", {})), daemon=True)
+        thread.start()
+        thread.join(10)
+    assert codes == [200]
 
 
 def test_an_answer_that_is_no_http_is_an_error(receiver: Receiver) -> None:
