@@ -60,7 +60,7 @@ def save_bundle(
 
     Raises:
         BundleError: if the card or a tensor could not be loaded again, or `folder` or `former`
-            holds something that is no bundle.
+            holds something that is no bundle, or cannot be written.
     """
     folder = Path(folder)
     check_card(card)
@@ -82,26 +82,31 @@ def save_bundle(
     check_target(folder)
     if former is not None:
         check_target(former)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new = Path(scratch, "new")
-        new.mkdir()
-        if large_folder is not None:
-            card = _copy_large(new, card, large_folder)
-        _write(new, card, tensors)
-        if onnx_folder is not None:
-            _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
-        for name, text in (files or {}).items():
-            (new / name).write_text(text, encoding="utf-8")
-        if record is not None:
-            (new / RECORD_FILE).write_bytes(record)
-        if former is not None and folder.exists():
-            if former.exists():
-                former.rename(Path(scratch, "older"))
-            folder.rename(former)
-        elif folder.exists():
-            folder.rename(Path(scratch, "old"))
-        new.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+            new = Path(scratch, "new")
+            new.mkdir()
+            if large_folder is not None:
+                card = _copy_large(new, card, large_folder)
+            _write(new, card, tensors)
+            if onnx_folder is not None:
+                _copy_pinned(onnx_folder, new / ONNX_FOLDER, card)
+            for name, text in (files or {}).items():
+                (new / name).write_text(text, encoding="utf-8")
+            if record is not None:
+                (new / RECORD_FILE).write_bytes(record)
+            if former is not None and folder.exists():
+                if former.exists():
+                    former.rename(Path(scratch, "older"))
+                folder.rename(former)
+            elif folder.exists():
+                folder.rename(Path(scratch, "old"))
+            new.rename(folder)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write {folder}: {error.strerror or error}; free its disk, or name another"
+        ) from error
     return folder
 
 
