@@ -16,7 +16,12 @@ from egomon.train.features.recording import RecordingVectors
 from egomon.train.teach.step_filter.alignment import in_order
 from egomon.train.teach.step_filter.follow import FollowedWorkflow, teach_steps
 from egomon.train.teach.step_filter.made_mistakes import made_runs
-from egomon.train.teach.step_filter.orders import free_order, order_of, usual_order
+from egomon.train.teach.step_filter.orders import (
+    _without_doubtful,
+    free_order,
+    order_of,
+    usual_order,
+)
 
 
 def recording(work: str, seed: int) -> RecordingVectors:
@@ -144,3 +149,22 @@ def test_made_swaps_exchange_no_steps_that_come_in_either_order() -> None:
         assert len(runs) == 6
     assert swaps == {10}  # the third part comes before the second in none
     assert len(list(made_runs(windows, labels, free=lambda a, b: True))) == 5
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_an_exchange_counts_where_the_others_describe_the_recording_better_with_it(
+    clear: bool,
+) -> None:
+    rng = np.random.default_rng(0)
+    middles = 5.0 * np.eye(4)
+    order, usual = [0, 2, 1, 3], [0, 1, 2, 3]
+    shown = middles[order].copy()
+    if not clear:  # what it shows lies between the two steps
+        shown[1:3] = middles[1:3].mean(axis=0)
+    rows = [
+        (np.repeat(of, 20, axis=0) + rng.normal(size=(80, 4))).astype(np.float32)
+        for of in (shown, middles[usual], middles[usual])
+    ]
+    labels = [np.repeat(of, 20) for of in (order, usual, usual)]
+    found = _without_doubtful(rows, labels, 0, least=5)
+    assert order_of(found) == (order if clear else [0, 1, 3])
