@@ -18,8 +18,10 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from wire import alert
+
 from egomon.fusion.event_publisher import EventPublisher
-from egomon.fusion.messages.types import AlertData, BranchScores, Scores, SegmentRef
+from egomon.fusion.messages.types import AlertData
 from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
@@ -30,24 +32,6 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + byt
 READY = b"\x05READY\x0bSocket-Type" + (3).to_bytes(4, "big") + b"SUB"
 SUBSCRIBE_ALL = b"\0\1\1"
 SOURCE = "cam0"
-
-
-def alert(number: int) -> AlertData:
-    scores = Scores(small=BranchScores(p=0.9, logits=(-1.0, 1.0)), threshold=0.5, t_off=0.4)
-    return AlertData(
-        alert_id=f"a-{number}",
-        rev=1,
-        phase="new",
-        state="confirmed",
-        reason="small_score",
-        explanation="The step does not look like the one expected here.",
-        p=0.9,
-        segment=SegmentRef(id=number, epoch=0, media_start=0.0, media_end=2.0, frames=32),
-        media_opened=2.0,
-        media_end=None,
-        scores=scores,
-        model="demo@0123456789ab",
-    )
 
 
 def read_fast(port: int, readers: int, over: Connection) -> None:

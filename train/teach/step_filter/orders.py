@@ -23,17 +23,16 @@ from egomon.train.teach.step_filter.alignment import (
     cut,
     in_order,
     means_of,
-    realign,
     scatter,
     squares,
     whitening,
 )
 from egomon.train.teach.step_filter.step_model import (
     FINE_ISOTROPIC,
-    FINE_ROUNDS,
     Windows,
     least_windows,
     plain_rows,
+    realign_finely,
 )
 
 StepKey = TypeVar("StepKey", int, str)
@@ -89,15 +88,7 @@ def in_own_orders(
         middles = [float(np.median(np.flatnonzero(back == k))) for k in range(count)]
         orders.append([int(k) for k in np.argsort(middles, kind="stable")])
     rows, least = plain_rows(recordings), least_windows(recordings, count)
-    return realign(
-        rows,
-        found,
-        count,
-        least,
-        lambda of: whitening(rows, of, count, isotropic=FINE_ISOTROPIC, between=1.0),
-        FINE_ROUNDS,
-        orders,
-    )
+    return realign_finely(rows, found, count, least, orders)
 
 
 def order_of(labels: Int) -> list[int]:

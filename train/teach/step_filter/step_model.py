@@ -102,7 +102,17 @@ def find_steps(
             known[i] if i in known else left_right(-squares(own, middle), least)
             for i, own in enumerate(rows)
         ]
-    labels = align(rows, count, least)
+    return realign_finely(rows, align(rows, count, least), count, least)
+
+
+def realign_finely(
+    rows: Sequence[Float32],
+    labels: Sequence[Int],
+    count: int,
+    least: int,
+    orders: Sequence[Sequence[int]] | None = None,
+) -> list[Int]:
+    """`realign` in all directions, whitened."""
     return realign(
         rows,
         labels,
@@ -110,6 +120,7 @@ def find_steps(
         least,
         lambda of: whitening(rows, of, count, isotropic=FINE_ISOTROPIC, between=1.0),
         FINE_ROUNDS,
+        orders,
     )
 
 
