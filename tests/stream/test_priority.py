@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
