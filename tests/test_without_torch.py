@@ -69,6 +69,7 @@ print("\\n".join(needs))
         "egomon.branches.export.",
         "egomon.branches.torch_modules",
         "egomon.branches.uemcm.",
+        "egomon.stream.sources.webcam.opencv",
         "egomon.stream.sources.webrtc",
         "egomon.train.dcr.",
         "egomon.train.fitting.",
