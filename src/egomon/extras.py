@@ -37,7 +37,7 @@ USES = {
     "hub": "bundles by hub id",
     "train": "figures of `evaluate --plots`",
     "dcr": "egomon dcr",
-    "simulate": "egomon simulate, and cameras on other systems than Linux",
+    "simulate": "egomon simulate",
     "sinks": "sinks mqtt(s):// and apprise:, --describe",
     "remote": "--large-endpoint, a large branch on another machine",
     "phone": "--device phone",
