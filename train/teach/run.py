@@ -111,9 +111,10 @@ def teach(
         replace(halved(recording), workflow=demonstration.workflow)
         for recording, demonstration in zip(encoded, demonstrations, strict=True)
     ]
-    if boundaries is not None:
-        new = with_boundaries(new, boundaries)
     recordings = [*(old.recordings if old else ()), *new]
+    unknown: list[str] = []
+    if boundaries is not None:
+        recordings, unknown = with_boundaries(recordings, boundaries)
     for workflow in dict.fromkeys(r.workflow for r in recordings):
         check_recordings([r for r in recordings if r.workflow == workflow])
     budget = false_alarms_per_hour or (old.about.false_alarms_per_hour if old else 6.0)
@@ -121,7 +122,12 @@ def teach(
         old.about.base if old else base or start.card.name, start, recordings, names, budget
     )
     found = KeptRecordings(about, tuple(recordings))
-    return _learn(start, found, out, chosen, progress, force=force, former=former)
+    notes = (
+        [f"{boundaries} has rows of {', '.join(unknown)}, which are none of the recordings"]
+        if unknown
+        else []
+    )
+    return _learn(start, found, out, chosen, progress, notes, force=force, former=former)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -158,6 +164,7 @@ def _learn(
     out: Path,
     name: str,
     progress: ProgressCallback,
+    notes: Sequence[str],
     *,
     force: bool,
     former: Path | None,
@@ -177,7 +184,8 @@ def _learn(
     visits_of = (
         taught.visits if isinstance(taught, FollowedWorkflows) else ((),) * len(found.recordings)
     )
-    report = replace(taught.report, base=base.card.name, former=str(former or ""))
+    notes = (*taught.report.notes, *notes)
+    report = replace(taught.report, base=base.card.name, former=str(former or ""), notes=notes)
     if report.verdict == "failed" and not force:
         return replace(report, written=False, odd=odd_one(found.recordings) or "", former="")
     save_bundle(out, card, tensors, onnx_folder=base.onnx_folder, former=former)

@@ -109,6 +109,16 @@ def test_named_boundaries_say_which_step_it_is_and_unnamed_ones_go_by_place() ->
     for named, free in ((True, 1), (False, 0)):
         taught = teach_steps([known(work, i, named=named) for i, work in enumerate(works)])
         assert len(taught.graphs[0].steps[2].after) == 2 - free
+        names = list("abcde") if named else [f"step {k}" for k in range(1, 6)]
+        assert [step.name for step in taught.graphs[0].steps] == names
+
+
+def test_steps_are_called_as_the_boundaries_of_one_recording_call_them() -> None:
+    texts = ("soak", "step 2", "", "rub", "rub")
+    spans = tuple(Span(i * SECONDS, (i + 1) * SECONDS, text) for i, text in enumerate(texts))
+    taught = teach_steps([replace(recording("abcde", 0), spans=spans), recording("abcde", 1)])
+    names = [step.name for step in taught.graphs[0].steps]
+    assert names == ["soak", "step 2", "step 3", "rub", "rub (5)"]
 
 
 def test_the_path_is_the_likeliest_of_all_orders_that_exchange_neighbours() -> None:

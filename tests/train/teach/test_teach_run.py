@@ -137,6 +137,21 @@ def test_adding_needs_the_old_recordings_and_their_base(
         teach(films[2:], tmp_path / "work", add=True)
 
 
+def test_rows_of_recordings_that_are_not_given_are_told_and_those_of_added_to_ones_count(
+    films: list[Path], tmp_path: Path
+) -> None:
+    table, out = tmp_path / "steps.csv", tmp_path / "work"
+    rows = [f"right0.mp4,{10 * i},{10 * i + 10},,{text}" for i, text in enumerate(("in", "out"))]
+    table.write_text("\n".join(["recording,start,end,label,text", *rows, "gone.mp4,0,9,,x"]))
+    report = teach(films[:2], out, base="lite0", boundaries=table, force=True)
+    assert f"{table} has rows of gone.mp4, which are none of the recordings" in report.notes
+    assert [step.name for step in read_graphs(out / WORKFLOW_FILE)[0].steps] == ["in", "out"]
+
+    table.write_text(table.read_text().replace(",in", ",put in"))
+    teach(films[2:], out, add=True, boundaries=table, force=True)
+    assert [step.name for step in read_graphs(out / WORKFLOW_FILE)[0].steps] == ["put in", "out"]
+
+
 def test_cached_vectors_teach_the_same(known: Path, films: list[Path], tmp_path: Path) -> None:
     cache = VectorCache(tmp_path / "cache")
     for name in ("plain", "first", "second"):
