@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,8 @@ def teach(
         raise UsageError(
             f"a new bundle cannot take the place of {out}; name a folder, as in -o NAME"
         )
+    if out.is_symlink():
+        out = Path(os.path.realpath(out))
     if not videos:
         raise UsageError("teach needs at least one correct recording")
     former = out.with_name(f"{out.name}.previous") if keep_former and is_bundle(out) else None

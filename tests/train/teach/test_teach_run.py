@@ -94,6 +94,20 @@ def test_a_bundle_that_is_taught_again_is_kept_beside_the_new_one_where_that_is_
     assert (former / "workflow.toml").read_text() == "# 6.0"
 
 
+def test_a_link_to_a_bundle_is_followed_and_stays(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    link, target = tmp_path / "current", tmp_path / "on-the-large-disk" / "work"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for count in (2, 3):
+        report = teach(films[:count], link, base=str(known), keep_former=True)
+        assert link.is_symlink()
+        assert read_demonstrations(target).about.names == tuple(f.name for f in films[:count])
+    assert report.former == str(target.with_name("work.previous"))
+    assert {path.name for path in target.parent.iterdir()} == {"work", "work.previous"}
+
+
 @pytest.mark.parametrize("name", ["work", "work.previous"])
 def test_a_folder_of_something_else_is_refused_before_any_work(
     known: Path, films: list[Path], tmp_path: Path, name: str
