@@ -150,6 +150,7 @@ def _teach_steps(
         found=calibration.found,
         judged_hours=calibration.hours,
         most_an_hour=calibration.most_an_hour if calibration.hours else None,
+        frame_seconds=window_seconds if window_seconds > WINDOW_SECONDS else 0.0,
         notes=(*_free_pairs(graph), *notes_on(len(runs), len(runs), count, 1.0)),
     )
     return FollowedWorkflow(
