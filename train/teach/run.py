@@ -11,6 +11,7 @@ from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.bundle.locate import CARD_FILE
 from egomon.branches.bundle.save import check_target
 from egomon.branches.load_bundle import save_bundle
+from egomon.branches.taught.corrections import Correction, write_corrections
 from egomon.branches.taught.step_pictures import write_step_pictures
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -34,6 +35,7 @@ from egomon.train.teach.help_files import (
     write_boundaries,
 )
 from egomon.train.teach.input_check import check_recordings, odd_one
+from egomon.train.teach.kept_changes import Changes, read_changes
 from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, step_pictures, write_page
 from egomon.train.teach.report import TeachReport
@@ -102,6 +104,7 @@ def teach(
         if folder is not None:
             check_target(folder)
     old = read_demonstrations(out) if add else None
+    changes = read_changes(out, old.about) if old else None
     known = list(dict.fromkeys(old.about.workflows)) if old else None
     demonstrations = find_demonstrations(videos, known)
     paths = [demonstration.path for demonstration in demonstrations]
@@ -130,7 +133,7 @@ def teach(
         if unknown
         else []
     )
-    return _learn(start, found, out, chosen, progress, notes, force=force, former=former)
+    return _learn(start, found, out, chosen, progress, notes, changes, force=force, former=former)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -168,6 +171,7 @@ def _learn(
     name: str,
     progress: ProgressCallback,
     notes: Sequence[str],
+    changes: Changes | None,
     *,
     force: bool,
     former: Path | None,
@@ -187,12 +191,18 @@ def _learn(
     visits_of = (
         taught.visits if isinstance(taught, FollowedWorkflows) else ((),) * len(found.recordings)
     )
+    graphs, words = taught.graphs, tuple[Correction, ...]()
+    if changes is not None:
+        visits = {r.name: own for r, own in zip(found.recordings, visits_of, strict=True)}
+        graphs, words, lost = changes.on(graphs, visits)
+        notes = (*notes, *([f"{lost}; see {former}" if former else lost] if lost else []))
     notes = (*taught.report.notes, *notes)
     report = replace(taught.report, base=base.card.name, former=str(former or ""), notes=notes)
     if report.verdict == "failed" and not force:
         return replace(report, written=False, odd=odd_one(found.recordings) or "", former="")
     save_bundle(out, card, tensors, onnx_folder=base.onnx_folder, former=former)
-    write_graphs(taught.graphs, out / WORKFLOW_FILE)
+    write_graphs(graphs, out / WORKFLOW_FILE)
+    write_corrections(out, words)
     if not write_demonstrations(out, found):
         report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))
     tracks = [
@@ -204,11 +214,11 @@ def _learn(
         title=name,
         sentence=report.sentence,
         notes=report.notes,
-        graphs=taught.graphs,
+        graphs=graphs,
         tracks=tracks,
     )
     write_step_pictures(out, step_pictures(tracks))
-    _write_steps(out / STEPS_FILE, taught.graphs, tracks)
+    _write_steps(out / STEPS_FILE, graphs, tracks)
     return report
 
 
