@@ -161,9 +161,13 @@ def test_made_swaps_exchange_no_steps_that_come_in_either_order() -> None:
     assert len(list(made_runs(windows, labels, free=lambda a, b: True))) == 5
 
 
-@pytest.mark.parametrize("clear", [True, False])
+@pytest.mark.parametrize(
+    ("clear", "saved", "counts"),
+    [(True, 400.0, True), (True, 1e5, False), (False, 0.0, False)],
+    ids=["clear", "a share of short work", "unclear"],
+)
 def test_an_exchange_counts_where_the_others_describe_the_recording_better_with_it(
-    clear: bool,
+    clear: bool, saved: float, counts: bool
 ) -> None:
     rng = np.random.default_rng(0)
     middles = 5.0 * np.eye(4)
@@ -176,5 +180,5 @@ def test_an_exchange_counts_where_the_others_describe_the_recording_better_with_
         for of in (shown, middles[usual], middles[usual])
     ]
     labels = [np.repeat(of, 20) for of in (order, usual, usual)]
-    found = _without_doubtful(rows, labels, 0, least=5)
-    assert order_of(found) == (order if clear else [0, 1, 3])
+    found = _without_doubtful(rows, labels, 0, least=5, saved=saved)
+    assert order_of(found) == (order if counts else [0, 1, 3])

@@ -103,7 +103,7 @@ def _teach_steps(
     progress: Callable[[str, float], None],
 ) -> FollowedWorkflow:
     window_seconds = window_seconds_of(recordings)
-    runs = [_windows(recording, window_seconds) for recording in recordings]
+    runs = [windows_of_recording(recording, window_seconds) for recording in recordings]
     progress("finding steps", 0.0)
     known, texts = steps_of_spans(runs, recordings, count)
     if count is None and known:
@@ -168,7 +168,12 @@ def window_seconds_of(recordings: Sequence[RecordingVectors]) -> float:
     return max(usual, WINDOW_SECONDS)
 
 
-def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
+def windows_of_recording(recording: RecordingVectors, window_seconds: float) -> Windows:
+    """A recording as windows.
+
+    Raises:
+        DataError: it is too short.
+    """
     vectors, times = recording.vectors, recording.times
     numbers = np.unique(window_numbers(times, window_seconds))
     if len(numbers) < LEAST_WINDOWS:
