@@ -179,8 +179,8 @@ class MonitorSession:
         from egomon.cli.plugins import check_names
         from egomon.fusion.sinks.open import SINKS, find_sink
         from egomon.monitor.operations.large_endpoint import check_endpoint
-        from egomon.stream.sources.camera import check_device
         from egomon.stream.sources.open import SOURCES, find_source, is_live
+        from egomon.stream.sources.webcam.camera import check_device
 
         check_names()
         for uri in self._settings.sinks.uris:
