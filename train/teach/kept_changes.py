@@ -107,7 +107,8 @@ def read_changes(folder: Path, about: About) -> Changes:
         }
         orders = [[span.text or "" for span in spans] for spans in own.values()]
         usual = usual_order(orders)
-        ids = dict(zip(usual, graph.ids, strict=False))
+        numbered = sorted(graph.ids, key=lambda id_: (len(id_), id_))  # they may be moved about
+        ids = dict(zip(usual, numbered, strict=False))
         if len(ids) < len(graph.steps) or any(set(order) != set(ids) for order in orders):
             continue
         learned = WorkflowGraph.learn(

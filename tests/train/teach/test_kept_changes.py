@@ -82,6 +82,15 @@ def test_a_step_that_was_freed_of_another_stays_free_of_it(taught: Path) -> None
     assert [step.after for step in graph.steps] == [(), ("step-1",), ("step-2",)]
 
 
+def test_steps_may_be_moved_about_in_the_file(taught: Path) -> None:
+    change(taught, 2, name="rinse")
+    (graph,) = read_graphs(taught / WORKFLOW_FILE)
+    write_graphs([replace(graph, steps=graph.steps[::-1])], taught / WORKFLOW_FILE)
+    (graph,), _, lost = read_changes(taught, ABOUT).on([graph_of(4)], SPLIT)
+    assert [step.name for step in graph.steps] == ["step 1", "step 2", "rinse", "step 4"]
+    assert lost == ""
+
+
 def test_what_was_learned_is_no_change_and_is_learned_again(taught: Path) -> None:
     (graph,), words, lost = read_changes(taught, ABOUT).on([graph_of(4)], SPLIT)
     assert graph == graph_of(4)

@@ -80,5 +80,5 @@ def _texts(called: Sequence[Counter[str]]) -> list[str]:
     texts: list[str] = []
     for k, counter in enumerate(called, start=1):
         text = counter.most_common(1)[0][0] if counter else ""
-        texts.append(f"{text} ({k})" if text in texts[: k - 1] and text else text)
+        texts.append(f"{text} ({k})" if text and text in texts else text)
     return texts
