@@ -134,8 +134,6 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
     left = rule.member & ~rule.optional & ~seen
     repeated = [s for s in ready.again if s != node.step]
     p = again * P_REPEATED
-    if cycles and not left:  # after the end it is as likely work begun anew without its first steps
-        p *= P_NEXT_CYCLE
     for step in repeated:
         add(step, p / len(repeated), WorkflowMistake("repeated", node.workflow, step))
     if not foreign:
@@ -157,7 +155,7 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
     for step, absent, share in _early(rule.ready(0, 0)) if cycles and not left else ():
         left_out = kept or WorkflowMistake("missing", node.workflow, step, absent)
         new = Node(node.workflow, 0, absent, step, FOREIGN, left_out, age)
-        found.append((new, again * P_NEXT_CYCLE * P_MISSING * share))
+        found.append((new, again * P_MISSING * share))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
     legal = [s for s in ready.legal if s != node.step and s not in late]
