@@ -1,4 +1,4 @@
-"""Priority of a thread: capture and alerts are to run before what computes."""
+"""Priority of a thread: capture and alerts before what computes, the large branch after it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 
 NICE = -10
 """A tenth of the weight of a CPU per step: nine times that of a program of usual priority."""
+MOST_NICE = 19
 REAL_TIME = 1
 """The lowest real-time priority, in turns with equal ones."""
 
@@ -41,6 +42,18 @@ def raise_priority() -> Priority:
     except OSError:
         return "usual"
     return "nice"
+
+
+def lower_priority() -> None:
+    """Let others run before the calling thread, and before those that it starts.
+
+    Any user may do so; it cannot be taken back.
+    """
+    if sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    nice = min(MOST_NICE, os.getpriority(os.PRIO_PROCESS, thread) - NICE)
+    os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def nice_stays_in_session() -> bool:

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
-from egomon.stream.priority import raise_priority
+from egomon.stream.priority import lower_priority, raise_priority
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ class Worker:
 
     A body that raises ends the worker, or is run again, in the same thread, if `may_restart` says
     so. The body looks at `stopping` often and calls `beat` when it has done something, so that a
-    watchdog can tell a stuck stage from an idle one. With `first` the thread asks the system to run
-    before others.
+    watchdog can tell a stuck stage from an idle one. By `order` the thread asks the system to run
+    before others, or after them.
     """
 
     def __init__(
@@ -31,14 +32,14 @@ class Worker:
         *,
         on_crash: Callable[[Worker], None] = lambda worker: None,
         may_restart: Callable[[Worker, Exception], bool] = lambda worker, error: False,
-        first: bool = False,
+        order: Literal["first", "usual", "last"] = "usual",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._body = body
         self._on_crash = on_crash
         self._may_restart = may_restart
-        self._first = first
+        self._order = order
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"egomon-{name}", daemon=True)
@@ -78,8 +79,10 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        if self._first:
+        if self._order == "first":
             raise_priority()
+        elif self._order == "last":
+            lower_priority()
         while True:
             try:
                 return self._body(self)

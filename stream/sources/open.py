@@ -31,7 +31,7 @@ SOURCES = PluginRegistry(
     "egomon.sources",
     "source",
     {
-        "/dev": f"{HERE}.camera:open_camera",
+        "/dev": f"{HERE}.webcam.camera:open_camera",
         "chaos": f"{HERE}.open:open_chaos",
         "file": f"{HERE}.file:open_file",
         "phone": f"{HERE}.webrtc.source:open_phone",

@@ -276,6 +276,19 @@ def test_a_large_branch_that_fails_to_load_after_the_end_is_no_error_any_more(
     assert told == ["DEBUG"]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_the_large_branch_lets_others_run_first_where_time_counts(
+    monkeypatch: pytest.MonkeyPatch, live: bool
+) -> None:
+    last: list[str] = []
+    note = lambda: last.append(threading.current_thread().name)  # noqa: E731
+    monkeypatch.setattr("egomon.stream.worker.lower_priority", note)
+    frames = FrameList(bright_at((3, 8), seconds=12), kind="live" if live else "file")
+    watch, _ = monitor(frames, live=live)
+    watch.run()
+    assert last == (["egomon-large"] if live else [])
+
+
 def test_a_replay_without_its_large_branch_is_an_error_not_luck() -> None:
     watch, _ = monitor(FrameList(bright_at((3, 6))), large=BundleError("weights are gone"))
     with pytest.raises(BundleError, match="weights are gone"):

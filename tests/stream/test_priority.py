@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from egomon.stream import priority
-from egomon.stream.priority import NICE, nice_stays_in_session, raise_priority
+from egomon.stream.priority import (
+    MOST_NICE,
+    NICE,
+    lower_priority,
+    nice_stays_in_session,
+    raise_priority,
+)
 from egomon.stream.worker import Worker
 
 
@@ -60,17 +66,39 @@ def test_what_is_refused_is_done_without(monkeypatch: pytest.MonkeyPatch, asked:
     assert raise_priority() == "usual"
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_a_worker_asks_in_its_own_thread_if_it_comes_first(
-    monkeypatch: pytest.MonkeyPatch, first: bool
+@pytest.mark.parametrize("order", ["first", "usual", "last"])
+def test_a_worker_asks_in_its_own_thread_for_its_order(
+    monkeypatch: pytest.MonkeyPatch, order: Literal["first", "usual", "last"]
 ) -> None:
-    asking: list[str] = []
-    note: Callable[[], None] = lambda: asking.append(threading.current_thread().name)  # noqa: E731
-    monkeypatch.setattr("egomon.stream.worker.raise_priority", note)
-    worker = Worker("camera", lambda worker: None, first=first)
+    asking: list[tuple[str, str]] = []
+    for asked_for, name in (("first", "raise_priority"), ("last", "lower_priority")):
+        note = lambda asked_for=asked_for: asking.append(  # noqa: E731
+            (asked_for, threading.current_thread().name)
+        )
+        monkeypatch.setattr(f"egomon.stream.worker.{name}", note)
+    worker = Worker("camera", lambda worker: None, order=order)
     worker.start()
     assert worker.join(10.0)
-    assert asking == (["egomon-camera"] if first else [])
+    assert asking == ([] if order == "usual" else [(order, "egomon-camera")])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a nice value of a thread is Linux's")
+def test_a_thread_that_comes_last_is_nicer_than_the_others_and_no_more_than_may_be() -> None:
+    nice: list[int] = []
+
+    def note() -> None:
+        own = threading.get_native_id()
+        for _ in range(4):
+            nice.append(os.getpriority(os.PRIO_PROCESS, own))
+            lower_priority()
+
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=note)
+    thread.start()
+    thread.join(10.0)
+    steps = [min(MOST_NICE, ours - NICE * step) for step in range(4)]
+    assert nice == steps
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 
 
 @pytest.mark.parametrize(("found", "stays"), [("1\n", True), ("0\n", False), (None, False)])

@@ -194,7 +194,7 @@ class MonitorSession:
             find_sink(uri)
         for _, reference, _ in references:
             if find_source(reference).name == "/dev" and not self._settings.source.wait:
-                from egomon.stream.sources.camera import check_device
+                from egomon.stream.sources.webcam.camera import check_device
 
                 check_device(reference)
             is_path = not is_live(reference) and ":" not in reference

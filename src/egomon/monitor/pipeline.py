@@ -154,11 +154,17 @@ class Pipeline:
             self.alert_worker.run,
             on_crash=lambda _: self._workers.on_crash(),
             may_restart=may_restart,
-            first=threads.live,
+            order="first" if threads.live else "usual",
         )
         threads.emit.start()
         if self.parts.refinement.queue is not None:
-            threads.large = Worker("large", self._run_large, on_crash=self._on_large_crash)
+            threads.large = Worker(
+                "large",
+                self._run_large,
+                on_crash=self._on_large_crash,
+                # Segments are to be scored at once, refinements by their deadline.
+                order="last" if threads.live else "usual",
+            )
             threads.large.start()
         threads.small = Worker(
             "small", self.scoring.run, on_crash=self._on_small_crash, may_restart=may_restart

@@ -1,3 +1,5 @@
+"""Cameras as OpenCV opens them; test_source_v4l2 has those of Linux."""
+
 from __future__ import annotations
 
 import threading
@@ -12,10 +14,11 @@ from fakes import RecordingListener
 from egomon.errors import SourceOpenError
 from egomon.stream.source import Source
 from egomon.stream.source_options import OpenContext, SourceOptions
-from egomon.stream.sources.camera import open_camera
-from egomon.stream.sources.camera_list import describe_devices, list_devices
 from egomon.stream.sources.network.reconnecting import Reconnecting
 from egomon.stream.sources.open import open_source
+from egomon.stream.sources.webcam.camera import open_camera
+from egomon.stream.sources.webcam.camera_list import describe_devices, list_devices
+from egomon.stream.sources.webcam.opencv import OpenCvCamera
 from egomon.testing import check_source
 
 BLUE_BGR = (200, 20, 10)
@@ -72,7 +75,7 @@ class FakeCapture:
 
 
 def camera(
-    factory: Callable[[str], FakeCapture],
+    factory: Callable[[], FakeCapture],
     listener: RecordingListener | None = None,
     **options: object,
 ) -> Reconnecting:
@@ -82,7 +85,7 @@ def camera(
             options=SourceOptions(**options),  # type: ignore[arg-type]
             listener=listener or RecordingListener(),
         ),
-        factory,
+        lambda reference, options: OpenCvCamera(reference, options, factory()),
     )
 
 
@@ -93,9 +96,9 @@ def test_a_camera_keeps_the_contract() -> None:
         for _ in range(3):
             source.read()
 
-    check_source(lambda: camera(lambda path: FakeCapture()), frames=20, ends=False)
+    check_source(lambda: camera(lambda: FakeCapture()), frames=20, ends=False)
 
-    def gated(path: str) -> FakeCapture:
+    def gated() -> FakeCapture:
         gates.append(threading.Event())
         return FakeCapture(gate=gates[-1])
 
@@ -115,7 +118,7 @@ def test_a_camera_keeps_the_contract() -> None:
 
 def test_settings_come_before_the_first_frame_and_warm_up_frames_are_dropped() -> None:
     capture = FakeCapture()
-    with camera(lambda path: capture, size=(1280, 720), fps=15.0, warmup_frames=4) as source:
+    with camera(lambda: capture, size=(1280, 720), fps=15.0, warmup_frames=4) as source:
         assert capture.grabbed == 4
         keys = [key for key, _ in capture.settings]
         assert keys == [
@@ -134,7 +137,7 @@ def test_settings_come_before_the_first_frame_and_warm_up_frames_are_dropped() -
 
 def test_pictures_are_rgb_and_decoded_only_when_asked_for_in_one_thread() -> None:
     capture = FakeCapture()
-    with camera(lambda path: capture) as source:
+    with camera(lambda: capture) as source:
         for number in range(10):
             grab = source.read()
             assert grab is not None
@@ -150,7 +153,7 @@ def test_pictures_are_rgb_and_decoded_only_when_asked_for_in_one_thread() -> Non
 def test_the_drivers_own_time_is_used_where_there_is_one() -> None:
     capture = FakeCapture()
     capture.stamps = True
-    with camera(lambda path: capture) as source:
+    with camera(lambda: capture) as source:
         times = [grab.t_seconds for grab in (source.read() for _ in range(5)) if grab]
     assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
 
@@ -158,7 +161,7 @@ def test_the_drivers_own_time_is_used_where_there_is_one() -> None:
 def test_a_damaged_picture_becomes_the_one_before_and_is_counted() -> None:
     capture, listener = FakeCapture(), RecordingListener()
     capture.bad_pictures = {1, 3}
-    with camera(lambda path: capture, listener) as source:
+    with camera(lambda: capture, listener) as source:
         grabs = [source.read() for _ in range(1)]
         pictures = [grabs[0].to_rgb()] if grabs[0] else []
         for _ in range(2):
@@ -176,8 +179,8 @@ def test_an_unplugged_camera_is_opened_again() -> None:
     opened: list[str] = []
     listener = RecordingListener()
 
-    def factory(path: str) -> FakeCapture:
-        opened.append(path)
+    def factory() -> FakeCapture:
+        opened.append("")
         return captures[len(opened) - 1]
 
     with camera(factory, listener) as source:
@@ -198,7 +201,7 @@ def test_a_missing_camera_is_not_waited_for_and_said_with_what_is_there() -> Non
 
 def test_a_camera_that_cannot_be_opened_is_busy() -> None:
     with pytest.raises(SourceOpenError, match="another program") as caught:
-        camera(lambda path: FakeCapture(opened=False))
+        camera(lambda: FakeCapture(opened=False))
     assert caught.value.code == "DEVICE_BUSY"
 
 

@@ -180,7 +180,7 @@ def _curve() -> Iterator[CheckResult]:
 
 
 def _cameras() -> Iterator[CheckResult]:
-    from egomon.stream.sources.camera_list import list_devices
+    from egomon.stream.sources.webcam.camera_list import list_devices
 
     found = list_devices()
     if not found:

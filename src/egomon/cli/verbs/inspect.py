@@ -162,7 +162,7 @@ def devices(
     json: opt.Json = False,
 ) -> None:
     """List the cameras of this machine, and Pupil Labs glasses in its network (extra `pupil`)."""
-    from egomon.stream.sources.camera_list import list_devices
+    from egomon.stream.sources.webcam.camera_list import list_devices
 
     found = [(str(d.index), d.name, d.path, dataclasses.asdict(d)) for d in list_devices()]
     for glasses in [] if search == "none" else _find_glasses(search):

@@ -15,6 +15,7 @@ from egomon.config_sections import ModelSettings
 from egomon.monitor.operations.large_endpoint import large_endpoint
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.workers.threads import EXIT_SECONDS
+from egomon.stream.priority import lower_priority
 from egomon.stream.worker import Worker
 
 WAIT_SECONDS = 0.25
@@ -80,6 +81,8 @@ class ModelLoader:
         self._plan = plan
         self.notify()
         if plan.use_large and not worker.stopping:
+            if self._live:
+                lower_priority()  # as the thread that uses it: it makes threads of its own
             self._large = plan.bundle.load_large(large_endpoint(self._settings.large))
 
 

@@ -59,7 +59,7 @@ class Threads:
                 f"producer-{item.name}",
                 item.run,
                 on_crash=lambda _: on_crash(),
-                first=self.live,
+                order="first" if self.live else "usual",
             )
             self.producers.append(worker)
             worker.start()
