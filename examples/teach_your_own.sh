@@ -3,6 +3,7 @@
 #
 #   sh examples/teach_your_own.sh right1.mp4 right2.mp4 right3.mp4    your recordings
 #   sh examples/teach_your_own.sh                                     rendered ones, to see it work
+#                                                                     (pip install 'egomon[simulate]')
 #
 # Recordings are of correct work only, one to ten of them, from where the camera will be. MINUTES
 # sets how much is rendered.

@@ -3,6 +3,7 @@
 #
 #   sh examples/train_on_your_videos.sh FOLDER TEST_FOLDER    your videos
 #   sh examples/train_on_your_videos.sh                       rendered ones, to see it work
+#                                                             (pip install 'egomon[simulate]')
 #
 # Each folder holds videos and segments.csv, one row for each action:
 #

@@ -1,7 +1,8 @@
-"""The run-time, where none of the extras is installed: torch and its friends cannot be imported."""
+"""The run-time where no extra is installed: torch, OpenCV and others cannot be imported."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from egomon.extras import EXTRAS
+from egomon.train.simulator import simulate
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "examples" / "bench.mp4"
@@ -67,10 +69,12 @@ print("\\n".join(needs))
         "egomon.branches.export.",
         "egomon.branches.torch_modules",
         "egomon.branches.uemcm.",
+        "egomon.stream.sources.webcam.opencv",
         "egomon.stream.sources.webrtc",
         "egomon.train.dcr.",
         "egomon.train.fitting.",
         "egomon.train.losses",
+        "egomon.train.simulator",
     )
     needs = done.stdout.split()
     assert [name for name in needs if not name.startswith(allowed)] == []
@@ -114,9 +118,51 @@ def test_the_doctor_says_what_is_there_and_what_runs_each_network(tmp_path: Path
     assert "capture and alerts run" in found["priority"]
 
 
+def test_alerts_have_their_pictures_and_clips_and_the_report_its_own(tmp_path: Path) -> None:
+    (tmp_path / "egomon.toml").write_text('[evidence]\nsnapshot = true\nfolder = "clips"\n')
+    done = egomon(
+        *("replay", str(BENCH), "--config", "egomon.toml", "--sink", "file:session.jsonl"),
+        *("--store", "bench.sqlite", "--report", "bench.html"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 3
+    assert (tmp_path / "bench.html").read_text("utf-8").count("data:image/jpeg;base64,") == 3
+    pictures = [
+        base64.b64decode(json.loads(line)["attachments"][0])
+        for line in (tmp_path / "session.jsonl").read_text().splitlines()
+        if '"kind":"snapshot"' in line
+    ]
+    assert [picture[:3] for picture in pictures] == [b"\xff\xd8\xff"] * 3
+
+
+def test_the_live_page_has_its_picture_with_the_ring_of_the_gaze() -> None:
+    code = f"""
+{HOOK}
+from types import SimpleNamespace
+import numpy as np
+from egomon.branches.bundle.card import Preprocessing
+from egomon.cli.page.live_page import camera_of
+from egomon.stream.buffer import RollingBuffer
+from egomon.stream.frame import Frame, Gaze
+buffer = RollingBuffer(seconds=5, max_bytes=1 << 24, on_full="drop_oldest")
+image = np.zeros((224, 224, 3), np.uint8)
+detail = np.zeros((720, 720, 3), np.uint8)
+buffer.push(Frame(image, detail, 0.0, 1, 1, 0, 0, gaze=Gaze(0.5, 0.5, worn=True)))
+item = SimpleNamespace(
+    name="cam0", buffer=buffer, size=(1280, 720), preprocessing=Preprocessing(crop="squash")
+)
+shown, jpeg = camera_of([item])("cam0", -1)
+sys.exit(not jpeg.startswith(bytes([255, 216, 255])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:
-    made = egomon("simulate", "-o", "work", "--minutes", "0.5", "--correct-only", folder=tmp_path)
-    assert made.returncode == 0, made.stderr
+    simulate(tmp_path / "work", 0, 0.5, correct_only=True)
     videos = [str(path) for path in sorted((tmp_path / "work").glob("*.mp4"))]
     for base in ("workbench", "lite0"):
         done = egomon(
@@ -136,6 +182,7 @@ def test_a_workflow_is_taught_and_watched(tmp_path: Path) -> None:
         (("replay", str(BENCH), "--engine", "torch"), "torch"),
         (("dcr", ".", "--clip", ".", "--diffusion", ".", "-o", "out"), "dcr"),
         (("replay", str(BENCH), "--model", "someone/bundle"), "hub"),
+        (("simulate", "-o", "out"), "simulate"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

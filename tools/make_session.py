@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from egomon.fusion.media.images import jpeg_of
+from egomon.stream.pictures.jpeg import jpeg_of
 
 FPS = 8.0
 """As many as the demonstration bundle looks at."""
@@ -99,7 +99,7 @@ class _Camera:
             for _ in range(int(seconds * FPS)):
                 time.sleep(1 / FPS)
                 odd = noise.integers(0, 255, (12, 16, 3), np.uint8).repeat(30, 0).repeat(30, 1)
-                yield jpeg_of(odd if what == "noise" else next(self._frames)) or b""
+                yield jpeg_of(odd if what == "noise" else next(self._frames))
 
 
 def _frames(videos: Path) -> Iterator[np.ndarray]:

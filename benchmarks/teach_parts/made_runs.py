@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,6 +62,13 @@ def run_of(
         for step, tag in order
     ]
     return Run.of(name, pieces, fps)
+
+
+def without_first(name: str, clips: Mapping[int, Float32], fps: float, gone: int) -> Run:
+    """Two cycles, the second of which lacks so many of its first steps."""
+    whole = [Piece(clip, f"step {step}", None) for step, clip in sorted(clips.items())]
+    begun, *rest = whole[gone:]
+    return Run.of(name, [*whole, replace(begun, tag="missing"), *rest], fps)
 
 
 def _too_long(name: str, clips: Mapping[int, Float32], fps: float, rng: random.Random) -> Run:

@@ -16,7 +16,7 @@ from egomon.branches.interfaces import Float32
 from egomon.branches.taught.corrections import write_corrections
 from egomon.train.teach.base import Base, open_base
 from teach_parts.clips import Run, clip_vectors
-from teach_parts.made_runs import KINDS, LONG, run_of
+from teach_parts.made_runs import KINDS, LONG, run_of, without_first
 from teach_parts.orders import watch_variations
 from teach_parts.watch import (
     Scores,
@@ -87,6 +87,7 @@ def print_handwash(
         ]
         for n in same
     }
+    begun_late = {n: [without_first(f"{n}-{k}", data[n], FPS, k) for k in (1, 2)] for n in same}
     long = {
         name: [
             run_of(f"{name}-{LONG}-{n}", LONG, data[name], foreign, FPS, rng)
@@ -104,15 +105,17 @@ def print_handwash(
             runs = [run for n in others for run in tests[n]]
             more = [run for n in others for run in cycles[n]]
             slow = [run for n in others for run in long[n]]
+            late = [run for n in others for run in begun_late[n]]
             strange = [run for n in NEW_SCENE if n in data for run in tests[n]] * (
                 many == numbers[0]
             )
-            report, watched = teach_runs(base, demos, [*runs, *more, *slow, *strange])
+            report, watched = teach_runs(base, demos, [*runs, *more, *late, *slow, *strange])
             own = Scores(watched[: len(runs)])
             print_row(f"  {' '.join(chosen)}: {report.steps} steps", own)
             rows[f"{many} demonstrations"].watched += own.watched
             rest = iter(watched[len(runs) :])
             rows["  two, three cycles"].watched += islice(rest, len(more))
+            rows["  no first steps in the second"].watched += islice(rest, len(late))
             rows["  a step too long"].watched += islice(rest, len(slow))
             if strange:
                 rows["  another sink"].watched += rest

@@ -6,20 +6,13 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import LargeEncoderCard
 from egomon.branches.uemcm.clip_frames import STAMP_FPS, full_instruction, stamps_ms
-from egomon.errors import BundleError
-
-JPEG_OPTIONS = (
-    *(cv2.IMWRITE_JPEG_QUALITY, 90),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-)
-"""Colour in full: halved, as JPEG has it otherwise, it costs .002 of the cosine."""
+from egomon.stream.pictures.jpeg import FINE, jpeg_of
 
 
 def embedding_request(
@@ -69,13 +62,6 @@ def embedding_request(
 
 
 def _data_url(frames: NDArray[np.uint8]) -> str:
-    return "data:video/jpeg;base64," + ",".join(
-        base64.b64encode(_jpeg(frame)).decode() for frame in frames
-    )
-
-
-def _jpeg(frame: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), JPEG_OPTIONS)
-    if not done:
-        raise BundleError(f"a frame of {frame.shape[1]} x {frame.shape[0]} px cannot be a JPEG")
-    return data.tobytes()
+    # Colour in full: halved, as JPEG has it otherwise, it costs .002 of the cosine.
+    jpegs = (jpeg_of(frame, quantizer=FINE, full_colour=True) for frame in frames)
+    return "data:video/jpeg;base64," + ",".join(base64.b64encode(jpeg).decode() for jpeg in jpegs)

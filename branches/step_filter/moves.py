@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from egomon.branches.taught.transitions import Rules
+from egomon.branches.taught.transitions import Ready, Rules
 
 MistakeKind = Literal["missing", "repeated", "stopped", "foreign", "long"]
 P_MISSING, P_REPEATED, P_FOREIGN, P_STOPPED = 0.01, 0.01, 0.003, 0.002
@@ -120,10 +120,9 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
         new = Node(node.workflow, done, node.waived | waived, step, FOREIGN, mistake, years)
         found.append((new._replace(joined=joined), p))
 
-    weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
-    for (step, absent), weight in zip(ready.early, weights, strict=True):
+    for step, absent, share in _early(ready):
         left_out = WorkflowMistake("missing", node.workflow, step, absent)
-        add(step, P_MISSING * weight / sum(weights), left_out, absent)
+        add(step, P_MISSING * share, left_out, absent)
     # What was before its place is not done after it: the stream has left it out. One or two
     # recordings do not tell steps apart surely enough for that.
     late = [s for s in ready.legal if surely and node.joined >> s & 1]
@@ -132,13 +131,13 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
         left_out = WorkflowMistake("missing", node.workflow, first, node.joined)
         add(step, P_MISSING / len(late), left_out)
         add(step, P_JOINED_LATE / len(late))
+    left = rule.member & ~rule.optional & ~seen
     repeated = [s for s in ready.again if s != node.step]
+    p = again * P_REPEATED
+    if cycles and not left:  # after the end it is as likely work begun anew without its first steps
+        p *= P_NEXT_CYCLE
     for step in repeated:
-        add(
-            step,
-            again * P_REPEATED / len(repeated),
-            WorkflowMistake("repeated", node.workflow, step),
-        )
+        add(step, p / len(repeated), WorkflowMistake("repeated", node.workflow, step))
     if not foreign:
         strange = kept or WorkflowMistake("foreign", node.workflow, node.step)
         away = Node(node.workflow, done, node.waived, FOREIGN, node.step, strange, age)
@@ -147,7 +146,6 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
             last = node.done.bit_length() - 1
             back = Node(node.workflow, done, node.waived, last, node.step, kept, age, True)
             found.append((back._replace(joined=node.joined), P_BACK))
-    left = rule.member & ~rule.optional & ~seen
     firsts = [s for s in rule.ready(0, 0).legal if left == 0 or s != node.step]
     for step in firsts if left or cycles else ():
         stopped = WorkflowMistake("stopped", node.workflow, step, left) if left else None
@@ -156,6 +154,10 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
             p = again * max(P_STOPPED, P_MISSING * 0.5 ** (left.bit_count() - 1))
         new = Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age)
         found.append((new, p / len(firsts)))
+    for step, absent, share in _early(rule.ready(0, 0)) if cycles and not left else ():
+        left_out = kept or WorkflowMistake("missing", node.workflow, step, absent)
+        new = Node(node.workflow, 0, absent, step, FOREIGN, left_out, age)
+        found.append((new, again * P_NEXT_CYCLE * P_MISSING * share))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
     legal = [s for s in ready.legal if s != node.step and s not in late]
@@ -167,6 +169,13 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
     if not legal:  # the last step, or foreign work after it, goes on
         found.append((node, rest))
     return found
+
+
+def _early(ready: Ready) -> Iterator[tuple[int, int, float]]:
+    """Step, mask of those left out before it, and its share: half for each one more."""
+    weights = [0.5 ** (absent.bit_count() - 1) for _, absent in ready.early]
+    for (step, absent), weight in zip(ready.early, weights, strict=True):
+        yield step, absent, weight / sum(weights)
 
 
 def _begin(rules: Sequence[Rules]) -> Moves:

@@ -15,12 +15,12 @@ import cv2
 from rich.console import Console
 
 from egomon.config import load_settings
-from egomon.fusion.media.images import jpeg_of
 from egomon.fusion.messages.types import AlertData, Data
 from egomon.monitor import Monitor, SourceRequest
 from egomon.report import alert_stills, write_report
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
+from egomon.stream.pictures.jpeg import jpeg_of
 from egomon.view.dashboard import Dashboard
 from egomon.view.state import ViewState
 
@@ -114,9 +114,7 @@ def picture_at(moment: float) -> bytes:
         for frame in container.decode(video=0):
             if (frame.time or 0.0) >= moment:
                 break
-        jpeg = jpeg_of(frame.to_ndarray(format="rgb24"))
-    assert jpeg is not None
-    return jpeg
+        return jpeg_of(frame.to_ndarray(format="rgb24"))
 
 
 def shoot(browser: Browser, folder: Path, out: Path) -> None:

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-import cv2
+import av
+import numpy as np
 
 from egomon import Grab, OpenContext, SourceInfo
 from egomon.errors import SourceOpenError
@@ -18,7 +19,7 @@ class PictureFolder:
         self._paths = sorted(folder.glob("*.jpg"))
         if not self._paths:
             raise SourceOpenError(f"{folder} holds no .jpg; give another folder")
-        height, width = cv2.imread(str(self._paths[0])).shape[:2]
+        height, width = rgb_of(self._paths[0]).shape[:2]
         seconds = len(self._paths) / 10
         self.info = SourceInfo(context.name, reference, "file", width, height, 10.0, seconds)
         self._next, self._is_closed = 0, False
@@ -27,9 +28,8 @@ class PictureFolder:
         if self._is_closed or self._next == len(self._paths):
             return None
         index, self._next = self._next, self._next + 1
-        path, now = str(self._paths[index]), (time.monotonic_ns(), time.time_ns())
-        to_rgb = lambda: cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)  # noqa: E731
-        return Grab(index / 10, *now, index=index, epoch=0, to_rgb=to_rgb)
+        path, now = self._paths[index], (time.monotonic_ns(), time.time_ns())
+        return Grab(index / 10, *now, index=index, epoch=0, to_rgb=lambda: rgb_of(path))
 
     def close(self) -> None:
         self._is_closed = True
@@ -39,3 +39,8 @@ class PictureFolder:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def rgb_of(path: Path) -> np.ndarray:
+    with av.open(str(path)) as file:
+        return next(file.decode(video=0)).to_ndarray(format="rgb24")

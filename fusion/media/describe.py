@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from egomon.errors import ConfigError, DeliveryError, MissingExtraError
 from egomon.fusion.media.face_blur import FaceBlur
-from egomon.fusion.media.images import Size, jpeg_of, picture_of
+from egomon.fusion.media.images import Size, picture_of
 from egomon.stream.channel import Channel, ChannelClosed, WakeUp
 from egomon.stream.frame import Frame, Segment, UInt8Image
+from egomon.stream.pictures.jpeg import jpeg_of
 from egomon.stream.redact import redact
 from egomon.stream.worker import Worker
 from egomon.text import printable
@@ -220,5 +221,5 @@ class Describer:
 
 
 def _picture(picture: UInt8Image) -> dict[str, object]:
-    jpeg = base64.b64encode(jpeg_of(picture) or b"").decode()
+    jpeg = base64.b64encode(jpeg_of(picture)).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{jpeg}"}}

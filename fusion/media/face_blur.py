@@ -8,22 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import msgspec
-import numpy as np
 
-from egomon.errors import ConfigError, StoreError
+from egomon.errors import StoreError
 from egomon.fusion.media.images import Size, picture_of, snapshot, write_clip
+from egomon.fusion.media.yunet import Box
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.frame import Frame, Segment, UInt8Image
+from egomon.stream.pictures.scaling import scaled
 
-Box = tuple[float, float, float, float]
-"""Left, top, width and height in pixels."""
-
-SIDE_PX = 640
-"""YuNet looks at squares of this size: one of its files takes no other."""
-LEAST_SCORE = 0.5
-"""Score from which a face counts, low on purpose: a blurred hand costs less than a visible face."""
 MARGIN = 0.25
 """A face is covered so much wider and higher on each side."""
 CELLS = 4
@@ -37,41 +30,6 @@ class FaceFinder(Protocol):
         """Faces of an RGB picture (H, W, 3)."""
 
 
-class YuNet:
-    """OpenCV's face detector; the user supplies its model file (233 kB, MIT licence).
-
-    Raises:
-        ConfigError: the file is not there, cannot be read, or is another model.
-    """
-
-    def __init__(self, model: Path) -> None:
-        if not model.is_file():
-            raise ConfigError(
-                f"evidence.blur_faces: {model} not found; give the path of YuNet's .onnx file"
-            )
-        try:
-            self._net = cv2.FaceDetectorYN.create(
-                str(model), "", (SIDE_PX, SIDE_PX), score_threshold=LEAST_SCORE
-            )
-            self.find(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8))
-        except cv2.error as error:
-            raise ConfigError(
-                f"evidence.blur_faces: {model} is no YuNet model ({error.err or 'unreadable'}); "
-                "give face_detection_yunet_2023mar.onnx or a later one of OpenCV's model zoo"
-            ) from error
-
-    def find(self, picture: UInt8Image) -> list[Box]:
-        """See `FaceFinder`."""
-        high, wide = picture.shape[:2]
-        scale = SIDE_PX / max(high, wide)
-        square = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
-        size = max(1, round(wide * scale)), max(1, round(high * scale))
-        square[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        _, rows = self._net.detect(cv2.cvtColor(square, cv2.COLOR_RGB2BGR))
-        found = [] if rows is None else rows[:, :4] / scale
-        return [(float(x), float(y), float(w), float(h)) for x, y, w, h in found]
-
-
 def cover(picture: UInt8Image, boxes: Sequence[Box]) -> UInt8Image:
     """Return a copy in which each box, with a margin, is a few blurred colours."""
     out = picture.copy()
@@ -81,8 +39,7 @@ def cover(picture: UInt8Image, boxes: Sequence[Box]) -> UInt8Image:
         top, bottom = (round(v) for v in (y - MARGIN * h, y + h + MARGIN * h))
         face = out[max(0, top) : min(high, bottom), max(0, left) : min(wide, right)]
         if face.size:
-            few = cv2.resize(face, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
-            face[:] = cv2.resize(few, (face.shape[1], face.shape[0]))
+            face[:] = scaled(scaled(face, CELLS, CELLS), face.shape[1], face.shape[0])
     return out
 
 

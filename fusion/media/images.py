@@ -8,18 +8,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from egomon.errors import StoreError
 from egomon.fusion.media.output_file import OutputFile, written_whole
 from egomon.fusion.messages.types import Evidence
 from egomon.stream.frame import Frame, Segment, UInt8Image
+from egomon.stream.pictures.jpeg import jpeg_of
+from egomon.stream.pictures.scaling import scaled
 
 # A JPEG of this width has about 10 KB and may go with every alert.
 SNAPSHOT_PX = 320
-# Above it files grow and eyes see nothing of it.
-JPEG_QUALITY = 80
 MILLISECOND = Fraction(1, 1000)
 # Names of files may have 255 bytes, and a suffix comes behind it.
 LONGEST_STEM = 96
@@ -55,9 +54,7 @@ def picture_of(frame: Frame, size: Size | None = None, *, width: int | None = No
         high = max(2, round(wide * size[1] / size[0]))
     if width is not None and wide > width:
         wide, high = width, max(2, round(high * width / wide))
-    if (high, wide) == picture.shape[:2]:
-        return picture
-    return np.asarray(cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+    return scaled(picture, wide, high)
 
 
 def _without_bars(square: UInt8Image, size: Size) -> UInt8Image:
@@ -73,30 +70,11 @@ def snapshot(segment: Segment, size: Size | None = None) -> tuple[Evidence, byte
     if not segment.frames:
         return None
     picture = picture_of(segment.frames[len(segment.frames) // 2], size, width=SNAPSHOT_PX)
-    jpeg = jpeg_of(picture)
-    if jpeg is None:
-        return None
     height, width = picture.shape[:2]
     evidence = Evidence(
         kind="snapshot", media_type="image/jpeg", attachment=0, width=width, height=height
     )
-    return evidence, jpeg
-
-
-def shrunk(picture: UInt8Image, width: int) -> UInt8Image:
-    """An RGB picture (H, W, 3) at most `width` pixels wide, in its own proportions."""
-    high, wide = picture.shape[:2]
-    if wide <= width:
-        return picture
-    size = (width, max(2, round(high * width / wide)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def jpeg_of(picture: UInt8Image) -> bytes | None:
-    """An RGB picture (H, W, 3) as a JPEG; None if it cannot be one."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    return data.tobytes() if done else None
+    return evidence, jpeg_of(picture)
 
 
 def write_clip(path: Path, frames: Sequence[Frame], size: Size | None = None) -> Evidence:

@@ -11,10 +11,10 @@ import pytest
 from browser import Browser, find_chromium
 from wire_data import alert, ref, segment
 
-from egomon.fusion.media.images import jpeg_of
 from egomon.fusion.messages.types import AlertData, StatusData, Step
 from egomon.report.hub import LiveHub
 from egomon.report.server import LiveServer
+from egomon.stream.pictures.jpeg import jpeg_of
 
 pytest.importorskip("uvicorn")
 pytestmark = pytest.mark.skipif(

@@ -69,6 +69,16 @@ def test_no_ring_is_drawn_for_glasses_that_lie_on_the_table_or_a_gaze_far_away()
         assert not ringed(each.image, each, (640, 480), Preprocessing()).any()
 
 
+def test_a_ring_at_the_border_is_cut_off_and_is_bright_within_dark() -> None:
+    for corner in (0.0, 1.0):
+        plain = replace(frame(0.0, value=120, px=200), gaze=Gaze(corner, corner, worn=True))
+        drawn = ringed(plain.image, plain, None, Preprocessing())
+        row = (drawn if corner == 0.0 else drawn[::-1, ::-1])[0]
+        assert [row[at].tolist() for at in (0, 5, 8, 11, 20)] == [
+            [120] * 3, [0] * 3, [255, 220, 0], [0] * 3, [120] * 3,
+        ]  # fmt: skip
+
+
 def test_the_live_picture_has_the_ring() -> None:
     buffer = RollingBuffer(seconds=5, max_bytes=1 << 20, on_full="drop_oldest")
     item = SimpleNamespace(

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 
 from egomon.branches.interfaces import Float32, FrameEncoder
 from egomon.errors import DataError
 from egomon.stream.frame import Frame, UInt8Image
+from egomon.stream.pictures.jpeg import COARSE, jpeg_of
+from egomon.stream.pictures.scaling import scaled
 from egomon.stream.reader import SourceReader
 from egomon.stream.sampling_grid import SamplingGrid
 from egomon.stream.sources.open import open_source
@@ -21,7 +22,7 @@ from egomon.train.features.vector_cache import VectorCache, vector_key
 
 PICTURE_SECONDS = 2.0
 """Distance of the small pictures."""
-PICTURE_PX, JPEG_QUALITY = 96, 70
+PICTURE_PX = 96
 
 OnShare = Callable[[float], None]
 """Hears the share of a recording that is read, in [0, 1]."""
@@ -64,11 +65,8 @@ class BatchEncoder:
 def small_jpeg(image: UInt8Image) -> bytes:
     """JPEG of an RGB picture, `PICTURE_PX` high."""
     high, wide = image.shape[:2]
-    size = (max(1, round(wide * PICTURE_PX / high)), PICTURE_PX)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)
-    return data.tobytes()
+    small = scaled(image, max(1, round(wide * PICTURE_PX / high)), PICTURE_PX)
+    return jpeg_of(small, quantizer=COARSE)
 
 
 def encode_video(

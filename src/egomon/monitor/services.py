@@ -20,8 +20,9 @@ from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
 from egomon.fusion.media.describe import Describer
-from egomon.fusion.media.face_blur import FaceBlur, YuNet
+from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import write_clip
+from egomon.fusion.media.yunet import YuNet
 from egomon.fusion.sinks.sink import Mute, SeenAlerts, SinkContext
 from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from egomon.branches.bundle.card import Preprocessing
@@ -11,8 +10,8 @@ from egomon.stream.frame import Frame, UInt8Image
 RADIUS_SHARE = 0.04
 """Radius as a share of the picture's width."""
 LEAST_RADIUS_PX = 5
-DARK, BRIGHT = (0, 0, 0), (255, 220, 0)
-"""Dark and light ring: one of the two is visible on any background."""
+DARK, BRIGHT = ((0, 0, 0), 7), ((255, 220, 0), 4)
+"""Colour and width in pixels of both rings: one of the two is visible on any background."""
 
 
 def ringed(
@@ -37,12 +36,22 @@ def ringed(
     if not (0 <= x <= 1 and 0 <= y <= 1):
         return picture
     high, wide = picture.shape[:2]
-    middle = round(x * (wide - 1)), round(y * (high - 1))
-    radius = max(LEAST_RADIUS_PX, round(RADIUS_SHARE * wide))
     drawn = picture.copy()
-    for colour, thick in ((DARK, 5), (BRIGHT, 2)):
-        cv2.circle(drawn, middle, radius, colour, thick, cv2.LINE_AA)
-    return np.asarray(drawn, np.uint8)
+    radius = max(LEAST_RADIUS_PX, round(RADIUS_SHARE * wide))
+    _draw_rings(drawn, round(x * (wide - 1)), round(y * (high - 1)), radius)
+    return drawn
+
+
+def _draw_rings(picture: UInt8Image, x: int, y: int, radius: int) -> None:
+    """Draw both rings around a pixel, with soft edges."""
+    reach = radius + DARK[1]
+    top, left = max(0, y - reach), max(0, x - reach)
+    part = picture[top : y + reach + 1, left : x + reach + 1]
+    rows, columns = np.indices(part.shape[:2])
+    from_ring = np.abs(np.hypot(rows + top - y, columns + left - x) - radius)
+    for colour, width in (DARK, BRIGHT):
+        share = np.clip((width + 1) / 2 - from_ring, 0, 1)[..., None]
+        part[:] = np.rint(part + share * (np.array(colour) - part))
 
 
 def _shown(size: tuple[int, int], used: Preprocessing) -> tuple[float, float]:

@@ -70,7 +70,8 @@ def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
     """Yield one JPEG for each ascending time until the recording ends; None is its middle."""
     import av
 
-    from egomon.fusion.media.images import jpeg_of, shrunk
+    from egomon.stream.pictures.jpeg import jpeg_of
+    from egomon.stream.pictures.scaling import shrunk
     from egomon.stream.sources.decoding.container import open_container, video_stream
     from egomon.stream.sources.decoding.decode import Converter
 
@@ -94,8 +95,6 @@ def _stills(video: Path, moments: Sequence[float | None]) -> Iterator[bytes]:
                         break
                 if shown is None:
                     return
-                jpeg = jpeg_of(shrunk(upright(shown), WIDTH_PX))
-                if jpeg is not None:
-                    yield jpeg
+                yield jpeg_of(shrunk(upright(shown), WIDTH_PX))
     except (OSError, SourceOpenError, av.FFmpegError) as error:
         logger.warning("no pictures from %s: %s", video.name, error)

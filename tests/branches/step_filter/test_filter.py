@@ -139,14 +139,19 @@ def test_what_happened_in_a_hole_of_the_stream_is_not_told(model: StepModel) -> 
         assert sum(follower.push(looks_like(4)).told for _ in range(WINDOWS)) == expected
 
 
-def test_a_new_cycle_is_known_when_it_begins(model: StepModel) -> None:
+def begun(model: StepModel, steps: str) -> list[int]:
+    """Places in `steps` at which a new cycle is taken to begin."""
     follower = StepFilter(model, RULES)
-    began = [
-        i // WINDOWS
-        for i, step in enumerate(np.repeat([0, 1, 2, 3, 4, 0, 1], WINDOWS))
+    return [
+        place
+        for place, step in enumerate(steps)
+        for _ in range(WINDOWS)
         if follower.push(looks_like(int(step))).began
     ]
-    assert began == [5]
+
+
+def test_a_new_cycle_is_known_when_it_begins(model: StepModel) -> None:
+    assert begun(model, "0123401") == [5]
 
 
 def test_memory_stays_bounded_and_the_belief_sums_to_one(model: StepModel) -> None:
@@ -284,6 +289,24 @@ def test_a_last_step_left_out_is_told_once_when_the_next_cycle_begins(
         "the work begins again with 'wet' (step 1)"
     )
     assert told(model, steps) == [(wrong, "stopped", sentence)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "what", "first"),
+    [("012341234", "'wet' (step 1), which has", 1), ("01234234", "'wet' (step 1) and 'soap'", 2)],
+)
+def test_first_steps_left_out_of_a_later_cycle_are_told_once(
+    model: StepModel, steps: str, what: str, first: int
+) -> None:
+    ((place, kind, text),) = told(model, steps)
+    assert (place, kind) == (5, "missing")
+    assert text.startswith(f"expected {what}")
+    assert f"(step {first + 1}) began" in text
+    assert begun(model, steps) == [5]
+
+
+def test_where_cycles_begin_on_demand_none_begins_without_its_first_step(model: StepModel) -> None:
+    assert told(model, "012341234", cycles=False)[0][:2] == (5, "repeated")
 
 
 def test_work_that_ends_before_its_last_steps_raises_nothing(model: StepModel) -> None:

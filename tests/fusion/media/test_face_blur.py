@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import av
 import cv2
@@ -15,13 +14,11 @@ from fakes import image
 from test_clip_writer import Bench, Sink, filled
 from test_lifecycle import make, run
 
-from egomon.errors import ConfigError, StoreError
+from egomon.errors import StoreError
 from egomon.fusion.media.attach import EVIDENCE_FAILED, EvidenceAttacher
-from egomon.fusion.media.face_blur import Box, FaceBlur, YuNet, cover
+from egomon.fusion.media.face_blur import FaceBlur, cover
+from egomon.fusion.media.yunet import Box
 from egomon.stream.frame import Frame, Segment, UInt8Image
-
-onnx = pytest.importorskip("onnx")
-helper, TensorProto = onnx.helper, onnx.TensorProto
 
 FACE: Box = (16.0, 24.0, 16.0, 16.0)
 
@@ -142,79 +139,6 @@ def test_a_picture_that_goes_out_shows_no_face() -> None:
     picture = cv2.imdecode(np.frombuffer(made[1], np.uint8), cv2.IMREAD_COLOR)
     assert is_covered(picture)
     assert FaceBlur(Finder()).snapshot(Segment(0, "cam", 0, 1, 0, np.zeros(0))) is None
-
-
-def bright_is_a_face(path: Path) -> Path:
-    """A model with YuNet's input and outputs that takes every bright cell of 8 dots for a face."""
-    nodes: list[Any] = []
-    outputs: list[Any] = []
-    constants: list[Any] = []
-
-    def constant(name: str, kind: int, *values: float) -> str:
-        constants.append(helper.make_tensor(name, kind, [len(values)], values))
-        return name
-
-    def node(kind: str, given: list[str], made: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, given, [made], **attributes))
-        return made
-
-    for stride in (8, 16, 32):
-        cells, end = (640 // stride) ** 2, f"_{stride}"
-        share = constant("share" + end, TensorProto.FLOAT, 1 / 255 if stride == 8 else 0.0)
-        column = constant("column" + end, TensorProto.INT64, 1, cells, 1)
-        zero = constant("zero" + end, TensorProto.FLOAT, 0.0)
-        square = {"kernel_shape": [stride] * 2, "strides": [stride] * 2}
-        level = node("AveragePool", ["input"], "level" + end, **square)
-        level = node("Mul", [level, share], "scaled" + end)
-        level = node("ReduceMean", [level], "mean" + end, axes=[1], keepdims=1)
-        scores = [node("Reshape", [level, column], name + end) for name in ("cls", "obj")]
-        none = node("Mul", [scores[0], zero], "none" + end)
-        node("Concat", [none] * 4, "bbox" + end, axis=2)
-        node("Concat", [none] * 10, "kps" + end, axis=2)
-        outputs += [
-            helper.make_tensor_value_info(name + end, TensorProto.FLOAT, [1, cells, width])
-            for name, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
-        ]
-    return save(path, nodes, outputs, constants)
-
-
-def save(path: Path, nodes: list[Any], outputs: list[Any], constants: list[Any]) -> Path:
-    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 640, 640])
-    graph = helper.make_graph(nodes, "model", [given], outputs, constants)
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    return path
-
-
-def test_opencvs_detector_gives_boxes_in_the_pictures_own_pixels(tmp_path: Path) -> None:
-    finder = YuNet(bright_is_a_face(tmp_path / "model.onnx"))
-    picture = np.zeros((320, 640, 3), np.uint8)
-    assert finder.find(picture) == []
-    picture[160:168, 320:328] = 255
-    ((x, y, w, h),) = finder.find(picture)
-    assert (x + w / 2, y + h / 2) == pytest.approx((320, 160), abs=4)
-    small = cv2.resize(picture, (320, 160), interpolation=cv2.INTER_AREA)
-    ((x, y, w, h),) = finder.find(np.asarray(small, np.uint8))
-    assert (x + w / 2, y + h / 2, w) == pytest.approx((160, 80, 4), abs=2)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no model at all"])
-def test_a_file_that_is_no_detector_is_refused_at_the_start(
-    tmp_path: Path, content: bytes | None
-) -> None:
-    path = tmp_path / "faces.onnx"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"evidence\.blur_faces: .*faces\.onnx .*onnx"):
-        YuNet(path)
-
-
-def test_another_model_is_refused_at_the_start(tmp_path: Path) -> None:
-    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 640, 640])
-    nodes = [helper.make_node("Relu", ["input"], ["output"])]
-    path = save(tmp_path / "relu.onnx", nodes, [output], [])
-    with pytest.raises(ConfigError, match="is no YuNet model"):
-        YuNet(path)
 
 
 def test_a_failure_is_told_as_one_sentence() -> None:

@@ -22,7 +22,7 @@ from egomon.errors import EgomonError, PluginError
 # The event store and its clips may grow to more than is left below this.
 LEAST_FREE_GB = 1.0
 SELF_TEST_SECONDS = 5
-PACKAGES = ("onnxruntime", "numpy", "av", "opencv-python-headless", "pyzmq")
+PACKAGES = ("onnxruntime", "numpy", "av", "pyzmq")
 # A board sold with 4 GB reports a little more or less.
 LITTLE_MEMORY_GB = 4.5
 PORTS = (5556, 5557)

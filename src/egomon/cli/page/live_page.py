@@ -148,8 +148,9 @@ def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
     If the source reports gaze, a ring marks it. Nothing is read or decoded for
     the picture, and the source's own thread does nothing for it.
     """
-    from egomon.fusion.media.images import jpeg_of, picture_of
+    from egomon.fusion.media.images import picture_of
     from egomon.report.gaze_overlay import ringed
+    from egomon.stream.pictures.jpeg import jpeg_of
 
     named = {item.name: item for item in inputs}
 
@@ -161,8 +162,7 @@ def camera_of(inputs: Sequence[SourceWorker]) -> Camera:
         picture = picture_of(frame, item.size, width=PICTURE_PX)
         if frame.gaze is not None:
             picture = ringed(picture, frame, item.size, item.preprocessing)
-        jpeg = jpeg_of(picture)
-        return None if jpeg is None else (frame.mono_ns, jpeg)
+        return frame.mono_ns, jpeg_of(picture)
 
     return newest
 
@@ -172,7 +172,8 @@ def still_of(inputs: Sequence[SourceWorker]) -> Still:
 
     A new alert costs one small JPEG; nothing is read or decoded for it.
     """
-    from egomon.fusion.media.images import SNAPSHOT_PX, jpeg_of, picture_of
+    from egomon.fusion.media.images import SNAPSHOT_PX, picture_of
+    from egomon.stream.pictures.jpeg import jpeg_of
 
     named = {item.name: item for item in inputs}
 

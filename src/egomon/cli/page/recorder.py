@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from egomon.fusion.media.images import shrunk
 from egomon.fusion.media.output_file import OutputFile
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import UInt8Image
+from egomon.stream.pictures.scaling import shrunk
 from egomon.stream.worker import Worker
 
 FPS = 12.0

@@ -12,6 +12,7 @@ import typer
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
 from egomon.errors import UsageError
+from egomon.extras import needs_extra
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 DataFolder = Annotated[
@@ -59,7 +60,8 @@ def simulate(
     ] = 0.06,
 ) -> None:
     """Render first-person bench work with known mistakes: mp4 files and segments.jsonl."""
-    from egomon.train.simulator import simulate as render
+    with needs_extra("egomon simulate", "simulate"):
+        from egomon.train.simulator import simulate as render
 
     if workflows not in ("seen", "unseen"):
         raise UsageError(f"--workflows {workflows!r} is not one of: seen, unseen")

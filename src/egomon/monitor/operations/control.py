@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from egomon.branches.load_bundle import Bundle, load_bundle
 from egomon.config_sections import ModelSettings
 from egomon.errors import EgomonError
-from egomon.fusion.media.images import SNAPSHOT_PX, jpeg_of, picture_of
+from egomon.fusion.media.images import SNAPSHOT_PX, picture_of
 from egomon.fusion.sinks.sink import Mute, SeenAlerts
+from egomon.stream.pictures.jpeg import jpeg_of
 
 if TYPE_CHECKING:
     from egomon.fusion.media.face_blur import FaceBlur

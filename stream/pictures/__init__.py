@@ -1,0 +1,1 @@
+"""Pictures as they leave: scaled, and as JPEG."""
