@@ -1,4 +1,7 @@
-"""Rows of `teach.py handwash --orders`: correct recordings that differ in order, or lack a step."""
+"""Rows of `teach.py handwash --orders`: correct recordings that differ in order, or lack a step.
+
+Its last lines count in parts of the work, short ones too, how often an exchange is learned.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from egomon.branches.interfaces import Float32
+from egomon.train.features.recording import RecordingVectors
 from egomon.train.teach.base import Base
+from egomon.train.teach.step_filter.follow import window_seconds_of, windows_of_recording
+from egomon.train.teach.step_filter.orders import in_one_order
+from egomon.train.teach.step_filter.step_model import choose_count, count_within
 from teach_parts.clips import Piece, Run
 from teach_parts.made_runs import KINDS, run_of
 from teach_parts.watch import Scores, teach_runs
@@ -23,6 +30,8 @@ VARIATIONS = {
 out."""
 WRONG = 8
 """Runs with a mistake for each choice of recordings, in the usual order."""
+PARTS = ((3, 4, 5), (8, 12))
+"""Numbers of steps of a part, a line each."""
 
 
 def varied(steps: Sequence[int], at: int, size: int) -> list[int]:
@@ -83,3 +92,34 @@ def watch_variations(
             wrong.watched += watched[2:]
         yield title, correct
         yield "  with a mistake", wrong
+
+
+def exchanges_learned(
+    data: Mapping[str, Mapping[int, Float32]], fps: float, seed: int
+) -> Iterator[str]:
+    """How many choices of three recordings of a part of the work teach an exchange of steps."""
+    for sizes in PARTS:
+        shown = {"in one order": ((), [0, 0]), "one": ((1,), [0, 0]), "two": ((0, 2), [0, 0])}
+        for size in sizes:
+            for chosen in combinations(data, 3):
+                steps = sorted(data[chosen[0]])
+                for start in range(len(steps) - size + 1):
+                    part = steps[start : start + size]
+                    rng = random.Random(f"{seed} {chosen} {part}")
+                    other = varied(part, rng.randrange(size - 1), 1)
+                    for who, counts in shown.values():
+                        orders = [other if i in who else part for i in range(3)]
+                        runs = [
+                            in_order(n, data[n], order, fps).recording()
+                            for n, order in zip(chosen, orders, strict=True)
+                        ]
+                        counts[0] += _learns_exchange(runs)
+                        counts[1] += 1
+        told = ", ".join(f"{title} {n} of {of}" for title, (_, (n, of)) in shown.items())
+        yield f"exchanges learned in parts of {', '.join(map(str, sizes))} steps: {told}"
+
+
+def _learns_exchange(recordings: Sequence[RecordingVectors]) -> bool:
+    seconds = window_seconds_of(recordings)
+    runs = [windows_of_recording(recording, seconds) for recording in recordings]
+    return bool(in_one_order(runs, min(choose_count(runs), count_within(runs))))

@@ -17,7 +17,7 @@ from egomon.branches.taught.corrections import write_corrections
 from egomon.train.teach.base import Base, open_base
 from teach_parts.clips import Run, clip_vectors
 from teach_parts.made_runs import KINDS, LONG, run_of, without_first
-from teach_parts.orders import watch_variations
+from teach_parts.orders import exchanges_learned, watch_variations
 from teach_parts.watch import (
     Scores,
     Watched,
@@ -167,6 +167,8 @@ def print_orders(folder: Path, base_name: str, kept: Path, *, quick: bool, seed:
     print(HEADER)
     for title, scores in watch_variations(base, same, foreign, FPS, quick=quick, seed=seed):
         print_row(title, scores)
+    if not quick:
+        print(*exchanges_learned(same, FPS, seed), sep="\n")
 
 
 def print_row(name: str, scores: Scores) -> None:

@@ -47,7 +47,7 @@ def save_bundle(
     All is written beside the target and then renamed, so a reader never sees half a bundle.
 
     Args:
-        folder: target folder; its parent is created.
+        folder: target folder, or a link to it; its parent is created.
         card: the card.
         tensors: all weights, named with the prefixes in `PREFIXES`.
         large_folder: a model folder to copy to `large/`, for `large.weights = "bundle"`; vLLM can
@@ -63,6 +63,8 @@ def save_bundle(
             holds something that is no bundle, or cannot be written.
     """
     folder = Path(folder)
+    if folder.is_symlink():  # it stays, and what it leads to is replaced
+        folder = Path(os.path.realpath(folder))
     check_card(card)
     if card.frame_encoder != card.frame_encoder.recorded():
         raise BundleError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import socket
 import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -32,7 +36,7 @@ class KeptConnection:
     Args:
         address: `http://` or `https://`; a user and password in it are sent as Basic.
         headers: of each request.
-        timeout_seconds: of each wait for the server, and for the end of an answer's body.
+        timeout_seconds: to connect, to send a request, and to have its whole answer, each.
         shown: the address for messages, without its secrets.
         clock: monotonic seconds.
 
@@ -77,6 +81,10 @@ class KeptConnection:
                 self._target = f"http://{written}{self._target}"
                 self._headers |= credentials
         self._clock, self._seconds, self._used = clock, timeout_seconds, 0.0
+        self._until = 0.0
+        self._connection.response_class = partial(  # type: ignore[assignment]  # it is only called
+            _TimedAnswer, seconds_left=lambda: self._until - clock()
+        )
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> int:
         """Post a body; returns the status of the answer.
@@ -100,7 +108,12 @@ class KeptConnection:
     def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
         is_read = False
         try:
+            if self._connection.sock is None:
+                self._until = self._clock() + self._seconds  # a proxy answers while connecting
+                self._connection.connect()
+            self._connection.sock.settimeout(self._seconds)
             self._connection.request("POST", self._target, body, {**self._headers, **headers})
+            self._until = self._clock() + self._seconds
             answer = self._connection.getresponse()
             with suppress(OSError, HTTPException):  # its status has come
                 is_read = self._read(answer)
@@ -110,14 +123,48 @@ class KeptConnection:
                 self.close()
             self._used = self._clock()
 
-    def _read(self, answer: HTTPResponse) -> bool:
-        """Read a body to its end; False where it is too long, or still coming in after a while."""
-        left, until = MAX_ANSWER_BYTES, self._clock() + self._seconds
-        while left > 0 and self._clock() < until and (piece := answer.read1(left)):
+    @staticmethod
+    def _read(answer: HTTPResponse) -> bool:
+        """Read a body to its end; False where it is too long."""
+        left = MAX_ANSWER_BYTES
+        while left > 0 and (piece := answer.read1(left)):
             left -= len(piece)
         if answer.length == 0:  # `read1` leaves it open
             answer.close()
         return answer.isclosed()
+
+
+class _TimedAnswer(HTTPResponse):
+    """Must be there within a time as a whole: bytes that come one by one make it no longer."""
+
+    def __init__(
+        self, sock: socket.socket, *args: Any, seconds_left: Callable[[], float], **kwargs: Any
+    ) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach(), seconds_left))
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket's file until a time has passed; then raises a TimeoutError."""
+
+    def __init__(
+        self, sock: socket.socket, raw: io.RawIOBase, seconds_left: Callable[[], float]
+    ) -> None:
+        self._socket, self._raw, self._seconds_left = sock, raw, seconds_left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._seconds_left()
+        if left <= 0:
+            raise TimeoutError("its answer does not end")
+        self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _proxy_of(scheme: str, host: str, shown: str) -> SplitResult | None:

@@ -13,7 +13,8 @@ from egomon.fusion.sinks.sink import SinkContext
 from egomon.fusion.sinks.uri import parse_uri
 
 TIMEOUT_SECONDS = 4.0
-"""Of each wait for the server; below the time that a run has for its last messages."""
+"""To connect, to send and to be answered, each; below the time that a run has for its last
+messages."""
 SIGNATURE = "X-Egomon-Signature-256"
 SECRET = "EGOMON_WEBHOOK_SECRET"
 TOKEN = "EGOMON_WEBHOOK_TOKEN"

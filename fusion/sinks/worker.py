@@ -68,13 +68,13 @@ class SinkWorker:
         self._kinds: frozenset[str] | None = getattr(sink, "kinds", None)
         self._idle: Callable[[], None] = getattr(sink, "idle", lambda: None)
         self._backlog = backlog
-        self._handed_over = 0
+        self._handed_over = self._delivered = 0
         self._clock = clock
         self._pause = pause or context.stop.wait
         self._queue: Channel[_Waiting] = Channel(
             capacity, on_full="wait" if wait else "drop_oldest"
         )
-        self._is_stuck = False
+        self._is_stuck = self._is_sending = self._is_rest_told = False
         self._lost = self._dropped = 0
         self._dropped_at: float | None = None
         self._fault: str | None = None
@@ -150,6 +150,7 @@ class SinkWorker:
             self._context.stop.set()
             if not self._worker.join(ABANDON_SECONDS):
                 logger.warning("%s did not end in time and was abandoned", self._plugin)
+                self._tell_waiting()
 
     def _run(self, worker: Worker) -> None:
         try:
@@ -170,9 +171,8 @@ class SinkWorker:
 
     def _deliver(self, worker: Worker) -> None:
         """Everything in order: what former runs left, then this run, holes from the backlog."""
-        expected = 0
         if self._backlog is not None and not self._send_all(self._backlog.former())[1]:
-            return self._tell_waiting(expected)
+            return self._tell_waiting()
         while True:
             worker.beat()
             self._let_idle()
@@ -183,15 +183,15 @@ class SinkWorker:
             if item is None:
                 continue
             number, event, data, attachments = item
-            if not self._recover(number - expected, event.seq):
-                return self._tell_waiting(expected)
-            expected = number
+            if not self._recover(number - self._delivered, event.seq):
+                return self._tell_waiting()
+            self._delivered = number
             message = Message(event.topic, decode_envelope(event.envelope), data, attachments)
             if not self._send(message):
-                return self._tell_waiting(expected)
-            expected += 1
-        if not self._recover(self._handed_over - expected, None):
-            self._tell_waiting(expected)
+                return self._tell_waiting()
+            self._delivered += 1
+        if not self._recover(self._handed_over - self._delivered, None):
+            self._tell_waiting()
 
     def _let_idle(self) -> None:
         try:
@@ -223,9 +223,16 @@ class SinkWorker:
             logger.error("%s: %s", self._plugin, error)
         return found, True
 
-    def _tell_waiting(self, expected: int) -> None:
-        waiting = self._handed_over - expected
+    def _tell_waiting(self) -> None:
+        """Count and tell what is left, once; nothing is handed over any more."""
+        if self._is_rest_told:
+            return
+        self._is_rest_told = True
         kept = self._backlog is not None and self._backlog.is_kept
+        if self._backlog is not None:
+            waiting = self._handed_over - self._delivered
+        else:  # what the queue had no room for is counted already
+            waiting = len(self._queue) + self._is_sending
         self._lost += 0 if kept else waiting
         logger.warning(
             "%s did not take the last %d messages%s",
@@ -235,6 +242,7 @@ class SinkWorker:
     def _send(self, message: Message) -> bool:
         """Deliver a message, however often that takes; False where the run was over before."""
         seconds, longest = RETRY_SECONDS
+        self._is_sending = True
         while True:
             try:
                 self._sink.send(message)
@@ -254,6 +262,7 @@ class SinkWorker:
             if self._pause(seconds):
                 return False
             seconds = min(2 * seconds, longest)
+        self._is_sending = False
         if self._backlog is not None:
             self._backlog.delivered(message.envelope.boot, message.envelope.seq)
         return True

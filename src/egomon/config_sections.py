@@ -154,7 +154,11 @@ class BusSettings(Section):
     publish: tuple[str, ...] = Field(
         (endpoints.PUBLISH,), description="ZeroMQ endpoints for alerts"
     )
-    control: str | None = Field(endpoints.CONTROL, description="ZeroMQ endpoint for requests")
+    control: str | None = Field(
+        None,
+        description="ZeroMQ endpoint for requests; `none` = without; default: on this machine, one "
+        "port above the first of `publish`",
+    )
     curve: Path | None = Field(None, description="Folder of keys made by `egomon keygen`")
     insecure_bind: bool = Field(False, description="Allow other machines in without keys")
 

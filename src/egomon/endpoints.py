@@ -1,4 +1,41 @@
 """Where a monitor publishes and answers unless it is told otherwise: this machine only."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 PUBLISH = "tcp://127.0.0.1:5556"
 CONTROL = "tcp://127.0.0.1:5557"
+NO_CONTROL = "none"
+MAX_PORT = 65535
+
+
+def control_beside(endpoint: str, host: str | None = None) -> str | None:
+    """Where a monitor answers unless it is told otherwise: one port above its event endpoint.
+
+    Args:
+        endpoint: of the events.
+        host: None = the same.
+
+    Returns:
+        None where `endpoint` has no port that another is above.
+
+    >>> control_beside("tcp://bench.local:6000"), control_beside("ipc:///run/events")
+    ('tcp://bench.local:6001', None)
+    """
+    address, _, port = endpoint.rpartition(":")
+    if not address.startswith("tcp://") or not port.isdecimal() or int(port) >= MAX_PORT:
+        return None
+    return f"{address if host is None else f'tcp://{host}'}:{int(port) + 1}"
+
+
+def monitor_control(publish: Sequence[str], given: str | None) -> str | None:
+    """Where a monitor answers requests: on this machine only, unless it is told otherwise.
+
+    Args:
+        publish: its event endpoints.
+        given: what the user asks for; `none` = it answers none.
+    """
+    if given is not None:
+        return None if given == NO_CONTROL else given
+    return control_beside(next(iter(publish), PUBLISH), "127.0.0.1") or CONTROL

@@ -67,13 +67,14 @@ def test_what_is_open_is_told_with_its_level(
     store.touch(mode=0o644)
     settings = tmp_path / "egomon.toml"
     settings.write_text(
-        '[bus]\npublish = ["tcp://0.0.0.0:5556"]\n'
+        '[bus]\npublish = ["tcp://0.0.0.0:6000"]\n'
         f'[store]\npath = "{store}"\n[metrics]\naddress = "0.0.0.0:9100"\n'
     )
     settings.chmod(0o664)
     found = doctor(tmp_path, monkeypatch)
     assert found["settings"][0][0] == "warning"
-    assert found["bus"][0] == ("error", "tcp://0.0.0.0:5556: the network, without keys")
+    assert found["bus"][0] == ("error", "tcp://0.0.0.0:6000: the network, without keys")
+    assert found["bus"][1] == ("ok", "tcp://127.0.0.1:6001: this machine only")
     assert found["metrics"][0][0] == "warning"
     assert found["data"] == [("warning", f"other users may read {store}")]
     settings.write_text(f'[bus]\npublish = ["tcp://0.0.0.0:5556"]\ncurve = "{keys}"\n')

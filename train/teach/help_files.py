@@ -44,12 +44,17 @@ def read_step_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def with_boundaries(recordings: Sequence[RecordingVectors], path: Path) -> list[RecordingVectors]:
+def with_boundaries(
+    recordings: Sequence[RecordingVectors], path: Path
+) -> tuple[list[RecordingVectors], list[str]]:
     """Recordings, with known steps where the file has rows of them.
 
     Args:
         recordings: demonstrations.
         path: a table of segments, `.csv` or `.jsonl`; `text` names the step.
+
+    Returns:
+        The recordings, and the names of others that the file has rows of.
 
     Raises:
         DataError: the file breaks its format, names no recording of these, or marks a mistake.
@@ -67,12 +72,16 @@ def with_boundaries(recordings: Sequence[RecordingVectors], path: Path) -> list[
                 f"{path} marks a mistake at {wrong.start:g} s of {recording.name}; teach from "
                 "correct recordings only"
             )
-        spans = tuple(Span(row.start, row.end, row.text or None) for row in own)
+        spans = tuple(
+            Span(row.start, row.end, (row.text or "")[:LONGEST_NAME] or None) for row in own
+        )
         found.append(replace(recording, spans=spans) if spans else recording)
     if all(recording.spans is None for recording in found):
         names = ", ".join(recording.name for recording in recordings)
         raise DataError(f"{path} has no row of any of these recordings: {names}")
-    return found
+    known = {Path(recording.name).stem for recording in recordings}
+    named = dict.fromkeys(row.recording for row in rows)
+    return found, [name for name in named if Path(name).stem not in known]
 
 
 def write_boundaries(path: Path, recordings: Mapping[str, Sequence[Span]]) -> None:

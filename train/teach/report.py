@@ -50,6 +50,8 @@ class TeachReport:
     most_an_hour: float | None = None
     """Upper 95 % bound of the false alarms an hour in it."""
 
+    frame_seconds: float = 0.0
+    """Between two pictures of the recordings, where that is more than teaching wants."""
     former: str = ""
     """Folder of the bundle that this one replaced; empty = there was none, or it is not kept."""
     odd: str = ""
@@ -65,8 +67,9 @@ class TeachReport:
             return "failed"
         good = agreement is not None and agreement >= GOOD_AGREEMENT
         if self.most_an_hour is not None:
-            within = self.alerts_on_recordings <= self.false_alarms_per_hour * self.judged_hours
-            good = within and self.made > 0 and self.found >= GOOD_RECALL * self.made
+            good = (
+                self._is_within_budget and self.made > 0 and self.found >= GOOD_RECALL * self.made
+            )
         return "ready" if good and self.recordings >= GOOD_RECORDINGS else "usable"
 
     @property
@@ -76,10 +79,13 @@ class TeachReport:
         if self.verdict == "ready":
             return f"Ready: found {found} and recognises them again{self._known_recall}."
         if self.verdict == "usable":
-            return (
-                f"Usable: found {found}{self._known_recall}; more recordings would help "
-                "(egomon teach --add)."
-            )
+            advice = "more recordings would help (egomon teach --add)"
+            if self.frame_seconds:
+                advice = (
+                    f"the recordings show a picture every {self.frame_seconds:g} s, and 4 a second "
+                    "are wanted: record the work again"
+                )
+            return f"Usable: found {found}{self._known_recall}; {advice}."
         if self.odd:
             return (
                 f"{self.odd} shows other work or another place than the other recordings, and next "
@@ -95,14 +101,23 @@ class TeachReport:
         """What it found where each recording was judged by the others."""
         if not self.made or self.most_an_hour is None:
             return ""
+        above = (
+            f", above the budget of {self.false_alarms_per_hour:g}"
+            if not self._is_within_budget
+            else ""
+        )
         alarms = {0: "no false alarm", 1: "one false alarm"}.get(
             self.alerts_on_recordings, f"{self.alerts_on_recordings} false alarms"
         )
         return (
             f"; judged by the others, {self.found} of {self.made} made mistakes were found, with "
             f"{alarms} in {60 * self.judged_hours:.0f} minutes, so at most "
-            f"{self.most_an_hour:.0f} an hour (95 %)"
+            f"{self.most_an_hour:.0f} an hour (95 %){above}"
         )
+
+    @property
+    def _is_within_budget(self) -> bool:
+        return self.alerts_on_recordings <= self.false_alarms_per_hour * self.judged_hours
 
     def to_json(self) -> dict[str, Any]:
         """For `egomon teach --json`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from egomon.branches.bundle.card_check import NAME_PATTERN
 from egomon.branches.bundle.locate import CARD_FILE
 from egomon.branches.bundle.save import check_target
 from egomon.branches.load_bundle import save_bundle
+from egomon.branches.taught.corrections import Correction, write_corrections
 from egomon.branches.taught.step_pictures import write_step_pictures
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -33,6 +35,7 @@ from egomon.train.teach.help_files import (
     write_boundaries,
 )
 from egomon.train.teach.input_check import check_recordings, odd_one
+from egomon.train.teach.kept_changes import Changes, read_changes
 from egomon.train.teach.one_class.fit import ProgressCallback
 from egomon.train.teach.page import PAGE_FILE, AlignedRecording, step_pictures, write_page
 from egomon.train.teach.report import TeachReport
@@ -92,6 +95,8 @@ def teach(
         raise UsageError(
             f"a new bundle cannot take the place of {out}; name a folder, as in -o NAME"
         )
+    if out.is_symlink():
+        out = Path(os.path.realpath(out))
     if not videos:
         raise UsageError("teach needs at least one correct recording")
     former = out.with_name(f"{out.name}.previous") if keep_former and is_bundle(out) else None
@@ -99,6 +104,7 @@ def teach(
         if folder is not None:
             check_target(folder)
     old = read_demonstrations(out) if add else None
+    changes = read_changes(out, old.about) if old else None
     known = list(dict.fromkeys(old.about.workflows)) if old else None
     demonstrations = find_demonstrations(videos, known)
     paths = [demonstration.path for demonstration in demonstrations]
@@ -111,9 +117,10 @@ def teach(
         replace(halved(recording), workflow=demonstration.workflow)
         for recording, demonstration in zip(encoded, demonstrations, strict=True)
     ]
-    if boundaries is not None:
-        new = with_boundaries(new, boundaries)
     recordings = [*(old.recordings if old else ()), *new]
+    unknown: list[str] = []
+    if boundaries is not None:
+        recordings, unknown = with_boundaries(recordings, boundaries)
     for workflow in dict.fromkeys(r.workflow for r in recordings):
         check_recordings([r for r in recordings if r.workflow == workflow])
     budget = false_alarms_per_hour or (old.about.false_alarms_per_hour if old else 6.0)
@@ -121,7 +128,12 @@ def teach(
         old.about.base if old else base or start.card.name, start, recordings, names, budget
     )
     found = KeptRecordings(about, tuple(recordings))
-    return _learn(start, found, out, chosen, progress, force=force, former=former)
+    notes = (
+        [f"{boundaries} has rows of {', '.join(unknown)}, which are none of the recordings"]
+        if unknown
+        else []
+    )
+    return _learn(start, found, out, chosen, progress, notes, changes, force=force, former=former)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -158,6 +170,8 @@ def _learn(
     out: Path,
     name: str,
     progress: ProgressCallback,
+    notes: Sequence[str],
+    changes: Changes | None,
     *,
     force: bool,
     former: Path | None,
@@ -177,11 +191,18 @@ def _learn(
     visits_of = (
         taught.visits if isinstance(taught, FollowedWorkflows) else ((),) * len(found.recordings)
     )
-    report = replace(taught.report, base=base.card.name, former=str(former or ""))
+    graphs, words = taught.graphs, tuple[Correction, ...]()
+    if changes is not None:
+        visits = {r.name: own for r, own in zip(found.recordings, visits_of, strict=True)}
+        graphs, words, lost = changes.on(graphs, visits)
+        notes = (*notes, *([f"{lost}; see {former}" if former else lost] if lost else []))
+    notes = (*taught.report.notes, *notes)
+    report = replace(taught.report, base=base.card.name, former=str(former or ""), notes=notes)
     if report.verdict == "failed" and not force:
         return replace(report, written=False, odd=odd_one(found.recordings) or "", former="")
     save_bundle(out, card, tensors, onnx_folder=base.onnx_folder, former=former)
-    write_graphs(taught.graphs, out / WORKFLOW_FILE)
+    write_graphs(graphs, out / WORKFLOW_FILE)
+    write_corrections(out, words)
     if not write_demonstrations(out, found):
         report = replace(report, notes=(*report.notes, TOO_LARGE_NOTE))
     tracks = [
@@ -193,11 +214,11 @@ def _learn(
         title=name,
         sentence=report.sentence,
         notes=report.notes,
-        graphs=taught.graphs,
+        graphs=graphs,
         tracks=tracks,
     )
     write_step_pictures(out, step_pictures(tracks))
-    _write_steps(out / STEPS_FILE, taught.graphs, tracks)
+    _write_steps(out / STEPS_FILE, graphs, tracks)
     return report
 
 

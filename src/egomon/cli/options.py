@@ -25,7 +25,12 @@ Publish = Annotated[
     typer.Option("--pub", help="ZeroMQ endpoint for alerts; may be given more than once."),
 ]
 Control = Annotated[
-    str | None, typer.Option("--control", help="ZeroMQ endpoint for requests; `none` = without.")
+    str | None,
+    typer.Option(
+        "--control",
+        help="ZeroMQ endpoint for requests; `none` = without; default: on this machine, one port "
+        "above the first --pub.",
+    ),
 ]
 Curve = Annotated[
     Path | None, typer.Option("--curve", help="Folder of keys made by `egomon keygen`.")

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from egomon import endpoints
 from egomon.config import Settings
 from egomon.config_sections import EvidenceSettings
 from egomon.errors import StoreError
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_CONTROL = "none"
 SERVE_SECONDS = 0.05
 """Between two looks for a subscriber."""
 
@@ -54,7 +54,7 @@ def open_bus(settings: Settings, boot: str) -> EventServer:
     bus = settings.bus
     return EventServer(
         publish=bus.publish,
-        control=None if bus.control == NO_CONTROL else bus.control,
+        control=endpoints.monitor_control(bus.publish, bus.control),
         host=socket.gethostname(),
         boot=boot,
         curve=None if bus.curve is None else CurveConfig.server(bus.curve),

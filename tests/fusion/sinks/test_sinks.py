@@ -11,7 +11,7 @@ import pytest
 from fakes import FakeClock
 from sink_data import SECONDS, end, hand_over
 
-from egomon.errors import ConfigError, MissingExtraError, PluginError, UsageError
+from egomon.errors import ConfigError, DeliveryError, MissingExtraError, PluginError, UsageError
 from egomon.fusion.messages.message import Message
 from egomon.fusion.messages.session_file import read_session
 from egomon.fusion.sinks.file import FileSink
@@ -116,18 +116,35 @@ def test_a_replay_waits_for_room_so_that_its_sinks_get_everything() -> None:
     assert sink.got == sample_messages() * 20
 
 
-def test_a_sink_that_never_returns_is_abandoned_and_told_to_stop() -> None:
-    may_end = threading.Event()
-    sink = ListSink(lambda message: may_end.wait(SECONDS))
-    context = SinkContext()
-    worker = SinkWorker("the sink", sink, context)
+def test_a_sink_that_never_returns_is_abandoned_and_what_it_did_not_take_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    is_sending, may_end = threading.Event(), threading.Event()
+
+    def on_send(message: Message) -> None:
+        is_sending.set()
+        may_end.wait(SECONDS)
+        raise DeliveryError("away")
+
+    sink, context = ListSink(on_send), SinkContext()
+    worker = SinkWorker("the sink", sink, context, capacity=3)
     worker.open()
-    hand_over(worker, sample_messages()[0])
+    messages = sample_messages()
+    hand_over(worker, messages[0])
+    assert is_sending.wait(SECONDS)
+    hand_over(worker, *messages[1:], *messages[:3])  # of these the last three have room
     worker.finish()
     worker.join(0.0)
     assert context.stop.is_set()
     assert not sink.is_closed
+    everything = 1 + len(messages[1:]) + 3
+    assert worker.lost == everything
     may_end.set()
+    worker.join(SECONDS)
+    assert sink.is_closed
+    assert worker.lost == everything
+    told = [each.getMessage() for each in caplog.records]
+    assert told.count("the sink did not take the last 4 messages") == 1
 
 
 @pytest.mark.parametrize("is_stuck", [True, False])

@@ -16,7 +16,7 @@ from egomon.stream.sources.decoding.jpeg import JpegDecoder
 
 def read(jpeg: bytes) -> UInt8Image:
     """As libjpeg reads it."""
-    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def plain(colour: tuple[int, int, int], width: int = 40, height: int = 24) -> UInt8Image:

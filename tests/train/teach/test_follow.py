@@ -64,7 +64,7 @@ def watch(
 def test_as_many_steps_are_found_as_were_shown_and_they_take_as_long(
     taught: FollowedWorkflow,
 ) -> None:
-    assert taught.report.steps == 5
+    assert (taught.report.steps, taught.report.frame_seconds) == (5, 0.0)
     assert taught.model.seconds == pytest.approx(np.full(5, SECONDS), abs=1.0)
     for visits in taught.visits:
         starts = [span.t_start for span in visits]
@@ -84,6 +84,7 @@ def test_with_a_frame_a_second_durations_are_told_in_seconds() -> None:
     )
     assert taught.model.seconds == pytest.approx(np.full(5, 20.0), abs=2.0)
     assert taught.report.hours == pytest.approx(3 * 100 / 3600)
+    assert taught.report.frame_seconds == 1.0
     assert [visits[-1].t_end for visits in taught.visits] == [100.0] * 3
     follower = StepFilterBranch(taught.model, taught.graphs).follow()
     long = [("a", 20.0), ("b", 20.0), ("c", 90.0), ("d", 20.0), ("e", 20.0)]

@@ -49,9 +49,16 @@ def table(folder: Path, *rows: str) -> Path:
 
 def test_boundaries_of_one_recording_are_enough(tmp_path: Path) -> None:
     path = table(tmp_path, "b,4,8,,dry", "b.mp4,0,4,0,wash", "other,0,1,1,x")
-    first, second = with_boundaries(recordings(), path)
+    (first, second), others = with_boundaries(recordings(), path)
     assert first.spans is None
     assert second.spans == (Span(0.0, 4.0, "wash"), Span(4.0, 8.0, "dry"))
+    assert others == ["other"]
+
+
+def test_a_whole_text_as_the_name_of_a_step_is_cut(tmp_path: Path) -> None:
+    (first, _), others = with_boundaries(recordings(), table(tmp_path, f"a,0,4,,{'x' * 300}"))
+    assert [len(span.text or "") for span in first.spans or ()] == [200]
+    assert others == []
 
 
 def test_boundaries_of_nothing_or_of_mistakes_are_refused(tmp_path: Path) -> None:
@@ -66,7 +73,7 @@ def test_boundaries_of_nothing_or_of_mistakes_are_refused(tmp_path: Path) -> Non
 def test_written_boundaries_are_read_back(tmp_path: Path) -> None:
     spans = (Span(0.0, 4.25, 'wash "well", twice'), Span(4.25, 8.0, "=dry"))
     write_boundaries(tmp_path / "steps.csv", {"a.mp4": spans})
-    first, second = with_boundaries(recordings(), tmp_path / "steps.csv")
+    (first, second), _ = with_boundaries(recordings(), tmp_path / "steps.csv")
     assert (first.spans, second.spans) == (spans, None)
     with pytest.raises(DataError, match="cannot write"):
         write_boundaries(tmp_path, {"a.mp4": spans})

@@ -109,6 +109,16 @@ def test_named_boundaries_say_which_step_it_is_and_unnamed_ones_go_by_place() ->
     for named, free in ((True, 1), (False, 0)):
         taught = teach_steps([known(work, i, named=named) for i, work in enumerate(works)])
         assert len(taught.graphs[0].steps[2].after) == 2 - free
+        names = list("abcde") if named else [f"step {k}" for k in range(1, 6)]
+        assert [step.name for step in taught.graphs[0].steps] == names
+
+
+def test_steps_are_called_as_the_boundaries_of_one_recording_call_them() -> None:
+    texts = ("soak", "step 2", "", "rub", "rub")
+    spans = tuple(Span(i * SECONDS, (i + 1) * SECONDS, text) for i, text in enumerate(texts))
+    taught = teach_steps([replace(recording("abcde", 0), spans=spans), recording("abcde", 1)])
+    names = [step.name for step in taught.graphs[0].steps]
+    assert names == ["soak", "step 2", "step 3", "rub", "rub (5)"]
 
 
 def test_the_path_is_the_likeliest_of_all_orders_that_exchange_neighbours() -> None:
@@ -151,9 +161,13 @@ def test_made_swaps_exchange_no_steps_that_come_in_either_order() -> None:
     assert len(list(made_runs(windows, labels, free=lambda a, b: True))) == 5
 
 
-@pytest.mark.parametrize("clear", [True, False])
+@pytest.mark.parametrize(
+    ("clear", "saved", "counts"),
+    [(True, 400.0, True), (True, 1e5, False), (False, 0.0, False)],
+    ids=["clear", "a share of short work", "unclear"],
+)
 def test_an_exchange_counts_where_the_others_describe_the_recording_better_with_it(
-    clear: bool,
+    clear: bool, saved: float, counts: bool
 ) -> None:
     rng = np.random.default_rng(0)
     middles = 5.0 * np.eye(4)
@@ -166,5 +180,5 @@ def test_an_exchange_counts_where_the_others_describe_the_recording_better_with_
         for of in (shown, middles[usual], middles[usual])
     ]
     labels = [np.repeat(of, 20) for of in (order, usual, usual)]
-    found = _without_doubtful(rows, labels, 0, least=5)
-    assert order_of(found) == (order if clear else [0, 1, 3])
+    found = _without_doubtful(rows, labels, 0, least=5, saved=saved)
+    assert order_of(found) == (order if counts else [0, 1, 3])

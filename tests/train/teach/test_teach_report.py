@@ -85,6 +85,17 @@ def test_the_sentence_bounds_the_false_alarms_by_what_was_judged(alarms: int, wo
     )
 
 
+def test_more_false_alarms_than_the_budget_and_too_few_pictures_are_said() -> None:
+    above = replace(COUNTED, alerts_on_recordings=4, most_an_hour=18.0)
+    judged = "4 false alarms in 30 minutes, so at most 18 an hour (95 %), above the budget of 6"
+    assert f"{judged}; more recordings would help" in above.sentence
+    slow = replace(above, frame_seconds=1.0).sentence
+    assert slow.endswith(
+        f"{judged}; the recordings show a picture every 1 s, and 4 a second are wanted: record the "
+        "work again."
+    )
+
+
 def test_where_nothing_was_judged_the_sentence_claims_nothing() -> None:
     assert UNCOUNTED.sentence == ("Ready: found 5 steps in 3 recordings and recognises them again.")
     assert replace(UNCOUNTED, recordings=1).sentence == (

@@ -13,6 +13,11 @@ from test_teach_video import base_of, film
 from egomon.branches.bundle.locate import read_card
 from egomon.branches.load_bundle import load_bundle, read_tensors
 from egomon.branches.step_filter.several import SeveralWorkflowsBranch
+from egomon.branches.taught.corrections import (
+    Correction,
+    read_corrections,
+    write_corrections,
+)
 from egomon.branches.taught.step_pictures import read_step_picture
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
@@ -94,6 +99,20 @@ def test_a_bundle_that_is_taught_again_is_kept_beside_the_new_one_where_that_is_
     assert (former / "workflow.toml").read_text() == "# 6.0"
 
 
+def test_a_link_to_a_bundle_is_followed_and_stays(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    link, target = tmp_path / "current", tmp_path / "on-the-large-disk" / "work"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for count in (2, 3):
+        report = teach(films[:count], link, base=str(known), keep_former=True)
+        assert link.is_symlink()
+        assert read_demonstrations(target).about.names == tuple(f.name for f in films[:count])
+    assert report.former == str(target.with_name("work.previous"))
+    assert {path.name for path in target.parent.iterdir()} == {"work", "work.previous"}
+
+
 @pytest.mark.parametrize("name", ["work", "work.previous"])
 def test_a_folder_of_something_else_is_refused_before_any_work(
     known: Path, films: list[Path], tmp_path: Path, name: str
@@ -135,6 +154,47 @@ def test_adding_needs_the_old_recordings_and_their_base(
     shutil.rmtree(base)
     with pytest.raises(UsageError, match="was taught on base"):
         teach(films[2:], tmp_path / "work", add=True)
+
+
+def test_adding_keeps_names_options_and_feedback_or_says_where_they_are(
+    films: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "work"
+    teach(films[:2], out, base="lite0", force=True)
+    (graph,) = read_graphs(out / WORKFLOW_FILE)
+    first, *rest = graph.steps
+    write_graphs(
+        [replace(graph, steps=(replace(first, name="pick up", optional=True), *rest))],
+        out / WORKFLOW_FILE,
+    )
+    row, other = (
+        Correction(said="wrong", kind="missing", step=step, alert=step)
+        for step in (first.id, "step-99")
+    )
+    write_corrections(out, [row, other])
+    report = teach(films[2:], out, add=True, force=True, keep_former=True)
+    (graph,) = read_graphs(out / WORKFLOW_FILE)
+    assert (graph.steps[0].name, graph.steps[0].optional) == ("pick up", True)
+    assert read_corrections(out) == (row,)
+    lost = f"1 of 2 words of feedback could not be kept; see {tmp_path / 'work.previous'}"
+    assert lost in report.notes
+    assert "pick up" in (out / "workflow.html").read_text(encoding="utf-8")
+    assert "pick up" in (out / "steps.csv").read_text(encoding="utf-8")
+
+
+def test_rows_of_recordings_that_are_not_given_are_told_and_those_of_added_to_ones_count(
+    films: list[Path], tmp_path: Path
+) -> None:
+    table, out = tmp_path / "steps.csv", tmp_path / "work"
+    rows = [f"right0.mp4,{10 * i},{10 * i + 10},,{text}" for i, text in enumerate(("in", "out"))]
+    table.write_text("\n".join(["recording,start,end,label,text", *rows, "gone.mp4,0,9,,x"]))
+    report = teach(films[:2], out, base="lite0", boundaries=table, force=True)
+    assert f"{table} has rows of gone.mp4, which are none of the recordings" in report.notes
+    assert [step.name for step in read_graphs(out / WORKFLOW_FILE)[0].steps] == ["in", "out"]
+
+    table.write_text(table.read_text().replace(",in", ",put in"))
+    teach(films[2:], out, add=True, boundaries=table, force=True)
+    assert [step.name for step in read_graphs(out / WORKFLOW_FILE)[0].steps] == ["put in", "out"]
 
 
 def test_cached_vectors_teach_the_same(known: Path, films: list[Path], tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from egomon.stream.segmenter import Span
 from egomon.train.features.recording import RecordingVectors, check_vectors
 from egomon.train.teach.report import TeachReport, notes_on
 from egomon.train.teach.step_filter.alignment import Int
+from egomon.train.teach.step_filter.boundaries import steps_of_spans
 from egomon.train.teach.step_filter.calibration import calibrate
 from egomon.train.teach.step_filter.orders import (
     in_one_order,
     in_own_orders,
     order_of,
-    usual_order,
 )
 from egomon.train.teach.step_filter.other_work import check_same_work
 from egomon.train.teach.step_filter.step_model import (
@@ -103,9 +103,9 @@ def _teach_steps(
     progress: Callable[[str, float], None],
 ) -> FollowedWorkflow:
     window_seconds = window_seconds_of(recordings)
-    runs = [_windows(recording, window_seconds) for recording in recordings]
+    runs = [windows_of_recording(recording, window_seconds) for recording in recordings]
     progress("finding steps", 0.0)
-    known = _given(runs, recordings, count)
+    known, texts = steps_of_spans(runs, recordings, count)
     if count is None and known:
         count = int(next(iter(known.values())).max()) + 1
     wanted, count = count, count or choose_count(runs)
@@ -125,7 +125,7 @@ def _teach_steps(
         labels = in_own_orders(runs, find_steps(ordered, count), places, count)
     progress("judging each recording by the others", 0.3)
     model = fit_model(runs, labels, count, alone=len(runs) == 1)
-    graph = _graph(model.ids, [order_of(of) for of in labels], name)
+    graph = _graph(model.ids, [order_of(of) for of in labels], name, texts)
     calibration = calibrate(
         runs,
         labels,
@@ -150,6 +150,7 @@ def _teach_steps(
         found=calibration.found,
         judged_hours=calibration.hours,
         most_an_hour=calibration.most_an_hour if calibration.hours else None,
+        frame_seconds=window_seconds if window_seconds > WINDOW_SECONDS else 0.0,
         notes=(*_free_pairs(graph), *notes_on(len(runs), len(runs), count, 1.0)),
     )
     return FollowedWorkflow(
@@ -167,7 +168,12 @@ def window_seconds_of(recordings: Sequence[RecordingVectors]) -> float:
     return max(usual, WINDOW_SECONDS)
 
 
-def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
+def windows_of_recording(recording: RecordingVectors, window_seconds: float) -> Windows:
+    """A recording as windows.
+
+    Raises:
+        DataError: it is too short.
+    """
     vectors, times = recording.vectors, recording.times
     numbers = np.unique(window_numbers(times, window_seconds))
     if len(numbers) < LEAST_WINDOWS:
@@ -181,55 +187,15 @@ def _windows(recording: RecordingVectors, window_seconds: float) -> Windows:
     )
 
 
-def _given(
-    runs: Sequence[Windows], recordings: Sequence[RecordingVectors], count: int | None
-) -> dict[int, Int]:
-    """(W,) steps from known boundaries; what lies between two belongs to the earlier one.
-
-    Where all spans have names, and every recording the same ones, these say which step it is.
-
-    Raises:
-        DataError: a recording has more or fewer of them than others, or than `count`, or one has
-            no window.
-    """
-    spans = {
-        i: sorted(recording.spans, key=lambda span: span.t_start)
-        for i, recording in enumerate(recordings)
-        if recording.spans
-    }
-    for i, own in spans.items():
-        wanted = count or len(next(iter(spans.values())))
-        if len(own) != wanted:
-            raise DataError(
-                f"{recordings[i].name} has boundaries of {len(own)} steps, not of {wanted}; give "
-                "those of all steps, or none of this recording"
-            )
-    names = [[span.text or "" for span in own] for own in spans.values()]
-    usual = usual_order(names) if names else ()
-    named = len({"", *usual}) == len(usual) + 1 and all(set(own) == set(usual) for own in names)
-    found = {}
-    for i, own in spans.items():
-        number = [usual.index(span.text or "") for span in own] if named else range(len(own))
-        starts = np.array([span.t_start for span in own])
-        middles = runs[i].times + runs[i].window_seconds / 2
-        places = np.searchsorted(starts, middles, side="right") - 1
-        places = np.maximum(places, 0)
-        empty = next((k for k in range(len(own)) if k not in places), None)
-        if empty is not None:
-            raise DataError(
-                f"the boundaries at {own[empty].t_start:g} s of {recordings[i].name} leave no "
-                f"{runs[i].window_seconds:g} s for their step; correct them"
-            )
-        found[i] = np.array(number, dtype=np.int64)[places]
-    return found
-
-
-def _graph(ids: Sequence[str], orders: Sequence[Sequence[int]], name: str) -> WorkflowGraph:
+def _graph(
+    ids: Sequence[str], orders: Sequence[Sequence[int]], name: str, texts: Sequence[str]
+) -> WorkflowGraph:
     """Each of these orders is right."""
+    texts = texts or [""] * len(ids)
     graph = WorkflowGraph.learn(
         [[ids[k] for k in order] for order in orders],
         name=name,
-        names={id_: f"step {i}" for i, id_ in enumerate(ids, start=1)},
+        names={id_: texts[i] or f"step {i + 1}" for i, id_ in enumerate(ids)},
         tolerance=1.0,
     )
     return replace(graph, steps=tuple(sorted(graph.steps, key=lambda step: ids.index(step.id))))

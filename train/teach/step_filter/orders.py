@@ -43,6 +43,9 @@ COST = 0.01
 LEAST_GAIN = 0.03
 """Share of a recording's scatter around the others' steps that it must save in the end: recordings
 of CaptainCook4D in one order, by other people in other kitchens, seemed to save .022 at most."""
+LEAST_SAVED = 200.0
+"""What it must save at least, squared standard deviations times seconds: of short work, chance is a
+large share (`teach.py handwash --orders` ends with how often)."""
 LEAST_RECORDINGS = 3
 """One recording tells too little of another: hand washing in one order seemed to save .19 once."""
 _NEVER = 1e18
@@ -63,7 +66,8 @@ def in_one_order(recordings: Sequence[Windows], count: int) -> list[Int]:
     rows = [own[:, :COARSE_ROWS] for own in plain_rows(recordings)]
     least = least_windows(recordings, count)
     labels = _numbered_by_most(_search(rows, count, least))
-    moved = [_without_doubtful(rows, labels, i, least) for i in range(len(rows))]
+    saved = LEAST_SAVED / recordings[0].window_seconds
+    moved = [_without_doubtful(rows, labels, i, least, saved) for i in range(len(rows))]
     if all((np.diff(of) >= 0).all() for of in moved):
         return []
     return [np.argsort(of, kind="stable") for of in moved]
@@ -175,8 +179,10 @@ def _numbered_by_most(labels: Sequence[Int]) -> list[Int]:
     return [number[of] for of in labels]
 
 
-def _without_doubtful(rows: Sequence[Float32], labels: Sequence[Int], i: int, least: int) -> Int:
-    """Labels of a recording; those of an exchange that gains too little have its first step's."""
+def _without_doubtful(
+    rows: Sequence[Float32], labels: Sequence[Int], i: int, least: int, saved: float
+) -> Int:
+    """Labels of a recording; those of an exchange that saves too little have its first step's."""
     order, found = order_of(labels[i]), labels[i].copy()
     blocks = list(_exchanged(order))
     if not blocks:
@@ -188,7 +194,8 @@ def _without_doubtful(rows: Sequence[Float32], labels: Sequence[Int], i: int, le
     now = _scatter_in(distances, order, least)
     for begin, end in blocks:
         other = [*order[:begin], *range(begin, end), *order[end:]]
-        if now > (1.0 - LEAST_GAIN) * _scatter_in(distances, other, least):
+        before = _scatter_in(distances, other, least)
+        if before - now < max(LEAST_GAIN * before, saved):
             found[(found >= begin) & (found < end)] = begin
     return found
 

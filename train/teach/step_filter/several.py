@@ -124,6 +124,7 @@ def _together(names: Sequence[str], reports: Sequence[TeachReport]) -> TeachRepo
         steps=sum(r.steps for r in reports),
         workflows=len(reports),
         hours=sum(r.hours for r in reports),
+        frame_seconds=max(r.frame_seconds for r in reports),
         step_agreement=min(agreements) if agreements else None,
         alerts_on_recordings=alarms,
         made=sum(r.made for r in reports),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from egomon import endpoints
 from egomon.cli.doctor.machine import CheckResult
 from egomon.stream.redact import redact
 
@@ -52,8 +53,8 @@ def _addresses(settings: Settings) -> Iterator[CheckResult]:
     from egomon.fusion.transport.sockets import is_local
 
     bus = settings.bus
-    control = () if bus.control in (None, "none") else (bus.control,)
-    for endpoint in (*bus.publish, *control):
+    control = endpoints.monitor_control(bus.publish, bus.control)
+    for endpoint in (*bus.publish, *((control,) if control else ())):
         if is_local(endpoint):
             yield CheckResult("bus", "ok", f"{endpoint}: this machine only")
         elif bus.curve is not None:

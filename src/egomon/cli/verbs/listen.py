@@ -35,7 +35,10 @@ def listen(
     ] = endpoints.PUBLISH,
     control: Annotated[
         str | None,
-        typer.Option("--control", help="Request endpoint, for the snapshot; `none` = without."),
+        typer.Option(
+            "--control",
+            help="Request endpoint, for the snapshot; `none` = without; default: a port above.",
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -89,7 +92,7 @@ def listen(
 
         subscriber = AlertSubscriber(
             endpoint,
-            control=_control_endpoint(endpoint, control),
+            control=_control(endpoint, control),
             source=source,
             kinds=wanted,
             curve=None if curve is None else CurveConfig.client(curve),
@@ -122,16 +125,10 @@ def _kinds(given: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
-def _control_endpoint(endpoint: str, control: str | None) -> str | None:
-    """Return the control endpoint: by default one port above the event endpoint."""
-    if control == "none":
-        return None
-    if control is not None:
-        return control
-    address, _, port = endpoint.rpartition(":")
-    if endpoint.startswith("tcp://") and port.isdigit():
-        return f"{address}:{int(port) + 1}"
-    return None
+def _control(endpoint: str, given: str | None) -> str | None:
+    if given is None:
+        return endpoints.control_beside(endpoint)
+    return None if given == endpoints.NO_CONTROL else given
 
 
 def _print_message(event: Any, format: str) -> None:

@@ -41,9 +41,10 @@ def play(
     from egomon.fusion.transport.keys import CurveConfig
     from egomon.monitor.playback import Playback, open_session
 
+    publish = publish or [endpoints.PUBLISH]
     playback = Playback(
-        publish or (endpoints.PUBLISH,),
-        None if control == "none" else control or endpoints.CONTROL,
+        publish,
+        endpoints.monitor_control(publish, control),
         boot=secrets.token_hex(4),
         host=socket.gethostname(),
         speed=opt.parse_speed(speed),
