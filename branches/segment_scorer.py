@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +23,13 @@ from egomon.branches.interfaces import (
     StreamBranch,
 )
 from egomon.branches.out_of_domain.detector import DomainState, OutOfDomainDetector
-from egomon.branches.taught.corrections import Correction
 from egomon.branches.workflow_context import WorkflowContext
 from egomon.stream.frame import Detail, Frame, Segment
 from egomon.stream.segmenter import Segmenter, Span
 from egomon.units import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from egomon.branches.taught.corrections import Correction
 
 FrameWindow = Callable[[float, float, int], Sequence[Frame]]
 """(t_start, t_end, epoch) to the frames that the buffer still holds."""

@@ -31,6 +31,38 @@ def test_flags_beat_environment_beats_file_beats_default(
     assert load_settings(None).model.dtype == "auto"
 
 
+def test_the_environment_is_read_in_any_case_with_lists_and_tables_as_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("egomon_model__large", "false")
+    monkeypatch.setenv("EGOMON_BUS__PUBLISH", '["tcp://127.0.0.1:1", "ipc:///tmp/e"]')
+    monkeypatch.setenv("EGOMON_MODEL__OTHERS", '{"tea": "/data/tea"}')
+    monkeypatch.setenv("EGOMON_STORE__PATH", "[new] events")
+    monkeypatch.setenv("EGOMON_OTHER__NAME", "of another program")
+    monkeypatch.setenv("MODEL__NAME", "of another program")
+    found = load_settings()
+    assert found.bus.publish == ("tcp://127.0.0.1:1", "ipc:///tmp/e")
+    assert found.model.others == {"tea": Path("/data/tea")}
+    assert (found.store.path, found.model.large) == ("[new] events", False)
+    assert found.model.name == "workbench"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("EGOMON_MODEL__NAM", "x", "unknown setting model.nam; did you mean model.name?"),
+        ("EGOMON_BUS__PUBLISH", "tcp://127.0.0.1:1", "setting bus.publish: .*tuple"),
+        ("EGOMON_SEGMENTS__LENGTH_SECONDS", "", "setting segments.length_seconds: .*number"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigError, match=words):
+        load_settings()
+
+
 def test_the_file_in_this_folder_is_found(tmp_path: Path) -> None:
     write(tmp_path / "egomon.toml", "[decision]\nthreshold_small = 0.25\n")
     assert load_settings().decision.threshold_small == 0.25

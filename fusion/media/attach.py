@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -14,15 +14,17 @@ from egomon.errors import StoreError
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventPublisher
 from egomon.fusion.lifecycle import AlertLifecycle
-from egomon.fusion.media.clip_writer import ClipWriter, WrittenClip
-from egomon.fusion.media.describe import Describer, Description
-from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import Size, snapshot
 from egomon.fusion.messages.types import AlertData, Data, Evidence
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import Channel, ChannelClosed
 from egomon.stream.frame import Segment
 from egomon.stream.packet_ring import PacketRing
+
+if TYPE_CHECKING:
+    from egomon.fusion.media.clip_writer import ClipWriter, WrittenClip
+    from egomon.fusion.media.describe import Describer, Description
+    from egomon.fusion.media.face_blur import FaceBlur
 
 logger = logging.getLogger(__name__)
 

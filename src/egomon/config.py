@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import json
 import os
 import stat
 import tomllib
@@ -10,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from egomon.config_sections import (
     BusSettings,
@@ -29,14 +30,13 @@ from egomon.config_sections import (
 from egomon.errors import ConfigError
 
 FILE_NAME = "egomon.toml"
+PREFIX = "EGOMON_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that `egomon live` and `egomon replay` can be told."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="EGOMON_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelSettings = ModelSettings()
     large: LargeSettings = LargeSettings()
@@ -49,18 +49,6 @@ class Settings(BaseSettings):
     sinks: SinkSettings = SinkSettings()
     metrics: MetricsSettings = MetricsSettings()
     view: ViewSettings = ViewSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the merged tables and the environment: no .env file is read by surprise."""
-        return (init_settings, env_settings)
 
 
 # The user whose files everybody may trust.
@@ -119,39 +107,35 @@ def load_settings(
     found = config_path(path)
     tables = read_config(found)
     try:
-        _Explicit.model_validate(tables)  # the file alone first: its errors name the file
+        Settings.model_validate(tables)  # the file alone first: its errors name the file
         merged = {section: dict(values) for section, values in (profile or {}).items()}
-        for section, chosen in _environment_over(tables).items():
-            merged.setdefault(section, {}).update(chosen)
+        for layer in (tables, _environment()):
+            for section, values in layer.items():
+                merged.setdefault(section, {}).update(values)
         for section, values in (flags or {}).items():
             given = {key: value for key, value in values.items() if value is not None}
             merged.setdefault(section, {}).update(given)
-        return _Explicit.model_validate(merged)
+        return Settings.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(_explain(error, found)) from error
 
 
-class _Explicit(Settings):
-    """Settings whose every source is already merged."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+def _environment() -> dict[str, dict[str, Any]]:
+    """Values of `EGOMON_SECTION__KEY`, in any case, by section and key."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in os.environ.items():
+        section, _, key = name.upper().removeprefix(PREFIX).lower().partition("__")
+        if key and name.upper().startswith(PREFIX) and section in Settings.model_fields:
+            found.setdefault(section, {})[key] = _value(text)
+    return found
 
 
-def _environment_over(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    merged = {section: dict(values) for section, values in tables.items()}
-    only_environment = Settings().model_dump(exclude_unset=True)
-    for section, values in only_environment.items():
-        merged.setdefault(section, {}).update(values)
-    return merged
+def _value(text: str) -> Any:
+    """A list or a table that is written as JSON; any other text as it is."""
+    if text.startswith(("[", "{")):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return text
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:

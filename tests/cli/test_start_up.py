@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from typer.main import get_command, get_command_name
 
-from egomon.cli import COLLECT_LATER
+from egomon.cli import RUNS
 from egomon.cli.app import app, called_verb, with_only
 from egomon.cli.session import collect_from_now
 
@@ -56,5 +56,5 @@ def test_a_run_inside_another_program_leaves_its_objects_alone(collecting: None)
     assert gc.get_freeze_count() == before
 
 
-def test_verbs_that_collect_later_are_verbs() -> None:
-    assert set(COLLECT_LATER) <= set(VERBS)
+def test_verbs_that_run_a_monitor_are_verbs() -> None:
+    assert set(RUNS) <= set(VERBS)

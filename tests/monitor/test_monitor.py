@@ -258,19 +258,20 @@ def test_live_alerts_go_on_when_the_large_branch_cannot_be_loaded() -> None:
 def test_a_large_branch_that_fails_to_load_after_the_end_is_no_error_any_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    over, loading = threading.Event(), list[threading.Thread]()
+    over = threading.Event()
 
     def load() -> Any:
-        loading.append(threading.current_thread())
         over.wait(20)
         raise BundleError("Python is ending")
 
     frames = FrameList(bright_at(seconds=4), kind="live")
     watch, _ = monitor(frames, large=load, live=True)
     watch.run()
+    large = [thread for thread in threading.enumerate() if thread.name == "egomon-large"]
     with caplog.at_level(logging.DEBUG, "egomon"):
         over.set()
-        loading[0].join(10)
+        for thread in large:
+            thread.join(10)
     told = [record.levelname for record in caplog.records if "Python is ending" in record.message]
     assert told == ["DEBUG"]
 

@@ -147,7 +147,7 @@ def test_a_monitor_blurs_pictures_and_clips_and_refuses_to_start_without_its_det
             seen.append(picture.shape)
             return []
 
-    monkeypatch.setattr("egomon.monitor.services.YuNet", Finder)
+    monkeypatch.setattr("egomon.fusion.media.yunet.YuNet", Finder)
     found = run(FrameList(bright_at((3, 6), seconds=10)), dict(evidence))
     assert found[0].evidence[0].blurred
     assert len(list((tmp_path / "clips").glob("*.mp4"))) == 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,16 +22,44 @@ from egomon.fusion.store.events import EventStore
 from egomon.fusion.transport.control_client import ControlClient
 from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
-from egomon.monitor import Monitor, SourceRequest, loading
-from egomon.monitor.loading import announced, load_serving, warm_up
+from egomon.monitor import Monitor, SourceRequest
+from egomon.monitor.loading import announced, wait_serving
 from egomon.monitor.services import wait_for_subscriber
+from egomon.monitor.workers import model_loader
+from egomon.monitor.workers.model_loader import ModelLoader, warm_up
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.stream.channel import WakeUp
 
+SETTINGS = load_settings(
+    None, {"bus": {"publish": (), "control": "none"}, "store": {"path": "none"}}
+)
+
+Loader = Callable[[Callable[[], Any]], ModelLoader]
+
+
+def plan(load_large: Callable[[object], object] | None = None, **more: object) -> Any:
+    """What a `ModelLoader` makes, with a large branch where there is something to load it."""
+    bundle = SimpleNamespace(load_large=load_large)
+    return SimpleNamespace(use_large=load_large is not None, bundle=bundle, **more)
+
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[Any], Any]]:
-    """`load_serving` on a bus of its own; `load` is given an asking client."""
+def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """A `ModelLoader` whose plan comes from a function."""
+
+    def make(load: Callable[[], Any]) -> ModelLoader:
+        monkeypatch.setattr(model_loader, "load_models", lambda model, live: load())
+        monkeypatch.setattr(model_loader, "make_plan", lambda bundle, settings: bundle)
+        return ModelLoader(SETTINGS, live=False)
+
+    return make
+
+
+@pytest.fixture
+def answering(
+    loader: Loader,
+) -> Iterator[Callable[[Any], Any]]:
+    """`wait_serving` on a bus of its own; `load` is given an asking client."""
     with (
         zmq.Context() as context,
         EventStore(None) as store,
@@ -41,16 +72,17 @@ def answering() -> Iterator[Callable[[Any], Any]]:
 
         def run(load: Callable[[ControlClient], Any]) -> Any:
             def body() -> Any:
+                """The plan, with what `load` gave."""
                 assert bus.control_endpoint is not None
                 client = ControlClient(bus.control_endpoint, context=context, timeout_seconds=10)
                 try:
-                    return load(client)
+                    return plan(found=load(client))
                 finally:
                     client.socket.close(0)
 
             attacher: Any = SimpleNamespace(emit=bus.publish)
             with RequestWorker(bus, control), announced(attacher, ["cam"]):
-                return load_serving(body, bus, wake)
+                return wait_serving(loader(body), bus, wake).found  # type: ignore[attr-defined]
 
         yield run
         wake.close()
@@ -78,13 +110,92 @@ def test_what_stops_a_load_is_raised_as_it_was(answering: Callable[[Any], Any]) 
     assert caught.value is error
 
 
+def test_a_large_branch_is_loaded_while_the_plan_is_in_use(loader: Loader) -> None:
+    asked, branch = threading.Event(), object()
+
+    def load_large(endpoint: object) -> object:
+        assert endpoint is None
+        assert asked.wait(10)
+        return branch
+
+    models = loader(lambda: plan(load_large))
+    with EventServer((), None, host="h", boot="b") as bus:
+        wake = WakeUp()
+        assert wait_serving(models, bus, wake).use_large
+        wake.close()
+    asked.set()
+    assert models.large() is branch
+
+
+def test_a_large_branch_that_cannot_be_loaded_ends_no_run_but_raises_for_who_asks(
+    loader: Loader,
+) -> None:
+    error = BundleError("weights are gone")
+
+    def load_large(endpoint: object) -> None:
+        raise error
+
+    models = loader(lambda: plan(load_large))
+    for _ in range(2):
+        with pytest.raises(BundleError) as caught:
+            models.large()
+        assert caught.value is error
+    assert models.plan is not None
+
+
+def test_nothing_more_is_loaded_for_a_run_that_is_over(loader: Loader) -> None:
+    over, begun = threading.Event(), []
+
+    def load() -> Any:
+        assert over.wait(10)
+        return plan(begun.append)
+
+    models = loader(load)
+    models.abandon()
+    over.set()
+    with pytest.raises(AssertionError):
+        models.large()
+    assert models.plan is not None
+    assert begun == []
+
+
+PROGRAM = """
+import atexit
+import sys
+import threading
+from egomon.config import load_settings
+from egomon.monitor.workers import model_loader
+
+ending = threading.Event()
+
+def load_models(model, live):
+    ending.wait(20)
+    threading.Event().wait(0.3)  # the call
+    print("ended by itself", flush=True)
+    raise SystemExit
+
+model_loader.load_models = load_models
+model_loader.ModelLoader(load_settings(), live=False)
+atexit.register(ending.set)
+sys.exit("av" in sys.modules or "onnxruntime" in sys.modules)
+"""
+
+
+def test_python_waits_for_models_that_load_and_needs_little_to_begin(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "ended by itself\n"), ended.stderr
+
+
 def test_sources_of_a_model_that_cannot_be_loaded_are_told_to_be_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def load_bundle(name: str, **options: object) -> None:
         raise BundleError("weights are gone")
 
-    monkeypatch.setattr(loading, "load_bundle", load_bundle)
+    monkeypatch.setattr(model_loader, "load_bundle", load_bundle)
     events: list[Data] = []
     watch = Monitor(
         [SourceRequest("cam", "cam", True, FrameList([(0.0, 0, 10)], kind="live"))],

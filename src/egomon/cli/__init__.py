@@ -29,8 +29,9 @@ __all__ = ["app", "main"]
 # As shells do: 128 and the number of the signal.
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
-COLLECT_LATER = ("live", "replay")
-"""Verbs whose session collects garbage again once all is imported: modules are none."""
+RUNS = ("live", "replay")
+"""Verbs that run a monitor. Garbage is collected again once their session has imported all, as
+modules are none; models may still be loading in a thread when they end with an error."""
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
     verb = called_verb(sys.argv[1:])
-    if verb in COLLECT_LATER:
+    if verb in RUNS:
         gc.disable()
     try:
         with_only(verb)()
@@ -59,23 +60,26 @@ def main() -> None:
             _leave_now(end.code)
         _end(end.code)
     except EgomonError as error:
-        _tell(error)
+        _tell(error, at_once=verb in RUNS)
     except ModuleNotFoundError as error:
         extra = extra_of(error)
         if extra is None:
             raise
-        _tell(MissingExtraError(f"this command, which uses {error.name},", extra))
+        missing = MissingExtraError(f"this command, which uses {error.name},", extra)
+        _tell(missing, at_once=verb in RUNS)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         _leave_now(EXIT_SIGTERM)  # the terminal was closed: nobody is left to tell
 
 
-def _tell(error: EgomonError) -> NoReturn:
-    """End with one sentence on stderr."""
+def _tell(error: EgomonError, *, at_once: bool = False) -> NoReturn:
+    """End with one sentence on stderr; `at_once` without Python's own clean-up."""
     logging.getLogger("egomon").debug("details", exc_info=True)
     with contextlib.suppress(OSError):  # a full disk behind it
         sys.stderr.write(f"egomon: {printable(redact(str(error)))}\n")
+    if at_once:
+        _leave_now(error.exit_code)
     _end(error.exit_code)
 
 
@@ -94,7 +98,9 @@ def _end(code: str | int | None) -> NoReturn:
 def _leave_now(code: int) -> NoReturn:
     """End the process without Python's own clean-up, which takes seconds once torch is loaded.
 
-    Sockets, store and files are closed by now, and the user who pressed Ctrl-C is waiting.
+    Sockets, store and files are closed by now, and the user who pressed Ctrl-C is waiting. A model
+    that loads in another thread would be waited for too, and torch does not bear to be imported
+    while Python ends.
     """
     # Measured from the last message to the end of the process: 4.3 s with it, below 1 s without.
     logging.shutdown()

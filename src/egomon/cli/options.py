@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from egomon.errors import UsageError
+
+if TYPE_CHECKING:
+    from egomon.monitor.messages import LatencyModel
 
 Model = Annotated[
     str | None,
@@ -156,6 +159,28 @@ def parse_speed(text: str) -> float:
     if not 0 < factor < float("inf"):
         raise UsageError(f"--speed {text!r} is neither `max` nor a number above 0")
     return factor
+
+
+def parse_latency_model(text: str) -> LatencyModel:
+    """Parse `frame:20ms,large:400ms,jitter:0.2,seed:0`, in any order, all optional.
+
+    Raises:
+        UsageError: an unknown word or a bad number.
+    """
+    from egomon.monitor.messages import LatencyModel
+
+    values: dict[str, Any] = {}
+    names = {"frame": "frame_ms", "large": "large_ms", "jitter": "jitter", "seed": "seed"}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition(":")
+        if key not in names:
+            raise UsageError(f"--latency-model: unknown {key!r}; known: {', '.join(names)}")
+        try:
+            number = float(value.removesuffix("ms"))
+        except ValueError as error:
+            raise UsageError(f"--latency-model: {part!r} is not a number") from error
+        values[names[key]] = int(number) if key == "seed" else number
+    return LatencyModel(**values)
 
 
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:

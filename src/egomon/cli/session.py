@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from egomon.cli.outcome import check_expected, check_outputs, check_watched
 from egomon.cli.output.alert_file import AlertFile
 from egomon.cli.output.threaded_stream import threaded_log
-from egomon.errors import SourceOpenError, UsageError
-from egomon.fusion.event_publisher import EventListener
+from egomon.errors import SourceOpenError
 from egomon.fusion.messages.types import AlertData, Data
 
 if TYPE_CHECKING:
     from egomon.cli.page.folder import WorkFolder
     from egomon.config import Settings
+    from egomon.fusion.event_publisher import EventListener
     from egomon.monitor import Monitor, RunSummary, SourceRequest
     from egomon.monitor.messages import LatencyModel
     from egomon.stream.frame import SourceKind
@@ -116,17 +116,24 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
+        from egomon.monitor.operations.large_endpoint import check_large
+        from egomon.monitor.source_request import SourceRequest
+        from egomon.monitor.workers.model_loader import ModelLoader
+
+        source = self._settings.source
+        given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
+        live = any(request.is_live for request in given)
+        # Models load on one core while all else is imported, which takes as long, on another one.
+        models = ModelLoader(self._settings, live=live)
+        self._load_named(references)
+        if self._settings.model.large and not live:
+            check_large(self._settings)  # only a live run goes on without it
         if self._out is not None:
             self._file = AlertFile(self._out, live=self._reread is not None)
         from egomon.cli.phones import Phones
         from egomon.cli.screen import Screen
-        from egomon.monitor import Monitor, SourceRequest
-        from egomon.monitor.operations.large_endpoint import check_large
+        from egomon.monitor.monitor import Monitor
 
-        source = self._settings.source
-        given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
-        if self._settings.model.large and not any(request.is_live for request in given):
-            check_large(self._settings)  # only a live run goes on without it
         phones = Phones(given, self._settings, quiet=self._quiet)
         requests = phones.requests
         screen = Screen(requests, quiet=self._quiet or self._json, hold=lambda: phones.are_awaited)
@@ -145,6 +152,7 @@ class MonitorSession:
             requests,
             self._settings,
             listeners=listeners,
+            models=models,
             speed=speed,
             range_seconds=range_seconds,
             duration_seconds=duration_seconds,
@@ -173,22 +181,21 @@ class MonitorSession:
         return summary
 
     def _check_early(self, references: Sequence[Reference]) -> None:
-        """Report errors that can be found without loading torch."""
+        """Report errors that can be found without loading a model, or what reads a source."""
         from egomon.branches.bundle.libraries import find_library
         from egomon.branches.bundle.locate import find_bundle, read_card
         from egomon.cli.plugins import check_names
-        from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.fusion.sinks.open import find_sink
         from egomon.monitor.operations.large_endpoint import check_endpoint
-        from egomon.stream.sources.open import SOURCES, find_source, is_live
-        from egomon.stream.sources.webcam.camera import check_device
+        from egomon.stream.sources.open import find_source, is_live
 
         check_names()
         for uri in self._settings.sinks.uris:
-            SINKS.load(find_sink(uri))
+            find_sink(uri)
         for _, reference, _ in references:
-            source = find_source(reference)
-            SOURCES.load(source)
-            if source.name == "/dev" and not self._settings.source.wait:
+            if find_source(reference).name == "/dev" and not self._settings.source.wait:
+                from egomon.stream.sources.webcam.camera import check_device
+
                 check_device(reference)
             is_path = not is_live(reference) and ":" not in reference
             if is_path and not Path(reference).exists():
@@ -201,6 +208,16 @@ class MonitorSession:
         find_library(card.frame_encoder.library)
         if self._settings.model.large:
             check_endpoint(self._settings.large, card)
+
+    def _load_named(self, references: Sequence[Reference]) -> None:
+        """Import what sinks and sources need, so that a plug-in that is broken is told here."""
+        from egomon.fusion.sinks.open import SINKS, find_sink
+        from egomon.stream.sources.open import SOURCES, find_source
+
+        for uri in self._settings.sinks.uris:
+            SINKS.load(find_sink(uri))
+        for _, reference, _ in references:
+            SOURCES.load(find_source(reference))
 
     def _finish(self, summary: RunSummary, requests: Sequence[SourceRequest]) -> None:
         if self._file is not None:
@@ -266,25 +283,3 @@ class MonitorSession:
         from egomon.cli.printing import print_summary
 
         print_summary(summary, list(latest.values()))
-
-
-def parse_latency_model(text: str) -> LatencyModel:
-    """Parse `frame:20ms,large:400ms,jitter:0.2,seed:0`, in any order, all optional.
-
-    Raises:
-        UsageError: an unknown word or a bad number.
-    """
-    from egomon.monitor.messages import LatencyModel
-
-    values: dict[str, Any] = {}
-    names = {"frame": "frame_ms", "large": "large_ms", "jitter": "jitter", "seed": "seed"}
-    for part in filter(None, text.split(",")):
-        key, _, value = part.partition(":")
-        if key not in names:
-            raise UsageError(f"--latency-model: unknown {key!r}; known: {', '.join(names)}")
-        try:
-            number = float(value.removesuffix("ms"))
-        except ValueError as error:
-            raise UsageError(f"--latency-model: {part!r} is not a number") from error
-        values[names[key]] = int(number) if key == "seed" else number
-    return LatencyModel(**values)

@@ -10,12 +10,12 @@ from egomon.config import Settings
 from egomon.errors import BundleError, UsageError
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.monitor.build import AlertEngines, build_scorer
-from egomon.monitor.loading import warm_up
 from egomon.monitor.messages import InOrder
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import add_sources
 from egomon.monitor.workers.alert_worker import AlertWorker
 from egomon.monitor.workers.inference_worker import InferenceWorker
+from egomon.monitor.workers.model_loader import warm_up
 from egomon.monitor.workers.source_worker import SourceWorker
 
 

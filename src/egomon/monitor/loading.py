@@ -1,53 +1,40 @@
-"""Loading: models load in a thread of their own while this one serves the bus."""
+"""Loading: the bus is served and sources are announced while the models load."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import zmq
 
-from egomon.branches.load_bundle import Bundle, load_bundle
-from egomon.branches.threads import choose_threads, set_torch_threads
-from egomon.config_sections import ModelSettings
 from egomon.fusion.media.attach import EvidenceAttacher
 from egomon.fusion.messages.types import StatusData
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.run_plan import RunPlan
+from egomon.monitor.workers.model_loader import ModelLoader
 from egomon.stream.channel import WakeUp
-from egomon.stream.worker import Worker
 
 # Requests are answered while models load: a supervisor sees that it lives.
 POLL_MS = 250
 
 
-def load_serving(load: Callable[[], RunPlan], bus: EventServer, wake: WakeUp) -> RunPlan:
-    """Call `load` in another thread and serve the bus in this one until it returns.
+def wait_serving(models: ModelLoader, bus: EventServer, wake: WakeUp) -> RunPlan:
+    """Serve the bus in this thread until the models of a plan are loaded.
 
     Raises:
-        BaseException: whatever `load` raised.
+        BaseException: whatever has ended the loading.
     """
-    found: list[RunPlan] = []
-
-    def body(worker: Worker) -> None:
-        found.append(load())
-        wake.notify()
-
-    worker = Worker("load", body, on_crash=lambda _: wake.notify())
-    worker.start()
     poller = zmq.Poller()
     poller.register(wake.fileno(), zmq.POLLIN)
     for socket, flags in bus.sockets_to_poll:
         poller.register(socket, flags)
-    while not found and worker.crash is None:
+    models.notify = wake.notify
+    while (plan := models.plan) is None:
         poller.poll(POLL_MS)
         wake.clear()
         bus.serve()
     wake.notify()  # others may have called meanwhile: whoever serves next looks at once
-    if worker.crash is not None:
-        raise worker.crash
-    return found[0]
+    return plan
 
 
 @contextmanager
@@ -64,24 +51,3 @@ def announced(attacher: EvidenceAttacher, sources: Sequence[str]) -> Iterator[No
         for source in sources:
             attacher.emit(source, StatusData(source_state="ended"))
         raise
-
-
-def warm_up(bundle: Bundle) -> None:
-    """Encode one blank frame, so that the first real frame does not pay for set-up."""
-    encoder = bundle.encoder
-    assert encoder is not None
-    encoder.encode(np.zeros((1, encoder.image_px, encoder.image_px, 3), np.uint8))
-
-
-def load_models(model: ModelSettings, *, live: bool) -> Bundle:
-    """Load the bundle that the settings name, and set the number of threads.
-
-    Raises:
-        BundleError: it cannot be had or used.
-    """
-    threads = choose_threads(model.threads, live=live)
-    bundle = load_bundle(
-        model.name, device=model.device, dtype=model.dtype, engine=model.engine, threads=threads
-    )
-    set_torch_threads(threads)
-    return bundle

@@ -16,7 +16,7 @@ from egomon.fusion.transport.control_server import StoreControl
 from egomon.fusion.transport.server import EventServer
 from egomon.monitor.crash_recovery import close_orphans
 from egomon.monitor.exchange import exchange_in
-from egomon.monitor.loading import announced, load_models, load_serving, warm_up
+from egomon.monitor.loading import announced, wait_serving
 from egomon.monitor.messages import LatencyModel, RunSummary
 from egomon.monitor.operations.control import MonitorOperations
 from egomon.monitor.operations.fault_codes import (
@@ -30,12 +30,13 @@ from egomon.monitor.operations.reload import Reloader
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.operations.watchdog import Watchdog
 from egomon.monitor.pipeline import Pipeline, Queues, Workers
-from egomon.monitor.run_plan import RunPlan, make_plan
+from egomon.monitor.run_plan import RunPlan
 from egomon.monitor.services import Services, open_bus, wait_for_subscriber
 from egomon.monitor.simulated_live import LiveSimulation, SimulatedClock
 from egomon.monitor.source_request import SourceRequest
 from egomon.monitor.statistics import summarise
 from egomon.monitor.storage import open_event_store
+from egomon.monitor.workers.model_loader import ModelLoader
 from egomon.monitor.workers.request_worker import RequestWorker
 from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.monitor.workers.threads import Threads
@@ -57,6 +58,7 @@ class Monitor:
         settings: everything else.
         listeners: called in the emit thread with each event.
         bundle: a loaded bundle; None loads `settings.model.name`.
+        models: loads them already, with the same settings; None begins with `run`.
         speed: files: 0 = as fast as possible, 1 = real time.
         range_seconds: files: half-open piece to read.
         duration_seconds: stop after this much wall time.
@@ -73,6 +75,7 @@ class Monitor:
         *,
         listeners: Sequence[EventListener] = (),
         bundle: Bundle | None = None,
+        models: ModelLoader | None = None,
         speed: float = 0.0,
         range_seconds: tuple[float, float | None] = (0.0, None),
         duration_seconds: float | None = None,
@@ -83,7 +86,7 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._listeners = tuple(listeners)
-        self._bundle = bundle
+        self._bundle, self._models = bundle, models
         self._duration_seconds, self._subscriber_seconds = duration_seconds, subscriber_seconds
         self._latency_model = latency_model
         self._simulated_clock = None if latency_model is None else SimulatedClock(range_seconds[0])
@@ -183,6 +186,8 @@ class Monitor:
                 self._stop.set()
                 for item in self.inputs:
                     item.close()
+                if self._models is not None:
+                    self._models.abandon()
                 self._queues.wake.close()
 
     def reset_context(self, source: str) -> bool:
@@ -204,10 +209,12 @@ class Monitor:
         if self._simulated_clock is None:
             self._threads.start_producers(self.inputs, lambda: self.stop("crash"))
             self._threads.wait_for_files(self.inputs, self._stop)
+        if self._models is None:
+            self._models = ModelLoader(self._settings, live=self._live, bundle=self._bundle)
         with announced(attacher, [item.name for item in self.inputs]):
-            plan = load_serving(self._load, bus, self._queues.wake)
-        watch = self._build(plan, attacher, bus)
-        self.pipeline = watch
+            plan = wait_serving(self._models, bus, self._queues.wake)
+            self._threads.raise_crash()
+        self.pipeline = watch = self._build(plan, self._models, attacher, bus)
         if self._stop.is_set():  # asked for while the models were loading
             watch.alert_worker.close_reason = "shutdown"
         began = time.monotonic()
@@ -228,9 +235,12 @@ class Monitor:
             stopped_by=self._stopped_by,
         )
 
-    def _build(self, plan: RunPlan, attacher: EvidenceAttacher, bus: EventServer) -> Pipeline:
+    def _build(
+        self, plan: RunPlan, models: ModelLoader, attacher: EvidenceAttacher, bus: EventServer
+    ) -> Pipeline:
         return Pipeline(
             plan,
+            models,
             self._settings,
             self.inputs,
             self._queues,
@@ -247,14 +257,6 @@ class Monitor:
         assert self._latency_model is not None
         (item,) = self.inputs
         LiveSimulation(watch, item, self._queues, clock, self._latency_model).run()
-
-    def _load(self) -> RunPlan:
-        bundle = self._bundle or load_models(self._settings.model, live=self._live)
-        self._threads.raise_crash()
-        plan = make_plan(bundle, self._settings)
-        if self._live:
-            warm_up(bundle)
-        return plan
 
     def _wait(self, watch: Pipeline, on_tick: Callable[[], None]) -> None:
         limit = self._duration_seconds

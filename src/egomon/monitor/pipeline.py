@@ -18,13 +18,14 @@ from egomon.fusion.transport.server import EventServer
 from egomon.monitor.build import AlertEngines, build_engines, build_scorer
 from egomon.monitor.exchange import BundleExchange
 from egomon.monitor.messages import Scored, SourceNotice
-from egomon.monitor.operations.large_endpoint import await_server, large_endpoint
+from egomon.monitor.operations.large_endpoint import await_server
 from egomon.monitor.operations.restarts import Restarts
 from egomon.monitor.run_plan import RunPlan, make_plan
 from egomon.monitor.services import add_sources
 from egomon.monitor.statistics import source_stats
 from egomon.monitor.workers.alert_worker import AlertWorker
 from egomon.monitor.workers.inference_worker import InferenceWorker, ScoredSource
+from egomon.monitor.workers.model_loader import ModelLoader
 from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.monitor.workers.threads import Threads
 from egomon.stream.channel import Channel, WakeUp
@@ -71,6 +72,7 @@ class Pipeline:
 
     Args:
         plan: what to do.
+        models: gives the large branch.
         settings: everything else.
         inputs: the sources, whose producers run.
         queues: between the threads.
@@ -83,6 +85,7 @@ class Pipeline:
     def __init__(
         self,
         plan: RunPlan,
+        models: ModelLoader,
         settings: Settings,
         inputs: Sequence[SourceWorker],
         queues: Queues,
@@ -94,7 +97,7 @@ class Pipeline:
         live: bool,
         simulated_clock: Callable[[], float] | None = None,
     ) -> None:
-        self._inputs, self._queues, self._live = inputs, queues, live
+        self._models, self._inputs, self._queues, self._live = models, inputs, queues, live
         self._workers, self._threads = workers, workers.threads
         self._clock = simulated_clock or time.monotonic
         self._started, self._over = self._clock(), False
@@ -240,9 +243,7 @@ class Pipeline:
         Raises:
             BundleError: it cannot be loaded, or its server is away or serves another model.
         """
-        plan = self.parts.plan
-        branch = plan.bundle.load_large(large_endpoint(plan.settings.large))
-        assert branch is not None
+        branch = self._models.large()
         if isinstance(branch, RemoteLargeBranch):
             if self._live:
                 await_server(branch, self.parts.refinement)

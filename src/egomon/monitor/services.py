@@ -19,11 +19,7 @@ from egomon.errors import StoreError
 from egomon.fusion.alert_engine import AlertEngine
 from egomon.fusion.event_publisher import EventListener, EventPublisher
 from egomon.fusion.media.attach import EvidenceAttacher
-from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
-from egomon.fusion.media.describe import Describer
-from egomon.fusion.media.face_blur import FaceBlur
 from egomon.fusion.media.images import write_clip
-from egomon.fusion.media.yunet import YuNet
 from egomon.fusion.sinks.sink import Mute, SeenAlerts, SinkContext
 from egomon.fusion.sinks.sinks import Sinks
 from egomon.fusion.store.events import EventStore
@@ -36,6 +32,9 @@ from egomon.monitor.workers.source_worker import SourceWorker
 from egomon.stream.channel import WakeUp
 
 if TYPE_CHECKING:
+    from egomon.fusion.media.clip_writer import ClipBounds, ClipWriter
+    from egomon.fusion.media.describe import Describer
+    from egomon.fusion.media.face_blur import FaceBlur
     from egomon.monitor.operations.health import OperationsServer
 
 logger = logging.getLogger(__name__)
@@ -109,9 +108,17 @@ class Services:
         evidence = settings.evidence
         self._snapshot = evidence.snapshot
         self._live = live
-        self.blur = None if evidence.blur_faces is None else FaceBlur(YuNet(evidence.blur_faces))
+        # Imported where they are asked for: each costs the start of every run a millisecond or two.
+        self.blur: FaceBlur | None = None
+        if evidence.blur_faces is not None:
+            from egomon.fusion.media.face_blur import FaceBlur
+            from egomon.fusion.media.yunet import YuNet
+
+            self.blur = FaceBlur(YuNet(evidence.blur_faces))
         self.writer: ClipWriter | None = None
         if evidence.folder is not None:
+            from egomon.fusion.media.clip_writer import ClipWriter
+
             self.writer = ClipWriter(
                 clip_rules(evidence, evidence.folder),
                 store,
@@ -124,6 +131,8 @@ class Services:
                 "nobody is asked to describe a recording: its alerts depend on nothing else"
             )
         elif evidence.describe is not None:
+            from egomon.fusion.media.describe import Describer
+
             self.describer = Describer(
                 evidence.describe, model=evidence.describe_model, wake=wake, blur=self.blur
             )
@@ -231,6 +240,8 @@ def host_site() -> str:
 
 def clip_rules(evidence: EvidenceSettings, folder: Path) -> ClipBounds:
     """Convert settings to bounds of the clip writer."""
+    from egomon.fusion.media.clip_writer import ClipBounds
+
     return ClipBounds(
         folder=folder,
         before_seconds=evidence.before_seconds,

@@ -17,6 +17,7 @@ from videos import SHARED, pictures, rotate_mp4, write_audio, write_video
 
 from egomon.errors import SourceLostError, SourceOpenError
 from egomon.stream.source import Discontinuity
+from egomon.stream.sources import file
 from egomon.stream.sources.decoding import decode
 from egomon.stream.sources.decoding.decode import VideoDecoder
 from egomon.stream.sources.open import open_source
@@ -42,12 +43,28 @@ def open_error(reference: object) -> SourceOpenError:
     return caught.value
 
 
+@pytest.fixture(params=[0, 1 << 40], ids=["frame threads", "one thread"])
+def decoded_either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test with each way of decoding, whatever the size of its pictures."""
+    monkeypatch.setattr(file, "FRAME_THREADS_PIXELS", request.param)
+
+
+@pytest.mark.parametrize(("size", "threads"), [((448, 448), "SLICE"), ((640, 480), "AUTO")])
+def test_only_large_pictures_are_worth_frame_threads(
+    tmp_path: Path, size: tuple[int, int], threads: str
+) -> None:
+    path = write_video(tmp_path / "a.mp4", pictures(3, *size))
+    with file.VideoFile(str(path), name="a") as source:
+        assert source._stream.thread_type.name == threads
+
+
 def test_a_file_keeps_the_contract(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", pictures(30))
     seen = check_source(lambda: open_source(str(path)), frames=30)
     assert [index for _, _, index in seen] == list(range(30))
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_every_frame_comes_once_in_order_with_b_frames_and_pts_offset(tmp_path: Path) -> None:
     pts = [90_000 + 1000 * i for i in range(40)]
     path = write_video(tmp_path / "b.mkv", pictures(40), pts=pts, options={"bf": "3"})
@@ -143,6 +160,7 @@ def test_joined_recordings_whose_clock_starts_anew_lose_no_frame(tmp_path: Path)
     assert [gap.cause for gap in listener.gaps] == ["pts_jump"]
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "d.avi", pictures(60), codec="mjpeg", rate=30, time_base=Fraction(1, 30), step=1
@@ -171,6 +189,7 @@ def damaged(path: Path, numbers: range) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_a_recording_goes_on_behind_a_long_damage(tmp_path: Path) -> None:
     path = tmp_path / "d.avi"
     damaged(path, range(20, 70))
@@ -181,6 +200,7 @@ def test_a_recording_goes_on_behind_a_long_damage(tmp_path: Path) -> None:
     assert [(g.cause, g.count) for g in listener.gaps] == [("decode_error", 50)]
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_a_recording_that_never_recovers_ends_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "d.avi"
     damaged(path, range(20, 90))
@@ -190,6 +210,7 @@ def test_a_recording_that_never_recovers_ends_as_damaged(tmp_path: Path) -> None
     assert sum(gap.count for gap in listener.gaps) == 70
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_a_damage_without_end_is_not_read_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +258,7 @@ def test_what_comes_before_the_first_key_frame_is_no_damage(tmp_path: Path, live
     assert reader.errors == 0
 
 
+@pytest.mark.usefixtures("decoded_either_way")
 def test_a_truncated_file_gives_what_it_holds(tmp_path: Path) -> None:
     path = write_video(tmp_path / "t.mkv", pictures(60), options={"g": "10"})
     data = path.read_bytes()

@@ -280,7 +280,6 @@ def replay(
 ) -> None:
     """Run a recording through the same path as live; the same file gives the same alerts."""
     from egomon.cli.names import default_name
-    from egomon.cli.session import parse_latency_model
 
     factor = opt.parse_speed(speed)
     awaited = opt.parse_duration(wait_for_subscriber)
@@ -293,7 +292,7 @@ def replay(
         [(name or default_name(video, set()), video, "file")],
         speed=factor,
         range_seconds=(start, end),
-        latency_model=parse_latency_model(latency_model) if as_live else None,
+        latency_model=opt.parse_latency_model(latency_model) if as_live else None,
         subscriber_seconds=awaited or 0.0,
     )
     _check(summary, shared)

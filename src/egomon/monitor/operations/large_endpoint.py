@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
-from egomon.branches.bundle.card import BundleCard
 from egomon.branches.bundle.locate import find_bundle, read_card
-from egomon.branches.interfaces import RemoteLargeBranch
 from egomon.branches.onnx.forms import Compute, OnnxForms
-from egomon.branches.remote.client import EmbeddingsClient, LargeEndpoint
-from egomon.branches.remote.refusal import API_KEY
-from egomon.config import Settings
-from egomon.config_sections import LargeSettings
 from egomon.errors import EgomonError, UsageError
-from egomon.fusion.alert_engine import LargeBranchAccess
-from egomon.fusion.sinks.uri import read_secret
 from egomon.stream.backoff import Backoff
+
+if TYPE_CHECKING:
+    from egomon.branches.bundle.card import BundleCard
+    from egomon.branches.interfaces import RemoteLargeBranch
+    from egomon.branches.remote.client import LargeEndpoint
+    from egomon.config import Settings
+    from egomon.config_sections import LargeSettings
+    from egomon.fusion.alert_engine import LargeBranchAccess
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ def large_endpoint(settings: LargeSettings) -> LargeEndpoint | None:
     """
     if settings.endpoint is None:
         return None
+    from egomon.branches.remote.client import LargeEndpoint
+    from egomon.branches.remote.refusal import API_KEY
+    from egomon.fusion.sinks.uri import read_secret
+
     return LargeEndpoint(
         settings.endpoint,
         model=settings.model,
@@ -53,6 +58,8 @@ def check_endpoint(settings: LargeSettings, card: BundleCard) -> None:
             f"bundle {card.name!r} has no large branch that a server could compute; leave "
             "--large-endpoint out, or take another bundle"
         )
+    from egomon.branches.remote.client import EmbeddingsClient
+
     EmbeddingsClient(endpoint).close()
 
 
@@ -69,6 +76,8 @@ def check_large(settings: Settings) -> None:
         compute = Compute(model.device, model.dtype, model.engine)
         OnnxForms(folder, read_card(folder).runtime).check_large(compute)
         return
+    from egomon.branches.remote.client import EmbeddingsClient
+
     client = EmbeddingsClient(endpoint)
     try:
         client.models()

@@ -7,18 +7,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from egomon.branches.interfaces import Float32, FrameEncoder
 from egomon.branches.segment_scorer import SegmentScorer
-from egomon.branches.taught.corrections import Correction
 from egomon.monitor.messages import InOrder, Scored, SourceEnded
 from egomon.stream.buffer import RollingBuffer
 from egomon.stream.channel import WAIT_SECONDS, Channel
 from egomon.stream.frame import Frame, UInt8Image
 from egomon.stream.source import Discontinuity
 from egomon.stream.worker import Worker
+
+if TYPE_CHECKING:
+    from egomon.branches.taught.corrections import Correction
 
 MICRO_BATCH = 8
 """Frames encoded together; more gains nothing on a CPU."""
