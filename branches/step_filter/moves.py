@@ -152,10 +152,12 @@ def _next(rules: Sequence[Rules], node: Node, again: float, cycles: bool, *, sur
             p = again * max(P_STOPPED, P_MISSING * 0.5 ** (left.bit_count() - 1))
         new = Node(node.workflow, 0, 0, step, FOREIGN, kept or stopped, age)
         found.append((new, p / len(firsts)))
-    for step, absent, share in _early(rule.ready(0, 0)) if cycles and not left else ():
+    # After one recording (`again` is less) a step that looks like an earlier one is no mistake yet.
+    skips = _early(rule.ready(0, 0)) if cycles and not left and again >= 1.0 else ()
+    for step, absent, share in skips:
         left_out = kept or WorkflowMistake("missing", node.workflow, step, absent)
         new = Node(node.workflow, 0, absent, step, FOREIGN, left_out, age)
-        found.append((new, again * P_MISSING * share))
+        found.append((new, P_MISSING * share))
     rest = 1.0 - sum(p for _, p in found)
     newest = done.bit_length() - 1
     legal = [s for s in ready.legal if s != node.step and s not in late]

@@ -305,6 +305,11 @@ def test_first_steps_left_out_of_a_later_cycle_are_told_once(
     assert begun(model, steps) == [5]
 
 
+def test_after_one_recording_no_cycle_begins_without_its_first_step(model: StepModel) -> None:
+    kinds = {kind for _, kind, _ in told(with_options(model, again=0.1), "012341234")}
+    assert kinds <= {"repeated"}
+
+
 def test_where_cycles_begin_on_demand_none_begins_without_its_first_step(model: StepModel) -> None:
     assert told(model, "012341234", cycles=False)[0][:2] == (5, "repeated")
 
