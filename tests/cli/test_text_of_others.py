@@ -95,6 +95,12 @@ def test_whatever_a_text_holds_the_page_is_one_page(
     assert page.read_text(encoding="utf-8").count("<script") == scripts
 
 
+def test_a_report_of_a_file_whose_name_is_not_unicode_is_written(tmp_path: Path) -> None:
+    name = b"caf\xe9.mp4".decode(errors="surrogateescape")
+    page = write_report([("cam0", alert_saying(name))], tmp_path / "page.html", title=name)
+    assert "caf\\udce9.mp4" in page.read_text(encoding="utf-8")
+
+
 def test_no_spreadsheet_runs_a_text_of_an_exported_alert(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
     with EventStore(path) as events, EventServer((), None, host="here", boot="b1") as bus:

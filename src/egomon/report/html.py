@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from importlib.resources import files
 from typing import Any
 
@@ -40,7 +41,11 @@ def safe_json(value: Any) -> str:
     >>> safe_json("</script>")
     '"\\u003c/script\\u003e"'
     """
-    return msgspec.json.encode(value).decode().translate(_UNSAFE)
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as undecodable names of files have
+        text = json.dumps(msgspec.to_builtins(value))
+    return text.translate(_UNSAFE)
 
 
 def style_text() -> str:
