@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from egomon.endpoints import CONTROL, PUBLISH, control_beside, monitor_control
+from egomon.errors import UsageError
 
 
 @pytest.mark.parametrize("publish", [PUBLISH, "tcp://127.0.0.1:6000"])
@@ -28,3 +29,14 @@ def test_what_is_asked_for_is_taken() -> None:
     assert monitor_control((PUBLISH,), "tcp://127.0.0.1:7") == "tcp://127.0.0.1:7"
     assert monitor_control((PUBLISH,), "none") is None
     assert monitor_control((), None) == CONTROL
+
+
+@pytest.mark.parametrize(
+    ("publish", "given"), [((PUBLISH, CONTROL), None), ((PUBLISH, "tcp://h:1"), "tcp://h:1")]
+)
+def test_events_and_requests_need_an_address_each(
+    publish: tuple[str, ...], given: str | None
+) -> None:
+    with pytest.raises(UsageError, match=r"is both --pub and --control.*give --control another"):
+        monitor_control(publish, given)
+    assert monitor_control(publish, "none") is None

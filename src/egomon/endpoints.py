@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from egomon.errors import UsageError
+
 PUBLISH = "tcp://127.0.0.1:5556"
 CONTROL = "tcp://127.0.0.1:5557"
 NO_CONTROL = "none"
@@ -35,7 +37,16 @@ def monitor_control(publish: Sequence[str], given: str | None) -> str | None:
     Args:
         publish: its event endpoints.
         given: what the user asks for; `none` = it answers none.
+
+    Raises:
+        UsageError: the endpoint is one of `publish`.
     """
-    if given is not None:
-        return None if given == NO_CONTROL else given
-    return control_beside(next(iter(publish), PUBLISH), "127.0.0.1") or CONTROL
+    if given == NO_CONTROL:
+        return None
+    control = given or control_beside(next(iter(publish), PUBLISH), "127.0.0.1") or CONTROL
+    if control in publish:
+        above = "" if given else " (one port above the first --pub)"
+        raise UsageError(
+            f"{control} is both --pub and --control{above}; give --control another address, or none"
+        )
+    return control

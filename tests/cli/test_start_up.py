@@ -1,4 +1,7 @@
 import gc
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -58,3 +61,36 @@ def test_a_run_inside_another_program_leaves_its_objects_alone(collecting: None)
 
 def test_verbs_that_run_a_monitor_are_verbs() -> None:
     assert set(RUNS) <= set(VERBS)
+
+
+IMPORTED = """
+try:
+    signal.raise_signal(number)
+except SystemExit as end:
+    raise ImportError("initialization failed") from end
+"""
+DESTROYED = """
+class Lock:
+    def __del__(self):
+        signal.raise_signal(number)
+Lock()
+raise AssertionError("went on")
+"""
+
+
+@pytest.mark.parametrize("moment", [IMPORTED, DESTROYED], ids=["in C code", "in a destructor"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_where_python_loses_its_exit(
+    moment: str, number: signal.Signals, code: int
+) -> None:
+    program = f"""
+import signal
+from egomon import cli
+number = {int(number)}
+cli.with_only = lambda verb: lambda: exec({moment!r}, globals())
+cli.main()
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (child.returncode, child.stderr) == (code, "")

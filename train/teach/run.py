@@ -88,7 +88,7 @@ def teach(
         BundleError: the base cannot be loaded or `out` is in use by something else.
         DataError: a recording or a file is unusable.
     """
-    chosen = name or out.resolve().name.lower().replace(" ", "-")
+    chosen = name or Path(os.path.realpath(out)).name.lower().replace(" ", "-")
     if not NAME_PATTERN.fullmatch(chosen):
         raise UsageError(f"{chosen!r} cannot name a bundle; give --name with a-z, 0-9, '.', '-'")
     if out.name in ("", ".."):

@@ -50,14 +50,18 @@ def main() -> None:
     # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
+    sys.unraisablehook = _end_if_signalled
     verb = called_verb(sys.argv[1:])
     if verb in RUNS:
         gc.disable()
     try:
-        with_only(verb)()
+        try:
+            with_only(verb)()
+        except BaseException as error:
+            if (code := _signal_behind(error)) is not None:
+                _leave_now(code)
+            raise
     except SystemExit as end:
-        if end.code in (EXIT_SIGINT, EXIT_SIGTERM):
-            _leave_now(end.code)
         _end(end.code)
     except EgomonError as error:
         _tell(error, at_once=verb in RUNS)
@@ -71,6 +75,25 @@ def main() -> None:
         if error.errno != errno.EIO:
             raise
         _leave_now(EXIT_SIGTERM)  # the terminal was closed: nobody is left to tell
+
+
+def _signal_behind(error: BaseException | None) -> int | None:
+    """Exit code of the signal that led to an error; None = it was no signal.
+
+    A library in C that is being imported makes an ImportError of the exit.
+    """
+    while error is not None:
+        if isinstance(error, SystemExit) and error.code in (EXIT_SIGINT, EXIT_SIGTERM):
+            return error.code
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _end_if_signalled(lost: sys.UnraisableHookArgs) -> None:
+    """End where Python drops the exit: in a destructor, or as the lock of an import is freed."""
+    if (code := _signal_behind(lost.exc_value)) is not None:
+        _leave_now(code)
+    sys.__unraisablehook__(lost)
 
 
 def _tell(error: EgomonError, *, at_once: bool = False) -> NoReturn:

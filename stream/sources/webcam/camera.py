@@ -67,6 +67,7 @@ class CameraSource:
         self._opener = opener
         self._camera: OpenCamera | None = None
         self._pending: Future[RawFrame | None] | None = None
+        self._size = (0, 0)
         self._last: UInt8Image | None = None
         self._closed = False
         self._thread = DeviceThread(f"camera {reference}", self._release)
@@ -103,12 +104,12 @@ class CameraSource:
     def _connect(self) -> tuple[int, int, float | None]:
         try:
             camera = (self._opener or _open_here)(self._reference, self._options)
-            self._camera = camera
+            self._camera, self._size = camera, camera.size
             for _ in range(self._options.warmup_frames):
                 self._next()
         except SourceLostError as error:
             raise SourceOpenError(str(error), code=error.code) from None
-        return (*camera.size, camera.fps)
+        return (*self._size, camera.fps)
 
     def _next(self) -> RawFrame | None:
         """The next frame; None if the camera was closed before it came."""
@@ -133,16 +134,20 @@ class CameraSource:
         if picture is None:
             self._listener.on_gap(Discontinuity("decode_error", 1))
             if self._last is None:
-                assert self._camera is not None
-                width, height = self._camera.size
+                width, height = self._size
                 return np.zeros((height, width, 3), dtype=np.uint8)
             return self._last.copy()
         self._last = picture
         return picture
 
     def _release(self) -> None:
-        if self._camera is not None:
-            self._camera.close()
+        # The thread and this object hold each other until the collector comes; a decoder with its
+        # threads must not wait for it.
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+        if self._pending is not None:
+            self._pending.forget()
 
 
 def check_device(reference: str) -> None:

@@ -38,8 +38,8 @@ class V4l2Camera:
         options: size and rate.
 
     Raises:
-        SourceOpenError: DEVICE_BUSY; or STREAM_CODEC_UNSUPPORTED for pictures that need the ones
-            before them.
+        SourceOpenError: DEVICE_BUSY; DEVICE_NOT_FOUND for another device than a camera; or
+            STREAM_CODEC_UNSUPPORTED for pictures that need the ones before them.
     """
 
     def __init__(self, reference: str, options: SourceOptions) -> None:
@@ -110,10 +110,12 @@ class V4l2Camera:
         raise AssertionError
 
     def _explain(self, error: av.error.FFmpegError | OSError) -> SourceOpenError:
+        there = describe_devices(list_devices())
+        if error.errno == errno.ENOTTY:
+            return SourceOpenError(f"{self._path} is no camera; {there}", code="DEVICE_NOT_FOUND")
         if error.errno == errno.EBUSY:
             text = f"camera {self._reference} is used by another program; close that first"
         else:
-            there = describe_devices(list_devices())
             text = f"camera {self._reference} cannot be opened: {error.strerror}; {there}"
         return SourceOpenError(text, code="DEVICE_BUSY")
 

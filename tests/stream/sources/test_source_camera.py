@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +194,38 @@ def test_an_unplugged_camera_is_opened_again() -> None:
     assert captures[1].released
     codes = [change.code for change in listener.states if change.state == "reconnecting"]
     assert codes == ["DEVICE_NOT_FOUND", "DEVICE_BUSY"]
+
+
+def test_a_camera_that_was_lost_leaves_nothing_to_the_collector(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.ERROR, logger="egomon")  # a record that is kept holds its error
+    captures: list[weakref.ref[FakeCapture]] = []
+
+    def factory() -> FakeCapture:
+        capture = FakeCapture(frames=9)
+        captures.append(weakref.ref(capture))
+        return capture
+
+    gc.disable()
+    try:
+        with camera(factory) as source:
+            while len(captures) < 3:
+                grab = source.read()
+                assert grab is not None
+                grab.to_rgb()
+                del grab
+            assert captures[0]() is None
+            assert captures[1]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Video4Linux2 is Linux's")
+def test_a_device_that_is_no_camera_is_said() -> None:
+    with pytest.raises(SourceOpenError, match="/dev/null is no camera; ") as caught:
+        open_source("/dev/null")
+    assert caught.value.code == "DEVICE_NOT_FOUND"
 
 
 def test_a_missing_camera_is_not_waited_for_and_said_with_what_is_there() -> None:

@@ -21,7 +21,7 @@ from egomon.branches.taught.corrections import (
 from egomon.branches.taught.step_pictures import read_step_picture
 from egomon.branches.taught.workflow_file import WORKFLOW_FILE, read_graphs, write_graphs
 from egomon.branches.taught.workflow_graph import WorkflowGraph
-from egomon.errors import BundleError, DataError, UsageError
+from egomon.errors import BundleError, DataError, EgomonError, UsageError
 from egomon.train.features.vector_cache import VectorCache
 from egomon.train.teach import choose_base as choosing
 from egomon.train.teach import teach
@@ -111,6 +111,16 @@ def test_a_link_to_a_bundle_is_followed_and_stays(
         assert read_demonstrations(target).about.names == tuple(f.name for f in films[:count])
     assert report.former == str(target.with_name("work.previous"))
     assert {path.name for path in target.parent.iterdir()} == {"work", "work.previous"}
+
+
+def test_links_that_lead_to_each_other_are_refused(
+    known: Path, films: list[Path], tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(EgomonError, match="cannot write"):
+        teach(films[:2], one, base=str(known))
 
 
 @pytest.mark.parametrize("name", ["work", "work.previous"])
