@@ -40,3 +40,9 @@ def test_events_and_requests_need_an_address_each(
     with pytest.raises(UsageError, match=r"is both --pub and --control.*give --control another"):
         monitor_control(publish, given)
     assert monitor_control(publish, "none") is None
+
+
+@pytest.mark.parametrize("port", ["*", "0"])
+def test_ports_that_the_system_chooses_never_clash(port: str) -> None:
+    endpoint = f"tcp://127.0.0.1:{port}"
+    assert monitor_control([endpoint], endpoint) == endpoint

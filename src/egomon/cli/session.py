@@ -116,24 +116,18 @@ class MonitorSession:
             EgomonError: see `Monitor.run`; also if the alerts differ from the expected ones.
         """
         self._check_early(references)
+        from egomon.cli.phones import Phones
+        from egomon.cli.screen import Screen
+        from egomon.monitor import Monitor, SourceRequest
         from egomon.monitor.operations.large_endpoint import check_large
-        from egomon.monitor.source_request import SourceRequest
-        from egomon.monitor.workers.model_loader import ModelLoader
 
         source = self._settings.source
         given = [SourceRequest.of(name, ref, kind, source) for name, ref, kind in references]
-        live = any(request.is_live for request in given)
-        # Models load on one core while all else is imported, which takes as long, on another one.
-        models = ModelLoader(self._settings, live=live)
         self._load_named(references)
-        if self._settings.model.large and not live:
+        if self._settings.model.large and not any(request.is_live for request in given):
             check_large(self._settings)  # only a live run goes on without it
         if self._out is not None:
             self._file = AlertFile(self._out, live=self._reread is not None)
-        from egomon.cli.phones import Phones
-        from egomon.cli.screen import Screen
-        from egomon.monitor.monitor import Monitor
-
         phones = Phones(given, self._settings, quiet=self._quiet)
         requests = phones.requests
         screen = Screen(requests, quiet=self._quiet or self._json, hold=lambda: phones.are_awaited)
@@ -152,7 +146,6 @@ class MonitorSession:
             requests,
             self._settings,
             listeners=listeners,
-            models=models,
             speed=speed,
             range_seconds=range_seconds,
             duration_seconds=duration_seconds,

@@ -58,7 +58,6 @@ class Monitor:
         settings: everything else.
         listeners: called in the emit thread with each event.
         bundle: a loaded bundle; None loads `settings.model.name`.
-        models: loads them already, with the same settings; None begins with `run`.
         speed: files: 0 = as fast as possible, 1 = real time.
         range_seconds: files: half-open piece to read.
         duration_seconds: stop after this much wall time.
@@ -75,7 +74,6 @@ class Monitor:
         *,
         listeners: Sequence[EventListener] = (),
         bundle: Bundle | None = None,
-        models: ModelLoader | None = None,
         speed: float = 0.0,
         range_seconds: tuple[float, float | None] = (0.0, None),
         duration_seconds: float | None = None,
@@ -86,7 +84,8 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._listeners = tuple(listeners)
-        self._bundle, self._models = bundle, models
+        self._bundle = bundle
+        self._models: ModelLoader | None = None
         self._duration_seconds, self._subscriber_seconds = duration_seconds, subscriber_seconds
         self._latency_model = latency_model
         self._simulated_clock = None if latency_model is None else SimulatedClock(range_seconds[0])
@@ -209,8 +208,7 @@ class Monitor:
         if self._simulated_clock is None:
             self._threads.start_producers(self.inputs, lambda: self.stop("crash"))
             self._threads.wait_for_files(self.inputs, self._stop)
-        if self._models is None:
-            self._models = ModelLoader(self._settings, live=self._live, bundle=self._bundle)
+        self._models = ModelLoader(self._settings, live=self._live, bundle=self._bundle)
         with announced(attacher, [item.name for item in self.inputs]):
             plan = wait_serving(self._models, bus, self._queues.wake)
             self._threads.raise_crash()
