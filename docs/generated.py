@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import diagram
 import msgspec
-import typer.main
 from msgspec.inspect import type_info
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,9 +39,8 @@ def commands() -> str:
     """Every verb with its arguments and options."""
     from egomon.cli.app import app
 
-    root = typer.main.get_command(app)
     parts = []
-    for words, command in _verbs(root, ("egomon",)):
+    for words, command in _verbs(app, ("egomon",)):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = [*words, *(p.metavar or p.name.upper() for p in arguments), "[options]"]
         parts += [f"## `{' '.join(words)}`", _one_line(command.help), _code(" ".join(usage))]
@@ -58,10 +57,11 @@ def options_of(words: tuple[str, ...]) -> set[str]:
         KeyError: there is no such verb.
     """
     from egomon.cli.app import app
+    from egomon.cli.options import verbs_of
 
-    command: Any = typer.main.get_command(app)
+    command: Any = app
     for word in words:
-        command = command.commands[word]
+        command = verbs_of(command)[word]
     flags = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
     return {flag for flag in flags if flag.startswith("-")} | {"-h", "--help"}
 
@@ -71,13 +71,16 @@ def configuration() -> str:
     from egomon.config import Settings
 
     parts = []
-    for section, field in Settings.model_fields.items():
-        kind = _bare(field.annotation)
-        if not hasattr(kind, "model_fields"):
-            continue
+    for section, default in msgspec.structs.asdict(Settings()).items():
+        kind = type(default)
         rows = [
-            (f"`{key}`", _type(_bare(f.annotation)), _default(f), f.description or "")
-            for key, f in kind.model_fields.items()
+            (
+                f"`{f.name}`",
+                _type(_bare(typing.get_args(f.type)[0])),
+                _default(getattr(default, f.name)),
+                _description(f.type) or "",
+            )
+            for f in msgspec.structs.fields(kind)
         ]
         parts += [
             f"## `[{section}]`",
@@ -166,10 +169,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _verbs(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    below = getattr(command, "commands", None)
-    if below is None or (command.invoke_without_command and len(words) > 1):
+    from egomon.cli.options import verbs_of
+
+    below = verbs_of(command)
+    if not below or (command.invoke_without_command and len(words) > 1):
         yield words, command
-    for name, each in (below or {}).items():
+    for name, each in below.items():
         yield from _verbs(each, (*words, name))
 
 
@@ -178,13 +183,11 @@ def _option(p: Any, command: Any) -> tuple[str, str, str, str] | None:
         return None
     is_option = p.param_type_name == "option"
     names = p.opts + p.secondary_opts if is_option else [p.metavar or p.name.upper()]
-    takes = (
-        "flag"
-        if getattr(p, "is_flag", False)
-        else _word(p.display_type(command.context_class(command)).strip("<>"))
-    )
-    hidden = p.default in (None, False, ()) or p.default is ... or callable(p.default)
-    default = "" if hidden else f"`{p.default}`"
+    kind = p.type.name.removesuffix(" range")
+    many = ", repeatable" if p.multiple or p.nargs < 0 else ""
+    takes = "flag" if getattr(p, "is_flag", False) else _word(kind) + many
+    usual = p.get_default(click.Context(command))
+    default = "" if usual in (None, False, ()) else f"`{usual}`"
     return ", ".join(f"`{name}`" for name in names), takes, default, _one_line(p.help)
 
 
@@ -232,18 +235,16 @@ def _type(kind: Any) -> str:
 
 
 def _word(kind: str) -> str:
-    many = re.fullmatch(r"list\[(\w+)\]", kind)
-    return f"{_word(many[1])}, repeatable" if many else WORDS.get(kind, kind)
+    return WORDS.get(kind, kind)
 
 
 def _description(kind: Any) -> str | None:
     """What `msgspec.Meta` says about a type."""
     metas = typing.get_args(kind)[1:] if typing.get_origin(kind) is typing.Annotated else ()
-    return next((meta.description for meta in metas), None)
+    return next((meta.description for meta in metas if meta.description), None)
 
 
-def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
+def _default(value: Any) -> str:
     return "" if value is None else f"`{json.dumps(value)}`"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from egomon.cli.config_file import commented_toml, resolved_rows
-from egomon.config import Settings, load_settings
+from egomon.config import Settings, load_settings, plain
 from egomon.errors import ConfigError
 
 
@@ -51,8 +51,16 @@ def test_the_environment_is_read_in_any_case_with_lists_and_tables_as_json(
     ("name", "text", "words"),
     [
         ("EGOMON_MODEL__NAM", "x", "unknown setting model.nam; did you mean model.name?"),
-        ("EGOMON_BUS__PUBLISH", "tcp://127.0.0.1:1", "setting bus.publish: .*tuple"),
-        ("EGOMON_SEGMENTS__LENGTH_SECONDS", "", "setting segments.length_seconds: .*number"),
+        (
+            "EGOMON_BUS__PUBLISH",
+            "tcp://127.0.0.1:1",
+            "setting bus.publish: expected a list, got 'tcp:",
+        ),
+        (
+            "EGOMON_SEGMENTS__LENGTH_SECONDS",
+            "",
+            "setting segments.length_seconds: expected a number, got ''",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(
@@ -74,8 +82,12 @@ def test_the_file_in_this_folder_is_found(tmp_path: Path) -> None:
         ("[decision]\nemitt = 'gated'\n", "did you mean decision.emit?"),
         ("[modle]\nname = 'x'\n", "did you mean model?"),
         ("[decision]\nthreshold_small = 7\n", "threshold_small"),
-        ("[decision]\nemit = 'loud'\n", "decision.emit"),
-        ("[source]\nsize = 'big'\n", "source.size"),
+        ("[decision]\nemit = 'loud'\n", "expected gated, provisional or small-only, got 'loud'"),
+        ("[source]\nsize = 'big'\n", "source.size: expected text matching"),
+        ("[source]\nfps = 0\n", "source.fps: expected a number > 0.0, got 0"),
+        ("[sinks]\nuris = [3]\n", "sinks.uris[0]: expected text, got [3]"),
+        ("[model]\nothers = { tea = 1 }\n", "model.others[...]: expected a path, got {"),
+        ("model = 5\n", "setting model: expected a table, got 5"),
         ("not toml at all", "cannot read"),
     ],
 )
@@ -92,10 +104,9 @@ def test_the_commented_file_is_valid_and_changes_nothing(tmp_path: Path) -> None
     uncommented = re.sub(r"(?m)^# ([a-z_]+ = (?!.*not set).*)$", r"\1", text)
     assert uncommented != text
     load_settings(write(tmp_path / "b.toml", uncommented))
-    for section, field in Settings.model_fields.items():
+    for section, keys in plain(Settings()).items():
         assert f"[{section}]" in text
-        assert field.annotation is not None
-        for key in field.annotation.model_fields:
+        for key in keys:
             assert f"# {key} = " in text
 
 
@@ -135,6 +146,6 @@ def test_a_home_that_may_not_be_looked_into_has_no_settings(
     # A name that is too long stands for it: rights do not bind the tests of a root user.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ("x" * 300)))
     monkeypatch.chdir(tmp_path)
-    assert load_settings().model_dump() == Settings().model_dump()
+    assert load_settings() == Settings()
     with pytest.raises(ConfigError, match="not found; check its name and rights"):
         load_settings(tmp_path / ("y" * 300))

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-import typer.main
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.taught.workflow_file import _STEP_KEYS
 from egomon.cli.app import app
+from egomon.cli.options import verbs_of
 from egomon.config import Settings, SinkSettings
 from egomon.errors import ControlError, SourceError
 from egomon.fusion.messages import types as wire
@@ -75,9 +75,9 @@ def command_lines(page: Path) -> list[str]:
 
 def find_verb(words: list[str]) -> tuple[Any, list[str]]:
     """The verb that the words after `egomon` name, and what is left of them."""
-    command: Any = typer.main.get_command(app)
-    while words and words[0] in getattr(command, "commands", {}):
-        command, words = command.commands[words[0]], words[1:]
+    command: Any = app
+    while words and words[0] in (below := verbs_of(command)):
+        command, words = below[words[0]], words[1:]
     return command, words
 
 
@@ -146,11 +146,13 @@ def test_the_program_that_embeds_the_monitor_runs_as_it_is_shown():
 
 def test_every_setting_is_documented_with_a_sentence():
     text = generated.configuration()
-    for section, field in Settings.model_fields.items():
+    for section, default in msgspec.structs.asdict(Settings()).items():
         assert f"## `[{section}]`" in text
-        for key, inner in field.annotation.model_fields.items():
-            assert f"| `{key}` |" in text
-            assert inner.description, f"{section}.{key} says nothing"
+        for key in msgspec.structs.fields(default):
+            assert f"| `{key.name}` |" in text
+            assert any(m.description for m in key.type.__metadata__), (
+                f"{section}.{key.name} says nothing"
+            )
 
 
 def test_each_message_is_on_the_page_with_the_fields_of_its_schema():
@@ -228,9 +230,9 @@ def test_every_message_that_is_explained_can_be_said():
 def test_every_option_that_a_message_names_exists():
     def flags(command: Any) -> set[str]:
         own = {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
-        return own.union(*map(flags, getattr(command, "commands", {}).values()))
+        return own.union(*map(flags, verbs_of(command).values()))
 
-    known = flags(typer.main.get_command(app)) | {
+    known = flags(app) | {
         *("--trust-request-mm-kwargs", "--head"),  # of `vllm serve` and `ray start`
     }
     for text in said_by_the_code():
@@ -253,7 +255,7 @@ def test_the_files_that_are_shown_are_read(tmp_path):
                 if "step" in table:
                     workflows.append(table)
                 elif "sinks" in table:
-                    SinkSettings.model_validate(table["sinks"])
+                    msgspec.convert(table["sinks"], SinkSettings)
                 else:
                     (tmp_path / "r.toml").write_text(f'name = ""\ndescription = ""\n{body}')
                     load_recipe(tmp_path / "r.toml")

@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
-from typer.main import get_command
 
 from egomon.cli.app import app
+from egomon.cli.options import verbs_of
 from egomon.errors import BundleError, ConfigError, SourceError, UsageError
 from egomon.fusion.messages import envelope
 from egomon.fusion.messages import types as wire
@@ -157,9 +157,8 @@ def test_the_service_starts_the_monitor_with_options_it_has() -> None:
     (start,) = unit()["ExecStart"]
     program, verb, *rest = shlex.split(start)
     assert program.endswith("/.venv/bin/egomon")
-    command = get_command(app)
-    context = command.make_context("egomon", [verb], resilient_parsing=True)
-    parsed = command.get_command(context, verb).make_context(verb, rest, parent=context)  # type: ignore[attr-defined]
+    context = app.make_context("egomon", [verb], resilient_parsing=True)
+    parsed = verbs_of(app)[verb].make_context(verb, rest, parent=context)
     assert parsed.params["device"] == ["0"]
     assert parsed.params["wait_source"]
     assert str(parsed.params["config"]) == "/etc/egomon/egomon.toml"

@@ -84,10 +84,9 @@ print("\\n".join(needs))
 def test_every_verb_tells_its_options(tmp_path: Path) -> None:
     code = f"""
 {HOOK}
-import typer.main
-from typer.testing import CliRunner
-from egomon.cli.app import app
-for verb in typer.main.get_command(app).commands:
+from click.testing import CliRunner
+from egomon.cli.app import VERBS, app
+for verb in VERBS:
     told = CliRunner().invoke(app, [verb, "--help"])
     assert told.exit_code == 0 and "Usage" in told.output, (verb, told.output)
     print(verb)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 from wire_samples import alert, closed
 
 from egomon.cli.app import app

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from mosquitto import PROGRAM, Broker
-from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import ConfigError, UsageError

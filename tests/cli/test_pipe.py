@@ -8,15 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
-import typer.main
 
 from egomon.cli.app import app
+from egomon.cli.options import verbs_of
 
 
-def verbs(command: object, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def verbs(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """All of them, with those below them."""
-    for name, each in getattr(command, "commands", {}).items():
+    for name, each in verbs_of(command).items():
         yield (*words, name)
         yield from verbs(each, (*words, name))
 
@@ -32,7 +33,7 @@ TABLES = [
     ("alerts", "list", "--store", "events.sqlite", "--json"),
     ("--version",),
 ]
-HELP = [(*words, "--help") for words in verbs(typer.main.get_command(app))]
+HELP = [(*words, "--help") for words in verbs(app)]
 
 
 def unread(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from egomon.cli import app
 from egomon.cli.doctor.security import _command_lines

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tools.vllm_stub import VllmStub
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.locate import find_bundle, read_card
 from egomon.branches.remote.probe import decode_vector

@@ -5,17 +5,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from typer.main import get_command, get_command_name
 
 from egomon.cli import RUNS
-from egomon.cli.app import app, called_verb, with_only
+from egomon.cli.app import VERBS, app, called_verb
+from egomon.cli.options import verbs_of
 from egomon.cli.session import collect_from_now
-
-VERBS = [
-    each.name or get_command_name(each.callback.__name__)
-    for each in app.registered_commands
-    if each.callback is not None
-]
 
 
 @pytest.fixture
@@ -25,18 +19,22 @@ def collecting() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_only_the_called_verb_is_built_and_it_is_the_same() -> None:
-    assert {"live", "replay", "teach"} <= set(VERBS)
-    whole = get_command(app).commands
-    for verb in VERBS:
-        (only,) = get_command(with_only(verb)).commands.items()
-        assert only[0] == verb
-        assert [p.name for p in only[1].params] == [p.name for p in whole[verb].params]
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_is_where_the_command_looks_for_it(verb: str) -> None:
+    assert verbs_of(app)[verb].name == verb
 
 
-@pytest.mark.parametrize("verb", [None, "nonsense", "models"])
-def test_help_a_mistake_and_a_verb_with_verbs_need_the_whole_command(verb: str | None) -> None:
-    assert with_only(verb) is app
+def test_only_the_module_of_the_called_verb_is_imported() -> None:
+    program = """
+import sys
+from egomon.cli.app import app
+app(["keygen", "--help"], standalone_mode=False)
+print(*(name for name in sys.modules if name.startswith("egomon.cli.verbs.")))
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout.splitlines()[-1] == "egomon.cli.verbs.store"
 
 
 def test_the_verb_is_the_first_argument_unless_that_is_an_option() -> None:
@@ -87,7 +85,7 @@ def test_a_signal_ends_the_command_where_python_loses_its_exit(
 import signal
 from egomon import cli
 number = {int(number)}
-cli.with_only = lambda verb: lambda: exec({moment!r}, globals())
+cli.app = lambda: exec({moment!r}, globals())
 cli.main()
 """
     child = subprocess.run(

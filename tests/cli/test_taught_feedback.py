@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 from wire_samples import alert
 
 from egomon.branches.bundle.card import BundleCard

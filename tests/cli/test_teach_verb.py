@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 from wire_samples import alert
 
 from egomon.branches.bundle.locate import read_card
@@ -64,7 +64,7 @@ def test_the_verdict_comes_first_and_the_exit_code_is_0(asked: dict[str, Any]) -
     assert result.stdout.splitlines()[0] == REPORT.sentence
     assert result.stderr == "", "there is no terminal for a bar"
     assert "a <note> [bold]" in result.stdout
-    assert asked["videos"] == [Path("a.mp4"), Path("b.mp4")]
+    assert asked["videos"] == (Path("a.mp4"), Path("b.mp4"))
     assert (asked["base"], asked["add"], asked["force"]) == (None, False, False)
     assert asked["cache"] is not None
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.table import Table
-from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.cli.printing import line_of, print_alerts, print_revisions

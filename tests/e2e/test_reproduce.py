@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from made_videos import grey_video
 from safetensors.torch import load_file, save_file
 from tiny_models import CLIP_DIM, CLIP_PX, LARGE_DIM
-from typer.testing import CliRunner
 
 from egomon.branches.load_bundle import load_bundle
 from egomon.cli.app import app

@@ -89,7 +89,7 @@ def test_a_camera_over_http_is_live() -> None:
 @pytest.mark.parametrize("kind", ["live", "file"])
 def test_who_says_what_it_is_is_believed_without_asking(kind: str) -> None:
     with serving(b"no video") as (address, requests):
-        settings = SourceSettings.model_validate({"kind": kind})
+        settings = SourceSettings(kind=kind)
         request = SourceRequest.of("cam", f"{address}/a.mkv", settings=settings)
         assert request.is_live == (kind == "live")
         assert requests == []

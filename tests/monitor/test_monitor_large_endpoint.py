@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FrameList, score
+from msgspec.structs import replace
 from test_monitor import CARD, bright_at, monitor
 
 from egomon.branches.interfaces import BranchScore
@@ -113,10 +114,10 @@ def test_the_key_comes_from_a_file_or_from_the_environment(
     found = large_endpoint(settings)
     assert found is not None
     assert found.api_key == "from-environment"
-    found = large_endpoint(settings.model_copy(update={"api_key_file": secret}))
+    found = large_endpoint(replace(settings, api_key_file=secret))
     assert found is not None
     assert found.api_key == "from-file"
-    gone = settings.model_copy(update={"api_key_file": secret / "none"})
+    gone = replace(settings, api_key_file=secret / "none")
     with pytest.raises(ConfigError, match=r"cannot read the file of large\.api_key_file"):
         large_endpoint(gone)
 

@@ -39,7 +39,7 @@ class Asked:
         self.clock = FakeClock()
         self.operations = MonitorOperations(
             [camera(), SimpleNamespace(name="dark", buffer=SimpleNamespace(latest=lambda: None))],
-            ModelSettings(others=dict(others)),  # type: ignore[call-arg]
+            ModelSettings(others=dict(others)),
             stop=lambda: self.done.append("stop"),
             exchange=self.done.append,
         )

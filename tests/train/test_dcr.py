@@ -12,10 +12,10 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from tiny_models import CLIP_CONFIG, CLIP_DIM, CLIP_PX, hf_clip_model
 from torch import Tensor, nn
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.encoders.registry import build_frame_encoder

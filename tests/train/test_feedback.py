@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from feature_sets import workshop
 from made_videos import grey_video
-from typer.testing import CliRunner
 from wire_samples import alert
 
 from egomon.cli.app import app

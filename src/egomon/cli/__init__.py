@@ -17,7 +17,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from egomon.cli.app import app, called_verb, with_only
+from egomon.cli.app import app, called_verb
 from egomon.cli.stdout import PipedText
 from egomon.errors import EgomonError, MissingExtraError
 from egomon.extras import extra_of
@@ -56,7 +56,7 @@ def main() -> None:
         gc.disable()
     try:
         try:
-            with_only(verb)()
+            app()
         except BaseException as error:
             if (code := _signal_behind(error)) is not None:
                 _leave_now(code)

@@ -2,83 +2,86 @@
 
 from __future__ import annotations
 
-import copy
+import importlib
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
-from typer.main import get_command_name
+import click
 
-from egomon.cli.verbs.dcr import register as register_dcr_verb
-from egomon.cli.verbs.extract import register as register_extract_verb
-from egomon.cli.verbs.fleet import register as register_fleet_verb
-from egomon.cli.verbs.inspect import register as register_inspect_verbs
-from egomon.cli.verbs.listen import register as register_listen_verb
-from egomon.cli.verbs.play import register as register_play_verb
-from egomon.cli.verbs.run import register as register_run_verbs
-from egomon.cli.verbs.serve_large import register as register_serve_large_verb
-from egomon.cli.verbs.store import register as register_store_verbs
-from egomon.cli.verbs.teach import register as register_teach_verb
-from egomon.cli.verbs.train import register as register_train_verbs
+from egomon.cli.options import Group
 
-app = typer.Typer(
-    name="egomon",
-    help="Watches hands-on work from a first-person camera and raises an alert when a step looks "
-    "wrong.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+VERBS = {
+    "live": "run",
+    "replay": "run",
+    "listen": "listen",
+    "play": "play",
+    "fleet": "fleet",
+    "models": "inspect",
+    "devices": "inspect",
+    "doctor": "inspect",
+    "alerts": "store",
+    "config": "store",
+    "report": "store",
+    "keygen": "store",
+    "extract": "extract",
+    "simulate": "train",
+    "train": "train",
+    "evaluate": "train",
+    "challenge": "train",
+    "teach": "teach",
+    "cache": "teach",
+    "dcr": "dcr",
+    "serve-large": "serve_large",
+}
+"""Verb to the module that holds it, in the order of `--help`."""
 
 
-def _version(wanted: bool) -> None:
+class _Verbs(Group):
+    """Imports the module of a verb when it is called: all of them are slower than a start."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, or None."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"egomon.cli.verbs.{VERBS[cmd_name]}")
+        verb = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(verb, click.Command)
+        return verb
+
+
+def _version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from egomon import __version__
 
-        typer.echo(__version__)
-        raise typer.Exit
+        click.echo(__version__)
+        context.exit()
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
-
-
-register_run_verbs(app)
-register_listen_verb(app)
-register_play_verb(app)
-register_fleet_verb(app)
-register_inspect_verbs(app)
-register_store_verbs(app)
-register_extract_verb(app)
-register_train_verbs(app)
-register_teach_verb(app)
-register_dcr_verb(app)
-register_serve_large_verb(app)
+@click.group(
+    cls=_Verbs,
+    name="egomon",
+    no_args_is_help=True,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "max_content_width": 100,
+    },
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the version.",
+)
+def app() -> None:
+    """Watch hands-on work from a first-person camera and raise an alert when a step looks wrong."""
 
 
 def called_verb(arguments: Sequence[str]) -> str | None:
     """The verb among the arguments of the command; None where help or an option comes first."""
     return arguments[0] if arguments and not arguments[0].startswith("-") else None
-
-
-def with_only(verb: str | None) -> typer.Typer:
-    """The command with this verb alone: the parameters of all others cost 40 ms to build.
-
-    A verb that is not known, or that has verbs of its own, gives the whole command.
-    """
-    called = [
-        each
-        for each in app.registered_commands
-        if each.callback is not None
-        and (each.name or get_command_name(each.callback.__name__)) == verb
-    ]
-    if not called:
-        return app
-    smaller = copy.copy(app)
-    smaller.registered_commands, smaller.registered_groups = called, []
-    return smaller

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from egomon.config import Settings, config_path, read_config
+import msgspec
+
+from egomon.config import Settings, config_path, plain, read_config
 
 
 def commented_toml() -> str:
@@ -17,15 +19,12 @@ def commented_toml() -> str:
         "# Settings of egomon. Flags beat environment variables (EGOMON_SECTION__KEY), which beat",
         "# this file. Remove the # in front of a line to change it.",
     ]
-    for section, field in Settings.model_fields.items():
-        model = field.annotation
-        assert model is not None
-        lines += ["", f"# {' '.join((model.__doc__ or '').split())}", f"[{section}]"]
-        for key, setting in model.model_fields.items():
-            if setting.description:
-                lines.append(f"# {setting.description}")
-            default = getattr(field.default, key)
-            lines.append(f"# {key} = {_toml(default)}")
+    for section, default in msgspec.structs.asdict(Settings()).items():
+        kind = type(default)
+        lines += ["", f"# {' '.join((kind.__doc__ or '').split())}", f"[{section}]"]
+        for setting in msgspec.structs.fields(kind):
+            value = _toml(getattr(default, setting.name))
+            lines += [f"# {_description(setting.type)}", f"# {setting.name} = {value}"]
     return "\n".join(lines) + "\n"
 
 
@@ -33,7 +32,7 @@ def resolved_rows(settings: Settings, explicit: Path | None) -> Iterator[tuple[s
     """List key, value and origin (default, file, environment) of every setting."""
     path = config_path(explicit)
     tables = read_config(path)
-    for section, values in settings.model_dump(mode="json").items():
+    for section, values in plain(settings).items():
         for key, value in values.items():
             if f"EGOMON_{section}__{key}".upper() in {name.upper() for name in os.environ}:
                 origin = "environment"
@@ -42,6 +41,10 @@ def resolved_rows(settings: Settings, explicit: Path | None) -> Iterator[tuple[s
             else:
                 origin = "default"
             yield f"{section}.{key}", "(not set)" if value is None else _toml(value), origin
+
+
+def _description(kind: Any) -> str:
+    return str(next(meta.description for meta in kind.__metadata__ if meta.description))
 
 
 def _toml(value: Any) -> str:

@@ -3,107 +3,108 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from egomon.errors import UsageError
 
 if TYPE_CHECKING:
     from egomon.monitor.messages import LatencyModel
 
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="Bundle: a name (`egomon models`), a folder or a hub id."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings file (TOML).", dir_okay=False)
-]
-Publish = Annotated[
-    list[str] | None,
-    typer.Option("--pub", help="ZeroMQ endpoint for alerts; may be given more than once."),
-]
-Control = Annotated[
-    str | None,
-    typer.Option(
-        "--control",
-        help="ZeroMQ endpoint for requests; `none` = without; default: on this machine, one port "
-        "above the first --pub.",
-    ),
-]
-Curve = Annotated[
-    Path | None, typer.Option("--curve", help="Folder of keys made by `egomon keygen`.")
-]
-InsecureBind = Annotated[
-    bool | None,
-    typer.Option("--insecure-bind", help="Allow other machines in without keys."),
-]
-Emit = Annotated[
-    str | None,
-    typer.Option("--emit", help="gated (default), provisional or small-only."),
-]
-Policy = Annotated[str | None, typer.Option("--policy", help="Segments: fixed, activity or given.")]
-SegmentsFile = Annotated[
-    Path | None,
-    typer.Option("--segments-file", help="segments.jsonl with given spans (start, end)."),
-]
-Length = Annotated[float | None, typer.Option("--length", help="Fixed windows: seconds.")]
-Stride = Annotated[float | None, typer.Option("--stride", help="Fixed windows: stride, seconds.")]
-Cycle = Annotated[
-    str | None,
-    typer.Option(
-        "--cycle", help="Taught work begins anew by itself (auto, default) or on demand (manual)."
-    ),
-]
-NoLarge = Annotated[bool, typer.Option("--no-large", help="Small branch only.")]
-LargeEndpointUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--large-endpoint",
-        help="vLLM server of the large branch, e.g. http://gpu:8000/v1; key: EGOMON_LARGE_API_KEY.",
-    ),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", help="Probability that raises an alert, both stages."),
-]
-Device = Annotated[str | None, typer.Option("--torch-device", help="auto, cpu, cuda or cuda:N.")]
-Dtype = Annotated[
-    str | None,
-    typer.Option("--dtype", help="Encoders: auto, float32, bfloat16, or int8."),
-]
-ThreadCount = Annotated[int | None, typer.Option("--threads", help="Threads of a network.")]
-Profile = Annotated[
-    str | None,
-    typer.Option("--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."),
-]
-Engine = Annotated[
-    str | None,
-    typer.Option(
-        "--engine",
-        help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
-        "cuda, tensorrt, openvino or coreml.",
-    ),
-]
-Store = Annotated[
-    str | None, typer.Option("--store", help="Event store, SQLite file; `none` = memory only.")
-]
-SinkUris = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--sink",
-        help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
-        "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
-        "address is in there; may be repeated.",
-    ),
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write each alert revision as a JSON line.")
-]
-Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report when done.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No dashboard and no progress.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if the run ended degraded.")]
+PATH = click.Path(path_type=Path)
+
+
+class Group(click.Group):
+    """Lists its verbs with their whole sentence, where click would cut it to a line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.help or "") for name, verb in verbs_of(self).items()])
+
+
+def verbs_of(command: click.Command) -> dict[str, click.Command]:
+    """The verbs directly below one, by name; none where there are none."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: verb for name, verb in found.items() if verb is not None}
+
+
+def given_or_none(
+    context: click.Context, option: click.Parameter, values: tuple[Any, ...]
+) -> list[Any] | None:
+    """None, as for every other option, where one that may be repeated was not given."""
+    return list(values) or None
+
+
+model = click.option(
+    "--model", "-m", help="Bundle: a name (`egomon models`), a folder or a hub id."
+)
+json = click.option("--json", is_flag=True, help="Print JSON on stdout.")
+config = click.option(
+    "--config", "-c", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (TOML)."
+)
+publish = click.option(
+    "--pub",
+    "publish",
+    multiple=True,
+    callback=given_or_none,
+    help="ZeroMQ endpoint for alerts; may be given more than once.",
+)
+control = click.option(
+    "--control",
+    help="ZeroMQ endpoint for requests; `none` = without; default: on this machine, one port "
+    "above the first --pub.",
+)
+curve = click.option("--curve", type=PATH, help="Folder of keys made by `egomon keygen`.")
+insecure_bind = click.option(
+    "--insecure-bind", is_flag=True, default=None, help="Allow other machines in without keys."
+)
+emit = click.option("--emit", help="gated (default), provisional or small-only.")
+policy = click.option("--policy", help="Segments: fixed, activity or given.")
+segments_file = click.option(
+    "--segments-file", type=PATH, help="segments.jsonl with given spans (start, end)."
+)
+length = click.option("--length", type=float, help="Fixed windows: seconds.")
+stride = click.option("--stride", type=float, help="Fixed windows: stride, seconds.")
+cycle = click.option(
+    "--cycle", help="Taught work begins anew by itself (auto, default) or on demand (manual)."
+)
+no_large = click.option("--no-large", is_flag=True, help="Small branch only.")
+large_endpoint = click.option(
+    "--large-endpoint",
+    help="vLLM server of the large branch, e.g. http://gpu:8000/v1; key: EGOMON_LARGE_API_KEY.",
+)
+threshold = click.option(
+    "--threshold", type=float, help="Probability that raises an alert, both stages."
+)
+torch_device = click.option("--torch-device", help="auto, cpu, cuda or cuda:N.")
+dtype = click.option("--dtype", help="Encoders: auto, float32, bfloat16, or int8.")
+threads = click.option("--threads", type=int, help="Threads of a network.")
+profile = click.option(
+    "--profile", help="`small` = settings for 2 to 4 GB of memory, below --config."
+)
+engine = click.option(
+    "--engine",
+    help="Networks: auto (ONNX on the CPU where the bundle has it, else torch), torch, onnx, "
+    "cuda, tensorrt, openvino or coreml.",
+)
+store = click.option("--store", help="Event store, SQLite file; `none` = memory only.")
+sink = click.option(
+    "--sink",
+    multiple=True,
+    callback=given_or_none,
+    help="Also send events to file:PATH, http(s)://..., exec:COMMAND, mqtt(s)://..., "
+    "apprise:URL, say:, sound: or NAME:... of an installed package; @FILE or env:NAME = the "
+    "address is in there; may be repeated.",
+)
+out = click.option("--out", "-o", type=PATH, help="Write each alert revision as a JSON line.")
+report = click.option("--report", type=PATH, help="Write an HTML report when done.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="No dashboard and no progress.")
+strict = click.option("--strict", is_flag=True, help="Exit with 7 if the run ended degraded.")
 
 
 def folder(text: str) -> Path:
@@ -186,8 +187,3 @@ def parse_latency_model(text: str) -> LatencyModel:
 def flags(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Build sections for `load_settings`; None stands for options that were not given."""
     return sections
-
-
-def no_large(given: bool) -> bool | None:
-    """Convert the flag --no-large to the setting `model.large`."""
-    return False if given else None

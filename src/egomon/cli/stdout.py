@@ -7,7 +7,7 @@ import io
 import os
 from typing import NoReturn, Self
 
-import typer
+import click
 
 from egomon.errors import UsageError
 from egomon.text import printable
@@ -41,7 +41,7 @@ class PipedText(io.TextIOWrapper):
             UsageError: the disk behind it is full, or refuses for another reason.
             OSError: its terminal was closed.
         """
-        if text == "":  # typer tries a stream by it, and hides what it raises
+        if text == "":  # click tries a stream by it, and hides what it raises
             return 0
         try:
             return super().write(text)
@@ -71,4 +71,4 @@ class PipedText(io.TextIOWrapper):
 
 def say(text: str, *, err: bool = False) -> None:
     """Print a text that may hold words of others, to stdout or stderr."""
-    typer.echo(printable(text), err=err)
+    click.echo(printable(text), err=err)

@@ -17,7 +17,7 @@ from egomon.branches.interfaces import Gate
 from egomon.branches.load_bundle import Bundle
 from egomon.branches.segment_scorer import ScoringModels
 from egomon.branches.segmentation import make_segmenter
-from egomon.config import Settings
+from egomon.config import Settings, plain
 from egomon.errors import BundleError, ConfigError, DataError
 from egomon.fusion.gate import load_gate
 from egomon.stream.frame import PrepareImage
@@ -95,7 +95,8 @@ class RunPlan:
         path = Path(reference)
         size = path.stat().st_size if path.is_file() else 0
         parts = [path.name, size, self.bundle.hash]
-        chosen = self.settings.model_dump_json(include={"segments", "decision", "model"})
+        tables = plain(self.settings)
+        chosen = {section: tables[section] for section in ("model", "segments", "decision")}
         text = json.dumps([*parts, chosen])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

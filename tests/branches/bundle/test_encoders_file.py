@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from egomon.branches.bundle.card import FrameEncoderCard, LargeEncoderCard
 from egomon.branches.bundle.card_check import visual_tokens

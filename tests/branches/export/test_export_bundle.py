@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from egomon.branches.bundle.card import OnnxFileCard
 from egomon.branches.bundle.locate import BUNDLED_ROOT, read_card

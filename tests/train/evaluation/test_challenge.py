@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from feature_sets import with_large, workshop, write_workshop
 from made_videos import grey_video
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import StreamCard
 from egomon.cli.app import app

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from feature_sets import DIM, workshop
 from safetensors.torch import load_file, save_file
 from test_datasets import published_holoassist
 from tiny_models import CLIP_DIM, CLIP_PX, build_tiny_bundle, build_tiny_clip
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import FrameEncoderCard
 from egomon.branches.bundle.large_weights import stored_sha256

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from made_videos import grey_video
-from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import DataError, EgomonError, UsageError

@@ -11,8 +11,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from click.testing import CliRunner
 from made_videos import grey_video
-from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError

@@ -11,8 +11,8 @@ import av
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_videos import ClipRange, MeanColour, begun_folder, labelled
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.locate import CARD_FILE, parse_card
 from egomon.branches.frame_sampling import spread_indices

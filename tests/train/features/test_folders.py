@@ -16,8 +16,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from made_videos import grey_video
-from typer.testing import CliRunner
 
 from egomon.cli.app import app
 from egomon.errors import EgomonError, MissingExtraError, UsageError

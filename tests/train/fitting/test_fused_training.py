@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from feature_sets import DIM, LARGE, with_large, workshop
 from made_videos import grey_video
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import SmallCard, StreamCard
 from egomon.branches.bundle.weights import part

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from feature_sets import DIM, ENCODER, with_large, workshop
-from typer.testing import CliRunner
 
 from egomon.branches.bundle.card import (
     BundleCard,

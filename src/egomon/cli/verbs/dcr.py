@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from egomon.cli import options as opt
-from egomon.cli.verbs.train import OutFolder, show
+from egomon.cli.verbs.train import out_folder, show
 from egomon.errors import UsageError
 from egomon.extras import needs_extra
 
 TARGETS = ("v", "epsilon")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(dcr)
-
-
+@click.command()
+@click.argument("images", type=opt.PATH, metavar="DIR", help="Images, captions not needed.")
+@click.option("--clip", type=opt.PATH, required=True, help="Hugging Face CLIPModel folder.")
+@click.option(
+    "--diffusion", type=opt.PATH, required=True, help="Stable Diffusion folder (2.1 is the best)."
+)
+@out_folder
+@click.option("--projector-steps", type=click.IntRange(min=1), default=100_000)
+@click.option("--tower-steps", type=click.IntRange(min=1), default=4_600)
+@click.option("--batch", type=click.IntRange(min=2), default=16, help="UNet passes: batch squared.")
+@click.option("--accumulate", type=click.IntRange(min=1), default=1)
+@click.option("--target", help="v or epsilon; default: the model's own.")
+@click.option("--seed", type=int, default=0)
+@opt.torch_device
+@opt.json
 def dcr(
-    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images, captions not needed.")],
-    clip: Annotated[Path, typer.Option("--clip", help="Hugging Face CLIPModel folder.")],
-    diffusion: Annotated[
-        Path, typer.Option("--diffusion", help="Stable Diffusion folder (2.1 is the best).")
-    ],
-    out: OutFolder,
-    projector_steps: Annotated[int, typer.Option("--projector-steps", min=1)] = 100_000,
-    tower_steps: Annotated[int, typer.Option("--tower-steps", min=1)] = 4_600,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="UNet passes: batch squared.")] = 16,
-    accumulate: Annotated[int, typer.Option("--accumulate", min=1)] = 1,
-    target: Annotated[
-        str | None, typer.Option("--target", help="v or epsilon; default: the model's own.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    device: opt.Device = None,
-    json: opt.Json = False,
+    images: Path,
+    clip: Path,
+    diffusion: Path,
+    out: Path,
+    projector_steps: int,
+    tower_steps: int,
+    batch: int,
+    accumulate: int,
+    target: str | None,
+    seed: int,
+    torch_device: str | None,
+    json: bool,
 ) -> None:
     """Sharpen a CLIP image tower by contrastive reconstruction; needs a GPU for real models."""
     if target not in (None, *TARGETS):
@@ -52,4 +57,4 @@ def dcr(
         target=target,  # type: ignore[arg-type]
         seed=seed,
     )
-    show(train_dcr(clip, diffusion, images, out, plan, device=device or "auto"), json)
+    show(train_dcr(clip, diffusion, images, out, plan, device=torch_device or "auto"), json)

@@ -3,71 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.cli.verbs.train import show
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(extract)
-
-
+@click.command()
+@click.argument("videos", type=opt.PATH, metavar="DIR", help="Videos and segments.jsonl.")
+@click.option(
+    "--out",
+    "-o",
+    required=True,
+    metavar="DIR",
+    help="Folder to write, or an address such as s3://BUCKET/PATH.",
+)
+@click.option(
+    "--model", "-m", default="workbench", help="Bundle, `lite0`, or a frame encoder's JSON file."
+)
+@click.option("--encoders", type=opt.PATH, help="File of `egomon models new`, instead of --model.")
+@click.option(
+    "--large/--no-large",
+    default=None,
+    help="Run the large branch's encoder too; without either, where --encoders names one.",
+    show_default=False,
+)
+@opt.torch_device
+@opt.dtype
+@click.option("--batch", type=int, help="Frames a call of the encoder: 16, on CUDA 64.")
+@click.option("--jobs", type=int, help="Videos read at once: 1, on CUDA up to 8.")
+@click.option("--shard", help="I/N: only the I-th of N parts of the videos.")
+@click.option("--skip-damaged", is_flag=True, help="List damaged videos and go on.")
+@click.option("--ray", help="Ray cluster: local, auto or HOST:PORT (extra `ray`).")
+@click.option("--ray-actors", type=int, help="At most so many; default: all that fit.")
+@click.option("--ray-cpus", type=float, default=1.0, help="CPUs of an actor.")
+@click.option("--ray-gpus", type=float, default=0.0, help="GPUs of an actor, or a share of one.")
+@opt.json
 def extract(
-    videos: Annotated[Path, typer.Argument(metavar="DIR", help="Videos and segments.jsonl.")],
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Folder to write, or an address such as s3://BUCKET/PATH.",
-        ),
-    ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle, `lite0`, or a frame encoder's JSON file.")
-    ] = "workbench",
-    encoders: Annotated[
-        Path | None,
-        typer.Option("--encoders", help="File of `egomon models new`, instead of --model."),
-    ] = None,
-    large: Annotated[
-        bool | None,
-        typer.Option(
-            "--large/--no-large",
-            help="Run the large branch's encoder too; without either, where --encoders names one.",
-            show_default=False,
-        ),
-    ] = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Frames a call of the encoder: 16, on CUDA 64.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Videos read at once: 1, on CUDA up to 8.")
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="I/N: only the I-th of N parts of the videos.")
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="List damaged videos and go on.")
-    ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", help="Ray cluster: local, auto or HOST:PORT (extra `ray`)."),
-    ] = None,
-    ray_actors: Annotated[
-        int | None, typer.Option("--ray-actors", help="At most so many; default: all that fit.")
-    ] = None,
-    ray_cpus: Annotated[float, typer.Option("--ray-cpus", help="CPUs of an actor.")] = 1.0,
-    ray_gpus: Annotated[
-        float, typer.Option("--ray-gpus", help="GPUs of an actor, or a share of one.")
-    ] = 0.0,
-    json: opt.Json = False,
+    videos: Path,
+    out: str,
+    model: str,
+    encoders: Path | None,
+    large: bool | None,
+    torch_device: str | None,
+    dtype: str | None,
+    batch: int | None,
+    jobs: int | None,
+    shard: str | None,
+    skip_damaged: bool,
+    ray: str | None,
+    ray_actors: int | None,
+    ray_cpus: float,
+    ray_gpus: float,
+    json: bool,
 ) -> None:
     """Videos and labelled segments to a feature set; goes on where it was interrupted."""
     from egomon.train.extraction.extract import extract as run
@@ -76,7 +65,7 @@ def extract(
     from egomon.train.extraction.ray_extract import RayOptions
 
     options = ExtractOptions(
-        device=device or "auto",
+        device=torch_device or "auto",
         dtype=dtype or "auto",
         batch=batch,
         jobs=jobs,

@@ -5,31 +5,25 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Annotated
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.errors import ConfigError, UsageError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(fleet)
-
-
-def fleet(
-    broker: Annotated[str, typer.Argument(help="mqtt(s)://BROKER.", metavar="BROKER")],
-    topic: Annotated[
-        list[str] | None,
-        typer.Option("--topic", help="Filter of topics, `egomon/#` by default; may be repeated."),
-    ] = None,
-    duration: Annotated[
-        str, typer.Option("--duration", help="How long to read what the broker holds.")
-    ] = "2s",
-    watch: Annotated[bool, typer.Option("--watch", help="Go on and show changes.")] = False,
-    json: opt.Json = False,
-) -> None:
+@click.command()
+@click.argument("broker", help="mqtt(s)://BROKER.", metavar="BROKER")
+@click.option(
+    "--topic",
+    multiple=True,
+    callback=opt.given_or_none,
+    help="Filter of topics, `egomon/#` by default; may be repeated.",
+)
+@click.option("--duration", default="2s", help="How long to read what the broker holds.")
+@click.option("--watch", is_flag=True, help="Go on and show changes.")
+@opt.json
+def fleet(broker: str, topic: list[str] | None, duration: str, watch: bool, json: bool) -> None:
     """Show each monitor's state, last heartbeat, open alerts, version and bundle."""
     from egomon.fusion.transport.fleet import FLEET_KINDS, Fleet
     from egomon.fusion.transport.mqtt_subscriber import MqttSubscriber

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
@@ -16,22 +16,12 @@ from egomon.errors import UsageError
 if TYPE_CHECKING:
     from egomon.stream.sources.pupil.discovery import Glasses
 
-models_app = typer.Typer(
-    invoke_without_command=True,
-    help="The model bundles that come with egomon, and files that name encoders.",
-)
 
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.add_typer(models_app, name="models")
-    app.command()(devices)
-    app.command()(doctor)
-
-
-@models_app.callback()
-def models(context: typer.Context, json: opt.Json = False) -> None:
-    """List the bundles that come with egomon."""
+@click.group(cls=opt.Group, invoke_without_command=True)
+@opt.json
+@click.pass_context
+def models(context: click.Context, json: bool) -> None:
+    """The model bundles that come with egomon, and files that name encoders."""
     if context.invoked_subcommand is not None:
         return
     from egomon.branches.bundle.locate import list_bundles
@@ -58,17 +48,12 @@ def models(context: typer.Context, json: opt.Json = False) -> None:
         say(f"{entry.name:28} {entry.nbytes / 1e6:6.1f} MB  {entry.card.description}")
 
 
-@models_app.command("show")
-def models_show(
-    ref: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle.")],
-    graph: Annotated[
-        bool, typer.Option("--graph", help="Print the workflow graph of a taught bundle.")
-    ] = False,
-    svg: Annotated[
-        Path | None, typer.Option("--svg", help="Also draw the workflow graph here.")
-    ] = None,
-    json: opt.Json = False,
-) -> None:
+@models.command("show")
+@click.argument("ref", metavar="NAME|DIR", help="Bundle.")
+@click.option("--graph", is_flag=True, help="Print the workflow graph of a taught bundle.")
+@click.option("--svg", type=opt.PATH, help="Also draw the workflow graph here.")
+@opt.json
+def models_show(ref: str, graph: bool, svg: Path | None, json: bool) -> None:
     """Print the card of a bundle, or its workflow graph."""
     from egomon.branches.bundle.locate import find_bundle, read_card
 
@@ -82,18 +67,16 @@ def models_show(
         return
     import msgspec
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
 
 
-@models_app.command("export")
-def models_export(
-    ref: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Write a copy here; default: into the bundle itself."),
-    ] = None,
-    json: opt.Json = False,
-) -> None:
+@models.command("export")
+@click.argument("ref", metavar="NAME|DIR", help="Bundle.")
+@click.option(
+    "--out", "-o", type=opt.PATH, help="Write a copy here; default: into the bundle itself."
+)
+@opt.json
+def models_export(ref: str, out: Path | None, json: bool) -> None:
     """Give a bundle its networks as ONNX, so that it runs without torch; needs torch once."""
     from egomon.branches.bundle.locate import find_bundle
     from egomon.extras import needs_extra
@@ -119,15 +102,12 @@ def models_export(
         say("Nothing to export: its networks are NumPy, or come with egomon as ONNX.")
 
 
-@models_app.command("new")
-def models_new(
-    preset: Annotated[
-        str, typer.Option("--preset", help="paper, paper-8b, clip-b32, siglip2, pe-core, ... .")
-    ] = "paper",
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path(
-        "encoders.toml"
-    ),
-) -> None:
+@models.command("new")
+@click.option(
+    "--preset", default="paper", help="paper, paper-8b, clip-b32, siglip2, pe-core, ... ."
+)
+@click.option("--out", "-o", type=opt.PATH, default=Path("encoders.toml"), help="File to write.")
+def models_new(preset: str, out: Path) -> None:
     """Write a commented file that names both encoders, for `egomon extract --encoders`."""
     from egomon.branches.bundle.encoders_file import preset_text
 
@@ -155,12 +135,10 @@ def _show_graph(folder: Path, svg: Path | None) -> None:
         svg.write_text(stack_svg([w.to_svg() for w in workflows]), encoding="utf-8")
 
 
-def devices(
-    search: Annotated[
-        str, typer.Option("--search", help="How long to look for glasses; `none` = not.")
-    ] = "1.5s",
-    json: opt.Json = False,
-) -> None:
+@click.command()
+@click.option("--search", default="1.5s", help="How long to look for glasses; `none` = not.")
+@opt.json
+def devices(search: str, json: bool) -> None:
     """List the cameras of this machine, and Pupil Labs glasses in its network (extra `pupil`)."""
     from egomon.stream.sources.webcam.camera_list import list_devices
 
@@ -194,20 +172,22 @@ def _find_glasses(search: str) -> list[Glasses]:
         return []
 
 
+@click.command()
+@opt.model
+@click.option("--source", help="Also open this camera, stream or file.")
+@click.option("--chaos", is_flag=True, help="Self-test with a source that misbehaves.")
+@click.option(
+    "--security", is_flag=True, help="Look at addresses, keys, files and command lines only."
+)
+@opt.config
+@opt.json
 def doctor(
-    model: opt.Model = None,
-    source: Annotated[
-        str | None, typer.Option("--source", help="Also open this camera, stream or file.")
-    ] = None,
-    chaos: Annotated[
-        bool, typer.Option("--chaos", help="Self-test with a source that misbehaves.")
-    ] = False,
-    security: Annotated[
-        bool,
-        typer.Option("--security", help="Look at addresses, keys, files and command lines only."),
-    ] = False,
-    config: opt.ConfigFile = None,
-    json: opt.Json = False,
+    model: str | None,
+    source: str | None,
+    chaos: bool,
+    security: bool,
+    config: Path | None,
+    json: bool,
 ) -> None:
     """Check this machine and say what to do about each finding; exit 0 with warnings."""
     from egomon.cli.doctor.machine import findings_of, run_checks
@@ -231,7 +211,7 @@ def doctor(
             advice = f" -> {finding.advice}" if finding.advice else ""
             say(f"{signs[finding.level]}  {finding.name}: {finding.detail}{advice}")
     if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _write_json(value: Any) -> None:

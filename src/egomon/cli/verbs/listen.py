@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from egomon import endpoints
 from egomon.cli import options as opt
@@ -20,52 +21,50 @@ KINDS = ("alert", "segment", "status", "stats", "heartbeat", "gap")
 FORMATS = ("pretty", "jsonl")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(listen)
-
-
+@click.command()
+@click.argument(
+    "endpoint",
+    default=endpoints.PUBLISH,
+    help="Event endpoint of the monitor, or mqtt(s)://BROKER for many monitors.",
+    metavar="ENDPOINT",
+)
+@click.option(
+    "--control", help="Request endpoint, for the snapshot; `none` = without; default: a port above."
+)
+@click.option(
+    "--kind",
+    "-k",
+    multiple=True,
+    callback=opt.given_or_none,
+    help="alert (default), segment, status, stats, gap, all.",
+)
+@click.option("--source", help="Only this source.")
+@click.option("--format", "-f", default="pretty", help="pretty or jsonl.")
+@click.option("--duration", help="Stop after this long.")
+@click.option("--count", "-n", type=int, help="Stop after this many messages.")
+@click.option("--until-ended", is_flag=True, help="Stop when the source has ended.")
+@click.option("--fail-on-gap", is_flag=True, help="Exit with 1 if messages were lost.")
+@opt.curve
+@click.option(
+    "--topic",
+    multiple=True,
+    callback=opt.given_or_none,
+    help="mqtt: filter, `egomon/#` by default; may be repeated.",
+)
+@click.option("--name", default="", help="mqtt: the broker keeps what this listener misses.")
 def listen(
-    endpoint: Annotated[
-        str,
-        typer.Argument(
-            help="Event endpoint of the monitor, or mqtt(s)://BROKER for many monitors.",
-            metavar="ENDPOINT",
-        ),
-    ] = endpoints.PUBLISH,
-    control: Annotated[
-        str | None,
-        typer.Option(
-            "--control",
-            help="Request endpoint, for the snapshot; `none` = without; default: a port above.",
-        ),
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option("--kind", "-k", help="alert (default), segment, status, stats, gap, all."),
-    ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
-    format: Annotated[str, typer.Option("--format", "-f", help="pretty or jsonl.")] = "pretty",
-    duration: Annotated[
-        str | None, typer.Option("--duration", help="Stop after this long.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", "-n", help="Stop after this many messages.")
-    ] = None,
-    until_ended: Annotated[
-        bool, typer.Option("--until-ended", help="Stop when the source has ended.")
-    ] = False,
-    fail_on_gap: Annotated[
-        bool, typer.Option("--fail-on-gap", help="Exit with 1 if messages were lost.")
-    ] = False,
-    curve: opt.Curve = None,
-    topic: Annotated[
-        list[str] | None,
-        typer.Option("--topic", help="mqtt: filter, `egomon/#` by default; may be repeated."),
-    ] = None,
-    name: Annotated[
-        str, typer.Option("--name", help="mqtt: the broker keeps what this listener misses.")
-    ] = "",
+    endpoint: str,
+    control: str | None,
+    kind: list[str] | None,
+    source: str | None,
+    format: str,
+    duration: str | None,
+    count: int | None,
+    until_ended: bool,
+    fail_on_gap: bool,
+    curve: Path | None,
+    topic: list[str] | None,
+    name: str,
 ) -> None:
     """Print alerts as they come; `jsonl` gives one envelope a line."""
     from egomon.fusion.messages.message import Message

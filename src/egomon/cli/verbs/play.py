@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from egomon import endpoints
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(play)
-
-
+@click.command()
+@click.argument(
+    "session",
+    type=opt.PATH,
+    help="Recorded session (from `--sink file:PATH` or `egomon listen --kind all --format "
+    "jsonl`) or event store, whose last run is played.",
+    metavar="SESSION",
+)
+@click.option("--speed", default="1.0", help="Factor of the recorded time such as 1.0, or `max`.")
+@opt.publish
+@opt.control
+@opt.curve
+@opt.insecure_bind
 def play(
-    session: Annotated[
-        Path,
-        typer.Argument(
-            help="Recorded session (from `--sink file:PATH` or `egomon listen --kind all --format "
-            "jsonl`) or event store, whose last run is played.",
-            metavar="SESSION",
-        ),
-    ],
-    speed: Annotated[
-        str, typer.Option("--speed", help="Factor of the recorded time such as 1.0, or `max`.")
-    ] = "1.0",
-    publish: opt.Publish = None,
-    control: opt.Control = None,
-    curve: opt.Curve = None,
-    insecure_bind: opt.InsecureBind = None,
+    session: Path,
+    speed: str,
+    publish: list[str] | None,
+    control: str | None,
+    curve: Path | None,
+    insecure_bind: bool | None,
 ) -> None:
     """Publish a recorded session again with its own times: no camera, no model."""
     import secrets

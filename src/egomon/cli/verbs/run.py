@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.errors import DegradedError, UsageError
@@ -18,48 +17,40 @@ if TYPE_CHECKING:
     from egomon.monitor import RunSummary
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command()(_with_shared(live))
-    app.command()(_with_shared(replay))
-
-
-def _shared(
-    publish: opt.Publish = None,
-    control: opt.Control = None,
-    curve: opt.Curve = None,
-    insecure_bind: opt.InsecureBind = None,
-    emit: opt.Emit = None,
-    policy: opt.Policy = None,
-    segments_file: opt.SegmentsFile = None,
-    length: opt.Length = None,
-    stride: opt.Stride = None,
-    threshold: opt.Threshold = None,
-    cycle: opt.Cycle = None,
-    no_large: opt.NoLarge = False,
-    large_endpoint: opt.LargeEndpointUrl = None,
-    torch_device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    engine: opt.Engine = None,
-    threads: opt.ThreadCount = None,
-    profile: opt.Profile = None,
-    store: opt.Store = None,
-    sink: opt.SinkUris = None,
-    out: opt.Out = None,
-    report: opt.Report = None,
-    config: opt.ConfigFile = None,
-    strict: opt.Strict = False,
-    quiet: opt.Quiet = False,
-    json: opt.Json = False,
-) -> None:
-    """Declare the options of both verbs."""
+_SHARED = (
+    opt.publish,
+    opt.control,
+    opt.curve,
+    opt.insecure_bind,
+    opt.emit,
+    opt.policy,
+    opt.segments_file,
+    opt.length,
+    opt.stride,
+    opt.threshold,
+    opt.cycle,
+    opt.no_large,
+    opt.large_endpoint,
+    opt.torch_device,
+    opt.dtype,
+    opt.engine,
+    opt.threads,
+    opt.profile,
+    opt.store,
+    opt.sink,
+    opt.out,
+    opt.report,
+    opt.config,
+    opt.strict,
+    opt.quiet,
+    opt.json,
+)
 
 
 def _with_shared(verb: Callable[..., None]) -> Callable[..., None]:
-    """Insert the shared options for the verb's `**shared`."""
-    own, shared = (inspect.signature(each, eval_str=True).parameters for each in (verb, _shared))
-    parameters = [*list(own.values())[:-1], *shared.values()]
-    verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    """Add the options of both verbs, for the verb's `**shared`."""
+    for option in reversed(_SHARED):
+        verb = option(verb)
     return verb
 
 
@@ -78,7 +69,7 @@ def _settings(model: str | None, shared: dict[str, Any], **sections: dict[str, A
                 "dtype": shared["dtype"],
                 "engine": shared["engine"],
                 "threads": shared["threads"],
-                "large": opt.no_large(shared["no_large"]),
+                "large": False if shared["no_large"] else None,
             },
             large={"endpoint": shared["large_endpoint"]},
             segments={
@@ -135,74 +126,65 @@ def _check(summary: RunSummary, shared: dict[str, Any]) -> None:
         raise DegradedError("the run ended degraded: the large branch was not available")
 
 
+@click.command()
+@click.option(
+    "--device",
+    "-d",
+    multiple=True,
+    callback=opt.given_or_none,
+    help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or synthetic:...; "
+    "@FILE or env:NAME = the address is in there; may be repeated.",
+)
+@click.option(
+    "--name", multiple=True, callback=opt.given_or_none, help="Topic name, one for each --device."
+)
+@opt.model
+@click.option("--duration", help="Stop after this long, e.g. 10s or 5m.")
+@click.option(
+    "--wait-source", is_flag=True, default=None, help="Keep trying if the source is not there yet."
+)
+@click.option("--kind", help="Override what the source is: live or file.")
+@click.option("--snapshot", is_flag=True, default=None, help="Attach a JPEG to each new alert.")
+@click.option("--record-evidence", type=opt.PATH, help="Folder for a clip of each alert.")
+@click.option("--blur-faces", type=opt.PATH, help="Blur faces in both, with YuNet's .onnx.")
+@click.option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show.")
+@click.option("--metrics", help="Prometheus and health pages on host:port.")
+@click.option("--view", is_flag=True, help="Serve a live page on this machine.")
+@click.option(
+    "--view-address",
+    help="Serve it on host:port; other machines need the token that is then printed.",
+)
+@click.option(
+    "--learn",
+    type=opt.PATH,
+    help="Folder of runs that are recorded and learned on the live page; a bundle that was "
+    "learned there watches, unless --model names another.",
+)
+@click.option("--say", is_flag=True, help="This machine speaks alerts; as --sink say:.")
+@click.option("--sound", is_flag=True, help="... plays a tone for each; as --sink sound:.")
+@_with_shared
 def live(
-    device: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--device",
-            "-d",
-            help="Camera number, /dev path, stream URL, phone, zmq+tcp://..., pupil:// or "
-            "synthetic:...; @FILE or env:NAME = the address is in there; may be repeated.",
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option("--name", help="Topic name, one for each --device."),
-    ] = None,
-    model: opt.Model = None,
-    duration: Annotated[
-        str | None, typer.Option("--duration", help="Stop after this long, e.g. 10s or 5m.")
-    ] = None,
-    wait_source: Annotated[
-        bool | None,
-        typer.Option("--wait-source", help="Keep trying if the source is not there yet."),
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="Override what the source is: live or file.")
-    ] = None,
-    snapshot: Annotated[
-        bool | None, typer.Option("--snapshot", help="Attach a JPEG to each new alert.")
-    ] = None,
-    record_evidence: Annotated[
-        Path | None, typer.Option("--record-evidence", help="Folder for a clip of each alert.")
-    ] = None,
-    blur_faces: Annotated[
-        Path | None, typer.Option("--blur-faces", help="Blur faces in both, with YuNet's .onnx.")
-    ] = None,
-    describe: Annotated[
-        str | None,
-        typer.Option("--describe", help="Ask this OpenAI-compatible endpoint what pictures show."),
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", help="Prometheus and health pages on host:port.")
-    ] = None,
-    view: Annotated[
-        bool, typer.Option("--view", help="Serve a live page on this machine.")
-    ] = False,
-    view_address: Annotated[
-        str | None,
-        typer.Option(
-            "--view-address",
-            help="Serve it on host:port; other machines need the token that is then printed.",
-        ),
-    ] = None,
-    learn: Annotated[
-        Path | None,
-        typer.Option(
-            "--learn",
-            help="Folder of runs that are recorded and learned on the live page; a bundle that was "
-            "learned there watches, unless --model names another.",
-        ),
-    ] = None,
-    say: Annotated[
-        bool, typer.Option("--say", help="This machine speaks alerts; as --sink say:.")
-    ] = False,
-    sound: Annotated[
-        bool, typer.Option("--sound", help="... plays a tone for each; as --sink sound:.")
-    ] = False,
+    device: list[str] | None,
+    name: list[str] | None,
+    model: str | None,
+    duration: str | None,
+    wait_source: bool | None,
+    kind: str | None,
+    snapshot: bool | None,
+    record_evidence: Path | None,
+    blur_faces: Path | None,
+    describe: str | None,
+    metrics: str | None,
+    view: bool,
+    view_address: str | None,
+    learn: Path | None,
+    say: bool,
+    sound: bool,
     **shared: Any,
 ) -> None:
     """Watch cameras or streams and publish alerts until stopped."""
+    from msgspec.structs import replace
+
     from egomon.cli.names import default_name, dereference
     from egomon.cli.page.folder import chosen_folder
 
@@ -232,8 +214,8 @@ def live(
             metrics={"address": metrics},
             view={"address": view_address},
         )
-        sinks = found.sinks.model_copy(update={"uris": (*found.sinks.uris, *heard)})
-        return found.model_copy(update={"sinks": sinks})
+        sinks = replace(found.sinks, uris=(*found.sinks.uris, *heard))
+        return replace(found, sinks=sinks)
 
     settings = read_settings()
     page = view or learn is not None or settings.view.address is not None
@@ -246,36 +228,38 @@ def live(
     _check(session.run(requests, speed=1.0, duration_seconds=seconds), shared)
 
 
+@click.command()
+@click.argument("video", help="Video file, or synthetic:...", metavar="VIDEO")
+@opt.model
+@click.option("--speed", default="max", help="`max`, or a factor of real time such as 1.0.")
+@click.option("--start", type=float, default=0.0, help="First second to score.")
+@click.option("--end", type=float, help="Second to stop at.")
+@click.option(
+    "--as-live", is_flag=True, help="Drop and expire as live would, on a simulated clock."
+)
+@click.option(
+    "--latency-model",
+    default="frame:20ms,large:400ms,jitter:0.2,seed:0",
+    help="With --as-live: milliseconds a frame and a refinement take, and the seed.",
+)
+@click.option("--expect", type=opt.PATH, help="Compare the alerts with this file; exit 6.")
+@click.option("--name", help="Topic name of the source.")
+@click.option(
+    "--wait-for-subscriber",
+    help="With --pub: begin once somebody has subscribed, or after this long, e.g. 6s.",
+)
+@_with_shared
 def replay(
-    video: Annotated[str, typer.Argument(help="Video file, or synthetic:...", metavar="VIDEO")],
-    model: opt.Model = None,
-    speed: Annotated[
-        str, typer.Option("--speed", help="`max`, or a factor of real time such as 1.0.")
-    ] = "max",
-    start: Annotated[float, typer.Option("--start", help="First second to score.")] = 0.0,
-    end: Annotated[float | None, typer.Option("--end", help="Second to stop at.")] = None,
-    as_live: Annotated[
-        bool,
-        typer.Option("--as-live", help="Drop and expire as live would, on a simulated clock."),
-    ] = False,
-    latency_model: Annotated[
-        str,
-        typer.Option(
-            "--latency-model",
-            help="With --as-live: milliseconds a frame and a refinement take, and the seed.",
-        ),
-    ] = "frame:20ms,large:400ms,jitter:0.2,seed:0",
-    expect: Annotated[
-        Path | None, typer.Option("--expect", help="Compare the alerts with this file; exit 6.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Topic name of the source.")] = None,
-    wait_for_subscriber: Annotated[
-        str | None,
-        typer.Option(
-            "--wait-for-subscriber",
-            help="With --pub: begin once somebody has subscribed, or after this long, e.g. 6s.",
-        ),
-    ] = None,
+    video: str,
+    model: str | None,
+    speed: str,
+    start: float,
+    end: float | None,
+    as_live: bool,
+    latency_model: str,
+    expect: Path | None,
+    name: str | None,
+    wait_for_subscriber: str | None,
     **shared: Any,
 ) -> None:
     """Run a recording through the same path as live; the same file gives the same alerts."""

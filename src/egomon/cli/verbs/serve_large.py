@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.errors import BundleError, UsageError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("serve-large")(serve_large)
-
-
+@click.command()
+@opt.model
+@click.option("--port", type=click.IntRange(min=1), default=8000, help="Port of the server.")
+@click.option("--check", help="Compare a running server, http://HOST:PORT/v1.")
+@click.option("--record", is_flag=True, help="Write the vector to compare servers with.")
+@opt.config
 def serve_large(
-    model: opt.Model = None,
-    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1)] = 8000,
-    check: Annotated[
-        str | None, typer.Option("--check", help="Compare a running server, http://HOST:PORT/v1.")
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write the vector to compare servers with.")
-    ] = False,
-    config: opt.ConfigFile = None,
+    model: str | None, port: int, check: str | None, record: bool, config: Path | None
 ) -> None:
     """Print the command that serves a bundle's large model with vLLM, or check a server."""
     from egomon.branches.bundle.locate import find_bundle, read_card

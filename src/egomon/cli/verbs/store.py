@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
@@ -20,27 +20,20 @@ if TYPE_CHECKING:
 
 VERDICTS = ("true", "false", "unsure")
 
-StorePath = Annotated[
-    Path | None, typer.Option("--store", help="Event store; default: the one that `live` uses.")
-]
-AlertId = Annotated[str, typer.Argument(metavar="ID", help="Alert id, as `alerts list` shows it.")]
-
-TaughtFolder = Annotated[
-    Path | None, typer.Option("--model", "-m", help="Folder of the taught bundle to change.")
-]
-
-alerts_app = typer.Typer(
-    no_args_is_help=True, help="Look at stored alerts and say what you think of them."
+store_path = click.option(
+    "--store", type=opt.PATH, help="Event store; default: the one that `live` uses."
 )
-config_app = typer.Typer(no_args_is_help=True, help="Settings file.")
+alert_id = click.argument("alert_id", metavar="ID", help="Alert id, as `alerts list` shows it.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.add_typer(alerts_app, name="alerts")
-    app.add_typer(config_app, name="config")
-    app.command()(report)
-    app.command()(keygen)
+@click.group(cls=opt.Group)
+def alerts() -> None:
+    """Look at stored alerts and say what you think of them."""
+
+
+@click.group(cls=opt.Group)
+def config() -> None:
+    """Settings file."""
 
 
 def _open(path: Path | None) -> EventStore:
@@ -67,15 +60,12 @@ def _path(path: Path | None) -> Path:
     return path
 
 
-@alerts_app.command("list")
-def alerts_list(
-    store: StorePath = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="Only the last 10m, 1h, 24h ...")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", help="At most this many.")] = 100,
-    json: opt.Json = False,
-) -> None:
+@alerts.command("list")
+@store_path
+@click.option("--since", help="Only the last 10m, 1h, 24h ...")
+@click.option("--limit", type=int, default=100, help="At most this many.")
+@opt.json
+def alerts_list(store: Path | None, since: str | None, limit: int, json: bool) -> None:
     """Newest alerts first."""
     seconds = opt.parse_duration(since)
     after = None if seconds is None else time.time_ns() - int(seconds * NS_PER_SECOND)
@@ -89,8 +79,11 @@ def alerts_list(
     print_alerts(rows, ids=True)
 
 
-@alerts_app.command("show")
-def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = False) -> None:
+@alerts.command("show")
+@alert_id
+@store_path
+@opt.json
+def alerts_show(alert_id: str, store: Path | None, json: bool) -> None:
     """One alert with all its revisions."""
     from egomon.fusion.messages.envelope import decode_data, decode_envelope
 
@@ -109,12 +102,11 @@ def alerts_show(alert_id: AlertId, store: StorePath = None, json: opt.Json = Fal
     print_revisions(revisions)
 
 
-@alerts_app.command("ack")
-def alerts_ack(
-    alert_id: AlertId,
-    by: Annotated[str, typer.Option("--by", help="Who has seen it.")] = "",
-    store: StorePath = None,
-) -> None:
+@alerts.command("ack")
+@alert_id
+@click.option("--by", default="", help="Who has seen it.")
+@store_path
+def alerts_ack(alert_id: str, by: str, store: Path | None) -> None:
     """Note that somebody has seen an alert; it is then kept for ever."""
     with _open(store) as events:
         if not events.ack(alert_id, by, time.time_ns()):
@@ -122,13 +114,14 @@ def alerts_ack(
     say(f"{alert_id}: seen")
 
 
-@alerts_app.command("feedback")
+@alerts.command("feedback")
+@alert_id
+@click.option("--verdict", required=True, help="true, false or unsure.")
+@click.option("--note", default="", help="Anything worth remembering.")
+@click.option("--model", "-m", type=opt.PATH, help="Folder of the taught bundle to change.")
+@store_path
 def alerts_feedback(
-    alert_id: AlertId,
-    verdict: Annotated[str, typer.Option("--verdict", help="true, false or unsure.")],
-    note: Annotated[str, typer.Option("--note", help="Anything worth remembering.")] = "",
-    model: TaughtFolder = None,
-    store: StorePath = None,
+    alert_id: str, verdict: str, note: str, model: Path | None, store: Path | None
 ) -> None:
     """Say whether an alert was right; a taught bundle changes at once, `egomon train` learns."""
     if verdict not in VERDICTS:
@@ -144,29 +137,23 @@ def alerts_feedback(
         say(apply_verdict(model, row.data, verdict))
 
 
-@alerts_app.command("missed")
-def alerts_missed(
-    kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="missing, repeated, stopped, foreign or long.")
-    ],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the taught bundle.")],
-    step: Annotated[
-        str | None, typer.Option("--step", help="Id or name of the step where it was missed.")
-    ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the newest such word back.")] = False,
-) -> None:
+@alerts.command("missed")
+@click.argument("kind", metavar="KIND", help="missing, repeated, stopped, foreign or long.")
+@click.option("--model", "-m", type=opt.PATH, required=True, help="Folder of the taught bundle.")
+@click.option("--step", help="Id or name of the step where it was missed.")
+@click.option("--undo", is_flag=True, help="Take the newest such word back.")
+def alerts_missed(kind: str, model: Path, step: str | None, undo: bool) -> None:
     """Say that a taught bundle raised no alert where it should have."""
     from egomon.cli.verbs.taught_feedback import apply_missed
 
     say(apply_missed(model, kind, step, undo=undo))
 
 
-@alerts_app.command("clip")
-def alerts_clip(
-    alert_id: AlertId,
-    out: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="File to write.")],
-    store: StorePath = None,
-) -> None:
+@alerts.command("clip")
+@alert_id
+@click.argument("out", type=opt.PATH, metavar="OUT.mp4", help="File to write.")
+@store_path
+def alerts_clip(alert_id: str, out: Path, store: Path | None) -> None:
     """Copy the clip of an alert; a monitor with `evidence.folder` set writes one for each."""
     import shutil
 
@@ -190,12 +177,11 @@ def alerts_clip(
     say(str(out))
 
 
-@alerts_app.command("export")
-def alerts_export(
-    store: StorePath = None,
-    since: Annotated[str | None, typer.Option("--since", help="Only the last 1h, 24h ...")] = None,
-    format: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
-) -> None:
+@alerts.command("export")
+@store_path
+@click.option("--since", help="Only the last 1h, 24h ...")
+@click.option("--format", default="jsonl", help="jsonl or csv.")
+def alerts_export(store: Path | None, since: str | None, format: str) -> None:
     """All alerts on stdout."""
     if format not in ("jsonl", "csv"):
         raise UsageError(f"--format {format!r} is not one of: jsonl, csv")
@@ -223,12 +209,12 @@ def alerts_export(
         writer.writerow([*texts[:3], row.p, *span, texts[3], told])
 
 
-def report(
-    out: Annotated[Path, typer.Argument(metavar="OUT.html", help="Page to write.")],
-    store: StorePath = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
-    video: Annotated[Path | None, typer.Option("--video", help="Show this recording.")] = None,
-) -> None:
+@click.command()
+@click.argument("out", type=opt.PATH, metavar="OUT.html", help="Page to write.")
+@store_path
+@click.option("--source", help="Only this source.")
+@click.option("--video", type=opt.PATH, help="Show this recording.")
+def report(out: Path, store: Path | None, source: str | None, video: Path | None) -> None:
     """Write one self-contained HTML page about the last run in the store."""
     from egomon.cli.events import alert_clips, last_run
     from egomon.report import alert_stills, write_report
@@ -246,9 +232,9 @@ def report(
     say(str(out))
 
 
-def keygen(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the keys.")],
-) -> None:
+@click.command()
+@click.argument("folder", type=opt.PATH, metavar="DIR", help="New folder for the keys.")
+def keygen(folder: Path) -> None:
     """Make keys for a monitor and one client, needed on any address but this machine."""
     from egomon.fusion.transport.keys import keygen as make_keys
 
@@ -256,11 +242,10 @@ def keygen(
         say(str(path))
 
 
-@config_app.command("init")
-def config_init(
-    path: Annotated[Path, typer.Argument(metavar="FILE")] = Path("egomon.toml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-) -> None:
+@config.command("init")
+@click.argument("path", type=opt.PATH, default=Path("egomon.toml"), metavar="FILE")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def config_init(path: Path, force: bool) -> None:
     """Write a commented settings file with all defaults."""
     from egomon.cli.config_file import commented_toml
 
@@ -270,21 +255,18 @@ def config_init(
     say(str(path))
 
 
-@config_app.command("show")
-def config_show(
-    config: opt.ConfigFile = None,
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="Also say where each value came from.")
-    ] = False,
-    json: opt.Json = False,
-) -> None:
+@config.command("show")
+@opt.config
+@click.option("--resolved", is_flag=True, help="Also say where each value came from.")
+@opt.json
+def config_show(config: Path | None, resolved: bool, json: bool) -> None:
     """Print the settings in use."""
     from egomon.cli.config_file import resolved_rows
-    from egomon.config import load_settings
+    from egomon.config import load_settings, plain
 
     settings = load_settings(config)
     if json:
-        sys.stdout.write(settings.model_dump_json() + "\n")
+        _write_json(plain(settings))
         return
     for key, value, origin in resolved_rows(settings, config):
         say(f"{key} = {value}" + (f"    # {origin}" if resolved else ""))

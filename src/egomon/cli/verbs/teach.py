@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
@@ -17,72 +17,71 @@ if TYPE_CHECKING:
     from egomon.cli.verbs.check_taught import CheckReport
     from egomon.train.teach import TeachReport
 
-cache_app = typer.Typer(
-    no_args_is_help=True, help="Frame vectors that `teach` and `evaluate --videos` keep."
-)
 MIB = 1 << 20
 STYLES = {"ready": "bold green", "usable": "bold yellow", "failed": "bold red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command()(teach)
-    app.add_typer(cache_app, name="cache")
-
-
+@click.command()
+@click.argument(
+    "videos",
+    type=opt.PATH,
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    help="Correct recordings; or one folder of recordings for each of several workflows.",
+)
+@click.option("--out", "-o", type=opt.PATH, required=True, help="Folder of the bundle.")
+@click.option(
+    "--base",
+    help="Bundle, `lite0`, or a frame encoder's JSON file; default: the one whose guard knows "
+    "the footage.",
+)
+@click.option("--name", help="Name of the new bundle.")
+@click.option(
+    "--false-alarms-per-hour", type=float, help="Budget on correct work.", show_default="6"
+)
+@click.option("--add", is_flag=True, help="OUT is taught already: add these recordings to its own.")
+@click.option(
+    "--steps", type=opt.PATH, metavar="FILE", help="Names of the steps in order, one a line."
+)
+@click.option(
+    "--boundaries",
+    type=opt.PATH,
+    metavar="FILE",
+    help="Table like segments.csv with the steps of one recording or more.",
+)
+@click.option(
+    "--check",
+    type=opt.PATH,
+    multiple=True,
+    callback=opt.given_or_none,
+    metavar="FILE",
+    help="Recording to try the new bundle on.",
+)
+@click.option(
+    "--labels", type=opt.PATH, metavar="FILE", help="Table of the mistakes in those of --check."
+)
+@click.option(
+    "--force", is_flag=True, help="Write the bundle although it would find next to nothing."
+)
+@click.option(
+    "--cache/--no-cache", "cached", default=True, help="Keep frame vectors for the next time."
+)
+@opt.json
 def teach(
-    videos: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="Correct recordings; or one folder of recordings for each of several workflows.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
-    base: Annotated[
-        str | None,
-        typer.Option(
-            "--base",
-            help="Bundle, `lite0`, or a frame encoder's JSON file; default: the one whose guard "
-            "knows the footage.",
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the new bundle.")] = None,
-    false_alarms_per_hour: Annotated[
-        float | None,
-        typer.Option("--false-alarms-per-hour", help="Budget on correct work.", show_default="6"),
-    ] = None,
-    add: Annotated[
-        bool, typer.Option("--add", help="OUT is taught already: add these recordings to its own.")
-    ] = False,
-    steps: Annotated[
-        Path | None,
-        typer.Option("--steps", metavar="FILE", help="Names of the steps in order, one a line."),
-    ] = None,
-    boundaries: Annotated[
-        Path | None,
-        typer.Option(
-            "--boundaries",
-            metavar="FILE",
-            help="Table like segments.csv with the steps of one recording or more.",
-        ),
-    ] = None,
-    check: Annotated[
-        list[Path] | None,
-        typer.Option("--check", metavar="FILE", help="Recording to try the new bundle on."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="FILE", help="Table of the mistakes in those of --check."),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Write the bundle although it would find next to nothing."),
-    ] = False,
-    cached: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
-    ] = True,
-    json: opt.Json = False,
+    videos: tuple[Path, ...],
+    out: Path,
+    base: str | None,
+    name: str | None,
+    false_alarms_per_hour: float | None,
+    add: bool,
+    steps: Path | None,
+    boundaries: Path | None,
+    check: list[Path] | None,
+    labels: Path | None,
+    force: bool,
+    cached: bool,
+    json: bool,
 ) -> None:
     """Your own workflow from 1-10 correct recordings, no labels needed."""
     missing = [path for path in check or () if not path.is_file()]
@@ -118,7 +117,7 @@ def teach(
         tried = check_taught(out, check, labels, cache=cache, quiet=json)
     show_taught(report, tried, json=json)
     if not report.written:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -> None:
@@ -127,7 +126,7 @@ def show_taught(report: TeachReport, tried: CheckReport | None, *, json: bool) -
         import msgspec
 
         data = report.to_json() | ({} if tried is None else {"check": tried.to_json()})
-        typer.echo(msgspec.json.encode(data).decode())
+        click.echo(msgspec.json.encode(data).decode())
         return
     from rich.text import Text
 
@@ -171,8 +170,14 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
-@cache_app.command("size")
-def cache_size(json: opt.Json = False) -> None:
+@click.group(cls=opt.Group)
+def cache() -> None:
+    """Frame vectors that `teach` and `evaluate --videos` keep."""
+
+
+@cache.command("size")
+@opt.json
+def cache_size(json: bool) -> None:
     """How much is kept, and where."""
     from egomon.train.features.vector_cache import VectorCache
 
@@ -182,13 +187,13 @@ def cache_size(json: opt.Json = False) -> None:
         import msgspec
 
         about = {"folder": str(cache.folder), "entries": found.entries, "bytes": found.nbytes}
-        typer.echo(msgspec.json.encode({**about, "most_bytes": cache.most_bytes}).decode())
+        click.echo(msgspec.json.encode({**about, "most_bytes": cache.most_bytes}).decode())
         return
     most = cache.most_bytes // MIB
     say(f"{cache.folder}: {found.entries} recordings, {found.nbytes / MIB:.1f} of {most} MiB")
 
 
-@cache_app.command("clear")
+@cache.command("clear")
 def cache_clear() -> None:
     """Delete all that is kept; it is made again when it is needed."""
     from egomon.train.features.vector_cache import VectorCache

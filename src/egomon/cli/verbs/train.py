@@ -5,59 +5,36 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import typer
+import click
 
 from egomon.cli import options as opt
 from egomon.cli.stdout import say
 from egomon.errors import UsageError
 from egomon.extras import needs_extra
 
-OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
-DataFolder = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist.",
-    ),
-]
-FeatureSetFolder = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
-    ),
-]
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a hub id.")
-]
-ContextOption = Annotated[
-    str | None,
-    typer.Option("--context", help="causal, offline or none, instead of what it was trained on."),
-]
-Split = Annotated[str | None, typer.Option("--split", help="Only recordings of this split.")]
+out_folder = click.option("--out", "-o", type=opt.PATH, required=True, help="Folder to write.")
+_context = click.option(
+    "--context", help="causal, offline or none, instead of what it was trained on."
+)
+_split = click.option("--split", help="Only recordings of this split.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    for verb in (simulate, train, evaluate, challenge):
-        app.command()(verb)
-
-
+@click.command()
+@out_folder
+@click.option("--seed", type=int, default=0, help="Same seed, same videos.")
+@click.option("--minutes", type=float, default=5.0, help="Length in all, about.")
+@click.option("--workflows", default="seen", help="seen or unseen in the training of `workbench`.")
+@click.option("--correct-only", is_flag=True, help="Without mistakes.")
+@click.option(
+    "--mistakes",
+    type=click.FloatRange(min=0, max=1),
+    default=0.06,
+    help="Share of steps that go wrong.",
+)
 def simulate(
-    out: OutFolder,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same videos.")] = 0,
-    minutes: Annotated[float, typer.Option("--minutes", help="Length in all, about.")] = 5.0,
-    workflows: Annotated[
-        str, typer.Option("--workflows", help="seen or unseen in the training of `workbench`.")
-    ] = "seen",
-    correct_only: Annotated[bool, typer.Option("--correct-only", help="Without mistakes.")] = False,
-    mistakes: Annotated[
-        float, typer.Option("--mistakes", min=0, max=1, help="Share of steps that go wrong.")
-    ] = 0.06,
+    out: Path, seed: int, minutes: float, workflows: str, correct_only: bool, mistakes: float
 ) -> None:
     """Render first-person bench work with known mistakes: mp4 files and segments.jsonl."""
     with needs_extra("egomon simulate", "simulate"):
@@ -86,28 +63,34 @@ def simulate(
     say(str(out))
 
 
+@click.command()
+@click.option(
+    "--recipe",
+    "-r",
+    required=True,
+    help="default, paper, holoassist, captaincook4d or a TOML file.",
+)
+@click.option(
+    "--data",
+    required=True,
+    metavar="DIR",
+    help="Feature set (a folder, or an address such as s3://BUCKET/PATH) or data folder.",
+)
+@out_folder
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option("--seeds", type=int, help="How many seeds the card tells the spread of.")
+@click.option("--feedback", type=opt.PATH, help="Event store: verdicts on alerts become labels.")
+@click.option("--context", help="causal, offline or none, instead of the recipe's.")
+@opt.json
 def train(
-    recipe: Annotated[
-        str,
-        typer.Option(
-            "--recipe", "-r", help="default, paper, holoassist, captaincook4d or a TOML file."
-        ),
-    ],
-    data: FeatureSetFolder,
-    out: OutFolder,
-    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")] = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", help="How many seeds the card tells the spread of.")
-    ] = None,
-    feedback: Annotated[
-        Path | None,
-        typer.Option("--feedback", help="Event store: verdicts on alerts become labels."),
-    ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option("--context", help="causal, offline or none, instead of the recipe's."),
-    ] = None,
-    json: opt.Json = False,
+    recipe: str,
+    data: str,
+    out: Path,
+    seed: int | None,
+    seeds: int | None,
+    feedback: Path | None,
+    context: str | None,
+    json: bool,
 ) -> None:
     """Labelled recordings to a model bundle; goes on where it was interrupted."""
     from egomon.stream.redact import redact
@@ -127,23 +110,32 @@ def train(
     show(report, json)
 
 
+@click.command()
+@click.option("--model", "-m", default="workbench", help="Bundle: a name, a folder or a hub id.")
+@click.option(
+    "--data", metavar="DIR", help="Feature set, or a folder laid out like CaptainCook4D/HoloAssist."
+)
+@click.option(
+    "--videos", type=opt.PATH, help="Folder of videos with segments.jsonl or .csv: streaming."
+)
+@_context
+@_split
+@click.option("--plots", type=opt.PATH, help="Folder for ROC, PR and reliability plots.")
+@click.option(
+    "--cache/--no-cache", "cached", default=True, help="Keep frame vectors for the next time."
+)
+@opt.engine
+@opt.json
 def evaluate(
-    model: ModelOption = "workbench",
-    data: DataFolder = None,
-    videos: Annotated[
-        Path | None,
-        typer.Option("--videos", help="Folder of videos with segments.jsonl or .csv: streaming."),
-    ] = None,
-    context: ContextOption = None,
-    split: Split = None,
-    plots: Annotated[
-        Path | None, typer.Option("--plots", help="Folder for ROC, PR and reliability plots.")
-    ] = None,
-    cached: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep frame vectors for the next time.")
-    ] = True,
-    engine: opt.Engine = None,
-    json: opt.Json = False,
+    model: str,
+    data: str | None,
+    videos: Path | None,
+    context: str | None,
+    split: str | None,
+    plots: Path | None,
+    cached: bool,
+    engine: str | None,
+    json: bool,
 ) -> None:
     """How good a bundle is, beside the trivial rows."""
     if (data is None) == (videos is None):
@@ -167,31 +159,28 @@ def evaluate(
     show(report, json)
 
 
+@click.command()
+@click.option("--model", "-m", required=True, help="Bundle: a name, a folder or a hub id.")
+@click.option("--out", "-o", type=opt.PATH, required=True, help="Prediction file to write (JSON).")
+@click.option("--clips", type=opt.PATH, help="Official list, a line <video>_<start>_<end> each.")
+@click.option("--videos", type=opt.PATH, help="Folder of the listed videos, or HoloAssist's tree.")
+@click.option(
+    "--data", metavar="DIR", help="Feature set; with --videos where it goes: OUT-vectors."
+)
+@_context
+@_split
+@click.option("--threshold", type=float, help="Instead of the bundle's.")
+@opt.json
 def challenge(
-    model: ModelOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Prediction file to write (JSON).")],
-    clips: Annotated[
-        Path | None,
-        typer.Option("--clips", help="Official list, a line <video>_<start>_<end> each."),
-    ] = None,
-    videos: Annotated[
-        Path | None,
-        typer.Option("--videos", help="Folder of the listed videos, or HoloAssist's tree."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="DIR",
-            help="Feature set; with --videos where it goes: OUT-vectors.",
-        ),
-    ] = None,
-    context: ContextOption = None,
-    split: Split = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Instead of the bundle's.")
-    ] = None,
-    json: opt.Json = False,
+    model: str,
+    out: Path,
+    clips: Path | None,
+    videos: Path | None,
+    data: str | None,
+    context: str | None,
+    split: str | None,
+    threshold: float | None,
+    json: bool,
 ) -> None:
     """Prediction file for the HoloAssist mistake challenge; its format is inferred."""
     from egomon.train.evaluation.challenge import challenge as run

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from egomon.config import Settings
+from egomon.config import Settings, plain
 from egomon.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ def changes(before: Settings, after: Settings) -> list[Change]:
         ConfigError: something that needs a restart differs; nothing may be applied then.
     """
     found, fixed = [], []
-    new = after.model_dump()
-    for section, values in before.model_dump().items():
+    old, new = plain(before), plain(after)
+    for section, values in old.items():
         for key, value in values.items():
             if new[section][key] == value:
                 continue

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fakes import RecordingListener
 from phone import QUICK, at, phone, sensor
 from rtsp_server import FPS, RtspServer
-from typer.testing import CliRunner
 from videos import TcpServer
 
 from egomon.cli.app import app
