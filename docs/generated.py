@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import diagram
 import msgspec
 from msgspec.inspect import type_info
@@ -186,7 +185,7 @@ def _option(p: Any, command: Any) -> tuple[str, str, str, str] | None:
     kind = p.type.name.removesuffix(" range")
     many = ", repeatable" if p.multiple or p.nargs < 0 else ""
     takes = "flag" if getattr(p, "is_flag", False) else _word(kind) + many
-    usual = p.get_default(click.Context(command))
+    usual = p.to_info_dict()["default"]
     default = "" if usual in (None, False, ()) else f"`{usual}`"
     return ", ".join(f"`{name}`" for name in names), takes, default, _one_line(p.help)
 

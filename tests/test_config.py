@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from egomon.cli.config_file import commented_toml, resolved_rows
@@ -48,6 +49,39 @@ def test_the_environment_is_read_in_any_case_with_lists_and_tables_as_json(
 
 
 @pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("source.wait", "yes", True),
+        ("source.wait", " On ", True),
+        ("source.gaze", "off", False),
+        ("source.gaze", "0", False),
+        ("source.fps", " .5", 0.5),
+        ("source.fps", "+30", 30.0),
+        ("source.buffer_mb", " 064", 64),
+        ("model.threads", "2", 2),
+        ("model.name", " 7", " 7"),
+        ("source.kind", "live", "live"),
+        ("bus.curve", "keys", Path("keys")),
+    ],
+)
+def test_numbers_and_truth_may_be_written_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, text: str, value: object
+) -> None:
+    section, name = key.split(".")
+    file = write(tmp_path / "a.toml", f"[{section}]\n{name} = '{text}'\n")
+    assert getattr(getattr(load_settings(file), section), name) == value
+    monkeypatch.setenv(f"EGOMON_{key.replace('.', '__')}".upper(), text)
+    assert getattr(getattr(load_settings(), section), name) == value
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    given = {"threshold_fused": np.float32(0.5)}
+    assert load_settings(None, {"decision": given}).decision.threshold_fused == 0.5
+    with pytest.raises(ConfigError, match="expected a number"):
+        load_settings(None, {"decision": {"threshold_fused": np.bool_(True)}})
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("EGOMON_MODEL__NAM", "x", "unknown setting model.nam; did you mean model.name?"),
@@ -85,9 +119,19 @@ def test_the_file_in_this_folder_is_found(tmp_path: Path) -> None:
         ("[decision]\nemit = 'loud'\n", "expected gated, provisional or small-only, got 'loud'"),
         ("[source]\nsize = 'big'\n", "source.size: expected text matching"),
         ("[source]\nfps = 0\n", "source.fps: expected a number > 0.0, got 0"),
-        ("[sinks]\nuris = [3]\n", "sinks.uris[0]: expected text, got [3]"),
-        ("[model]\nothers = { tea = 1 }\n", "model.others[...]: expected a path, got {"),
+        ("[sinks]\nuris = ['apprise:secret', 3]\n", "sinks.uris[1]: expected text, got 3 (in"),
+        ("[model]\nothers = { tea = 1 }\n", "model.others.tea: expected a path, got 1 (in"),
         ("model = 5\n", "setting model: expected a table, got 5"),
+        ("model = [{}]\n", "setting model: expected a table, got [{}]"),
+        ("'model.name' = 'x'\n", "unknown setting model.name"),
+        ("['bus.publish']\n", "unknown setting bus.publish"),
+        ('[sinks]\nsite = "a\\n"\n', r"sinks.site: expected text matching regex '^[A-Za-z0-9._-]"),
+        ("[source]\nkind = 1\n", "source.kind: expected file or live, got 1"),
+        ("[source]\nfps = 'null'\n", "source.fps: expected a number, got 'null'"),
+        ("[source]\nfps = true\n", "source.fps: expected a number, got True"),
+        ("[source]\nfps = nan\n", "source.fps: expected a number > 0.0, got nan"),
+        (f"[source]\nbuffer_mb = {'9' * 5000}\n", "cannot read"),
+        (f"[model]\nname = {'[' * 5000}\n", "cannot read"),
         ("not toml at all", "cannot read"),
     ],
 )
@@ -96,6 +140,7 @@ def test_a_wrong_file_is_named_with_what_to_do(tmp_path: Path, text: str, words:
     with pytest.raises(ConfigError, match=r"a\.toml") as caught:
         load_settings(file)
     assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_commented_file_is_valid_and_changes_nothing(tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_every_verb_and_flag_is_on_the_page():
         assert f"## `egomon {verb}`" in text
     for flag in generated.options_of(("live",)) - {"-h", "--help"}:
         assert f"`{flag}`" in text
+    assert "| `--speed` | text | `max` |" in text
+    assert "| `--pub` | text, repeatable |  |" in text
+    assert "| `--threads` | integer |  |" in text
 
 
 def test_every_code_of_a_source_has_a_line_that_says_what_to_do():

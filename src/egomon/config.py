@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import stat
 import tomllib
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from egomon.config_convert import convert
 from egomon.config_sections import (
     BusSettings,
     DecisionSettings,
@@ -22,7 +21,6 @@ from egomon.config_sections import (
     LargeSettings,
     MetricsSettings,
     ModelSettings,
-    Section,
     SegmentSettings,
     SinkSettings,
     SourceSettings,
@@ -50,17 +48,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics: MetricsSettings = MetricsSettings()
     view: ViewSettings = ViewSettings()
 
-
-_WORDS = {
-    "array": "a list",
-    "bool": "true or false",
-    "float": "a number",
-    "int": "a whole number",
-    "object": "a table",
-    "path": "a path",
-    "str": "text",
-}
-"""What msgspec calls a type -> what a message calls it."""
 
 # The user whose files everybody may trust.
 _ROOT = 0
@@ -95,13 +82,13 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """Tables of a TOML file.
 
     Raises:
-        ConfigError: not TOML.
+        ConfigError: not TOML, or TOML of a depth or with numbers that Python refuses.
     """
     if path is None:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
@@ -117,7 +104,8 @@ def load_settings(
     """
     found = config_path(path)
     tables = read_config(found)
-    _convert(tables, found)  # the file alone first: its errors name the file
+    where = f" (in {found})" if found is not None else ""
+    convert(tables, Settings, where)  # the file alone first: its errors name the file
     merged = {section: dict(values) for section, values in (profile or {}).items()}
     for layer in (tables, _environment()):
         for section, values in layer.items():
@@ -125,82 +113,13 @@ def load_settings(
     for section, values in (flags or {}).items():
         given = {key: value for key, value in values.items() if value is not None}
         merged.setdefault(section, {}).update(given)
-    return _convert(merged, found)
+    return convert(merged, Settings, where)
 
 
 def plain(settings: Settings) -> dict[str, dict[str, Any]]:
     """Tables of numbers, texts and lists; paths are texts."""
     tables: dict[str, dict[str, Any]] = msgspec.to_builtins(settings, enc_hook=str)
     return tables
-
-
-def _convert(tables: Mapping[str, Any], path: Path | None) -> Settings:
-    """Check tables and build settings; texts, as the environment has them, may be numbers.
-
-    Raises:
-        ConfigError: an unknown key, or a value out of range.
-    """
-    where = f" (in {path})" if path is not None else ""
-    _check_names(tables, where)
-    try:
-        return msgspec.convert(tables, Settings, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"setting {_explain(error, tables)}{where}") from error
-
-
-def _path(kind: type, value: object) -> Path:
-    """The one type that msgspec does not know."""
-    if not isinstance(value, str | Path):
-        raise ValueError("Expected `path`")
-    return Path(value)
-
-
-def _sections() -> dict[str, type[Section]]:
-    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
-
-
-def _check_names(tables: Mapping[str, Any], where: str) -> None:
-    """Refuse sections and keys that are not known, with the nearest known one."""
-    keys = {f"{name}.{key}" for name, kind in _sections().items() for key in kind.__struct_fields__}
-    given = [
-        f"{name}.{key}"
-        for name, values in tables.items()
-        if name in _sections() and isinstance(values, Mapping)
-        for key in values
-    ]
-    for place in (*(name for name in tables if name not in _sections()), *given):
-        if place not in keys:
-            near = difflib.get_close_matches(place, [*_sections(), *sorted(keys)], n=1)
-            known = ", ".join(_sections())
-            hint = f"; did you mean {near[0]}?" if near else f"; sections: {known}"
-            raise ConfigError(f"unknown setting {place}{where}{hint}")
-
-
-def _explain(error: msgspec.ValidationError, tables: Mapping[str, Any]) -> str:
-    """Say which value is wrong, what is expected there, and what it is.
-
-    msgspec says `Expected WHAT, got TYPE - at PLACE`, where a place is `$.section.key[...]`.
-    """
-    what, _, place = str(error).removesuffix("`").partition(" - at `$.")
-    section, _, inside = place.partition(".")
-    key = inside.partition("[")[0]
-    value = tables[section][key] if key else tables[section]
-    wanted = what.removeprefix("Expected ").partition(", got ")[0]
-    if what.startswith("Invalid enum value"):
-        kinds = {field.name: field.type for field in msgspec.structs.fields(_sections()[section])}
-        *others, last = _choices(kinds[key])
-        wanted = f"{', '.join(others)} or {last}"
-    for kind, word in _WORDS.items():
-        wanted = wanted.replace(f"`{kind} | null`", word).replace(f"`{kind}`", word)
-    return f"{place}: expected {wanted}, got {value!r}"
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """Values of the `Literal` in a type."""
-    inside = typing.get_args(kind)
-    if typing.get_origin(kind) is typing.Literal:
-        return inside
-    return next(filter(None, map(_choices, inside)), ())
 
 
 def _environment() -> dict[str, dict[str, Any]]:
@@ -216,6 +135,6 @@ def _environment() -> dict[str, dict[str, Any]]:
 def _value(text: str) -> Any:
     """A list or a table that is written as JSON; any other text as it is."""
     if text.startswith(("[", "{")):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)
     return text

@@ -115,7 +115,7 @@ class SourceSettings(Section, frozen=True, kw_only=True):
         Meta(description="Live: end the run once a lost source stayed away so long"),
     ] = None
     size: Annotated[
-        Annotated[str, Meta(pattern=r"^[1-9]\d*x[1-9]\d*$")] | None,
+        Annotated[str, Meta(pattern=r"^[1-9]\d*x[1-9]\d*\Z")] | None,
         Meta(description="Camera resolution, e.g. 1280x720"),
     ] = None
     fps: Annotated[_Positive | None, Meta(description="Camera frame rate")] = None
@@ -259,7 +259,7 @@ class SinkSettings(Section, frozen=True, kw_only=True):
         ),
     ] = ()
     site: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None,
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")] | None,
         Meta(
             description="Name of this place in MQTT topics; default: the host's name",
         ),

@@ -139,6 +139,7 @@ def test_settings_are_written_shown_and_not_replaced(tmp_path: Path) -> None:
     assert "[decision]" in text
     assert "--force" in str(refused("config", "init"))
     run("config", "init", "--force")
+    assert "cannot write" in str(refused("config", "init", "--force", "/dev/null/x"))
     shown = run("config", "show", "--resolved").stdout
     assert 'model.name = "workbench"    # default' in shown
     assert json.loads(run("config", "show", "--json").stdout)["model"]["name"] == "workbench"

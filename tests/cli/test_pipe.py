@@ -79,8 +79,9 @@ def test_an_error_keeps_its_own_code_without_a_reader(tmp_path: Path) -> None:
     assert b"BrokenPipe" not in done.stderr
 
 
-def test_a_closed_stdout_is_no_error(tmp_path: Path) -> None:
-    script = f"exec {sys.executable} -m egomon config show >&-"
+@pytest.mark.parametrize("words", ["config show", "config show --json", "models --json"])
+def test_a_closed_stdout_is_no_error(tmp_path: Path, words: str) -> None:
+    script = f"exec {sys.executable} -m egomon {words} >&-"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -1,10 +1,12 @@
 import gc
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from egomon.cli import RUNS
 from egomon.cli.app import VERBS, app, called_verb
@@ -22,6 +24,21 @@ def collecting() -> Iterator[None]:
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_is_where_the_command_looks_for_it(verb: str) -> None:
     assert verbs_of(app)[verb].name == verb
+
+
+def test_a_verb_that_is_none_is_told_with_those_that_look_like_it() -> None:
+    told = CliRunner().invoke(app, ["liv"])
+    assert told.exit_code == 2
+    assert "No such command 'liv'." in told.stderr
+    assert "'live'" in told.stderr
+
+
+def test_help_lists_verbs_as_they_are_written_with_their_whole_sentence() -> None:
+    told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
+    assert re.findall(r"^  ([a-z-]+)  ", told.partition("Commands:")[2], re.M) == list(VERBS)
+    assert "the same file gives the same alerts." in " ".join(told.split())
+    told = CliRunner().invoke(app, ["alerts", "--help"]).stdout
+    assert told.index(" list ") < told.index(" show ") < told.index(" ack ")
 
 
 def test_only_the_module_of_the_called_verb_is_imported() -> None:

@@ -45,8 +45,10 @@ def main() -> None:
     )
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactFilter())
-    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = PipedText.over(sys.stdout)
+    elif sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - likewise
     # Ctrl-C while models load must end at once and quietly; a run replaces these handlers.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_SIGINT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_SIGTERM))
@@ -109,8 +111,7 @@ def _tell(error: EgomonError, *, at_once: bool = False) -> NoReturn:
 def _end(code: str | int | None) -> NoReturn:
     """Flush stdout here, so that the exit code can still say that its reader has gone."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except SystemExit as gone:
         code = code or gone.code
     except EgomonError as error:

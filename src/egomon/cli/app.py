@@ -42,10 +42,14 @@ class _Verbs(Group):
         """All verbs."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of them, or None."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """One of them.
+
+        Raises:
+            NoSuchCommand: it is none, with those that look like it.
+        """
         if cmd_name not in VERBS:
-            return None
+            raise click.NoSuchCommand(cmd_name, possibilities=VERBS, ctx=ctx)
         module = importlib.import_module(f"egomon.cli.verbs.{VERBS[cmd_name]}")
         verb = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(verb, click.Command)

@@ -16,7 +16,11 @@ PATH = click.Path(path_type=Path)
 
 
 class Group(click.Group):
-    """Lists its verbs with their whole sentence, where click would cut it to a line."""
+    """Lists its verbs as they are written, each with its whole sentence; click sorts and cuts."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the verbs."""
+        return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs."""

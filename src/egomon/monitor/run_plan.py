@@ -97,7 +97,7 @@ class RunPlan:
         parts = [path.name, size, self.bundle.hash]
         tables = plain(self.settings)
         chosen = {section: tables[section] for section in ("model", "segments", "decision")}
-        text = json.dumps([*parts, chosen])
+        text = json.dumps([*parts, msgspec.json.encode(chosen).decode()])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

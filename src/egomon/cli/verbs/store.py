@@ -251,7 +251,10 @@ def config_init(path: Path, force: bool) -> None:
 
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give another name or --force")
-    path.write_text(commented_toml(), encoding="utf-8")
+    try:
+        path.write_text(commented_toml(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another name") from error
     say(str(path))
 
 
