@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from egomon.branches.bundle.card import FrameEncoderCard
+from egomon.branches.encoders.cpu_batch import cpu_batch
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.encoders.torch_setup import pick_device, pick_dtype
 from egomon.branches.interfaces import Float32
@@ -19,11 +20,8 @@ from egomon.branches.torch_modules import state_sha256
 from egomon.errors import BundleError
 from egomon.stream.frame import UInt8Image
 
-CPU_BATCH, CUDA_BATCH = 8, 64
-"""Frames a call of the tower at most; larger batches gained nothing on CPU."""
-CPU_BATCH_PIXELS = 2 * 224 * 224
-"""Likewise: feature maps past the allocator's bound are mapped anew for each layer, which cost
-EfficientNet-Lite0 a third of its time (45 ms a frame in eights, 33 in ones)."""
+CUDA_BATCH = 64
+"""Frames a call of the tower at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +83,9 @@ class TowerEncoder:
         """What made the vectors, weights and preprocessing included."""
         self._prepare = ImagePreparer.of(card)
         self._device, self._dtype = pick_device(device), pick_dtype(dtype)
-        few = max(1, CPU_BATCH_PIXELS // card.image_px**2)
-        self._batch = CUDA_BATCH if self._device.type == "cuda" else min(CPU_BATCH, few)
+        weight_bytes = 4 * sum(each.numel() for each in tower.module.parameters())
+        few = cpu_batch(card.image_px, weight_bytes)
+        self._batch = CUDA_BATCH if self._device.type == "cuda" else few
         module = tower.module.eval().requires_grad_(False)
         # Folded, large products cancel against the bias: only float32 has the digits for that,
         # and CUDA rounds the factors of float32 convolutions (TF32).

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from egomon.branches.bundle.card import FrameEncoderCard, OnnxFileCard
+from egomon.branches.encoders.cpu_batch import cpu_batch
 from egomon.branches.encoders.preprocess import ImagePreparer
 from egomon.branches.interfaces import Float32
 from egomon.branches.onnx.session import OnnxNetwork
@@ -19,8 +20,6 @@ from egomon.stream.frame import UInt8Image
 WEIGHTS_SHA256 = "egomon.weights_sha256"
 """Metadata: hash of the torch weights that a file was made from."""
 _PROBES = 8
-_BATCH_PIXELS = 2 * 224 * 224
-_MOST_BATCH = 8
 
 
 class OnnxEncoder:
@@ -68,8 +67,7 @@ class OnnxEncoder:
         self._prepare = ImagePreparer.of(card)
         # Scales of dynamic int8 are taken over a whole batch: frame by frame, a vector does not
         # depend on what it was encoded with, and live equals replay.
-        many = max(1, min(_MOST_BATCH, _BATCH_PIXELS // px**2))
-        self._batch = 1 if pin.dtype == "int8" else many
+        self._batch = 1 if pin.dtype == "int8" else cpu_batch(px, path.stat().st_size)
         self.backend = f"{self._network.backend} {pin.dtype} {pin.sha256[:8]}"
         """What computes the vectors; tells the forms of an encoder apart."""
 
